@@ -1,0 +1,193 @@
+"""Time and extra peak memory of the fused distillation loss against plain autograd and other libraries, on the CPU.
+
+    python benchmarks/fused_loss.py --rows 2048 --hidden 896 1536 --vocab 151936
+
+Every variant runs once, forward and backward, in a process of its own: half of the rows are masked, both heads and all
+hidden states are float32, and the student's head is trained. Extra peak memory is the growth of the process's peak
+resident set, so the inputs are not in it, but the gradients are. Ratios are to plain autograd; on a busy
+machine, compare the processor's seconds with --threads 1. trl and liger-kernel are measured where they are installed;
+--rival-python names another interpreter that has them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+
+
+@dataclass(frozen=True)
+class Shape:
+    rows: int
+    student_hidden: int
+    teacher_hidden: int
+    vocabulary: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    seconds: float
+    cpu_seconds: float
+    megabytes: float
+    loss: float
+    gradient_norm: float
+
+
+class Inputs:
+    """Random inputs whose logits have a standard deviation of about 2. Every second row is masked."""
+
+    def __init__(self, shape: Shape) -> None:
+        import torch
+
+        torch.manual_seed(0)
+        torch.set_num_threads(shape.threads)
+        self.student_hidden = torch.randn(shape.rows, shape.student_hidden, requires_grad=True)
+        self.teacher_hidden = torch.randn(shape.rows, shape.teacher_hidden)
+        # Scaled in place: a temporary of this size would hide in the baseline of the peak.
+        self.student_weight = torch.randn(shape.vocabulary, shape.student_hidden).mul_(2 * shape.student_hidden**-0.5)
+        self.teacher_weight = torch.randn(shape.vocabulary, shape.teacher_hidden).mul_(2 * shape.teacher_hidden**-0.5)
+        self.student_weight.requires_grad_()
+        self.mask = torch.arange(shape.rows) % 2 == 0
+        self.row_weights = self.mask.float() / self.mask.sum()
+
+
+def fused(given: Inputs, beta: float) -> Any:
+    from codedistill.losses import Head, Objective, fused_divergence
+
+    student, teacher = Head(given.student_weight), Head(given.teacher_weight)
+    hidden = (given.student_hidden, given.teacher_hidden)
+    return fused_divergence(hidden[0], student, hidden[1], teacher, given.row_weights, Objective(beta=beta)).loss
+
+
+def plain(given: Inputs, beta: float) -> Any:
+    import torch
+
+    log_q = (given.student_hidden @ given.student_weight.T).log_softmax(-1)
+    log_p = (given.teacher_hidden @ given.teacher_weight.T).log_softmax(-1)
+    divergence = torch.nn.functional.kl_div
+    # Only what beta calls for, so that plain KD is not charged for the reverse KL.
+    values = torch.zeros(())
+    if beta < 1.0:
+        values = values + (1.0 - beta) * divergence(log_q, log_p, log_target=True, reduction="none").sum(-1)
+    if beta > 0.0:
+        values = values + beta * divergence(log_p, log_q, log_target=True, reduction="none").sum(-1)
+    return (given.row_weights * values).sum()
+
+
+def trl_chunked(given: Inputs, beta: float) -> Any:
+    loss = importlib.import_module("trl.trainer.distillation_trainer")._chunked_divergence_loss
+    hidden = (given.student_hidden[None], given.teacher_hidden[None])
+    return loss(*hidden, given.student_weight, given.teacher_weight, given.mask[None], beta)[0]
+
+
+def trl_chunked_rows_gathered(given: Inputs, beta: float) -> Any:
+    function = importlib.import_module("trl.kernels.chunked_divergence").ChunkedDivergenceFunction
+    hidden = (given.student_hidden[given.mask], given.teacher_hidden[given.mask])
+    values, _ = function.apply(hidden[0], given.student_weight, None, hidden[1], given.teacher_weight, None, beta)
+    return values.mean()
+
+
+def liger_chunked(given: Inputs, beta: float) -> Any:
+    import torch
+
+    module = importlib.import_module("liger_kernel.chunked_loss").LigerFusedLinearJSDLoss
+    labels = torch.where(given.mask, 0, -100)
+    loss = module(weight_hard_loss=0.0, weight_soft_loss=1.0, beta=beta, compiled=False)
+    return loss(given.student_hidden, given.student_weight, given.teacher_hidden, given.teacher_weight, labels)
+
+
+VARIANTS: dict[str, tuple[Callable[[Inputs, float], Any], str | None, tuple[float, ...]]] = {
+    "codedistill, fused": (fused, None, (0.0, 0.3, 1.0)),
+    "plain autograd, full logits": (plain, None, (0.0, 0.3, 1.0)),
+    "trl, chunked": (trl_chunked, "trl", (0.0, 1.0)),
+    "trl, chunked, rows gathered": (trl_chunked_rows_gathered, "trl", (0.0, 1.0)),
+    "liger, chunked, not compiled": (liger_chunked, "liger_kernel", (0.0, 1.0)),
+}
+"""Name -> (loss, library that it needs, betas). Between 0 and 1 the rivals' beta means another divergence (JSD)."""
+
+
+def measure(name: str, beta: float, shape: Shape) -> Measured:
+    """One forward and backward in this process."""
+    loss_of, _, _ = VARIANTS[name]
+    small = Shape(8, 8, 8, 32, shape.threads)
+    loss_of(Inputs(small), beta).backward()  # imports and thread pools
+    given = Inputs(shape)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start, cpu_start = time.perf_counter(), time.process_time()
+    loss = loss_of(given, beta)
+    loss.backward()
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert given.student_weight.grad is not None
+    norm = float(given.student_weight.grad.norm())
+    return Measured(seconds, cpu_seconds, (after - before) / 1024, float(loss.detach()), norm)
+
+
+def in_subprocess(name: str, beta: float, shape: Shape, python: str) -> Measured | str:
+    """A measurement in a fresh process, or the last line of what went wrong."""
+    job = json.dumps({"name": name, "beta": beta, "shape": asdict(shape)})
+    path = os.pathsep.join([str(SOURCE), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [python, __file__, "--job", job], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
+    if done.returncode == 0:
+        return Measured(**json.loads(lines[-1]))
+    return lines[-1][:100] if lines else f"ended with code {done.returncode}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=2048)
+    parser.add_argument("--hidden", type=int, nargs=2, default=(896, 1536), metavar=("STUDENT", "TEACHER"))
+    parser.add_argument("--vocab", type=int, default=151_936)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--betas", type=float, nargs="+", default=(0.0, 0.3, 1.0))
+    parser.add_argument("--rival-python", default=sys.executable, help="interpreter that has trl and liger-kernel")
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.job:
+        job = json.loads(options.job)
+        print(json.dumps(asdict(measure(job["name"], job["beta"], Shape(**job["shape"])))))
+        return
+    shape = Shape(options.rows, options.hidden[0], options.hidden[1], options.vocab, options.threads)
+    print(f"{shape}; half of the rows masked, float32, forward and backward, one run each")
+    heads = f"{'seconds':>8} {'CPU s':>7} {'extra MB':>9} {'time':>6} {'CPU':>6} {'memory':>6}"
+    print(f"{'variant':30} {'beta':>4} {heads}  loss, |d weight|")
+    for beta in options.betas:
+        base: Measured | str = "not measured"
+        # The base of the ratios comes first; the table shows them as shares of plain autograd.
+        for name in sorted(VARIANTS, key=lambda each: each != "plain autograd, full logits"):
+            _, library, betas = VARIANTS[name]
+            if library is not None and beta not in betas:
+                continue
+            found = in_subprocess(name, beta, shape, sys.executable if library is None else options.rival_python)
+            base = found if name.startswith("plain") else base
+            print(row(name, beta, found, base), flush=True)
+
+
+def row(name: str, beta: float, found: Measured | str, base: Measured | str) -> str:
+    if isinstance(found, str):
+        return f"{name:30} {beta:4.1f} cannot run here: {found}"
+    ratios = f"{'-':>6} {'-':>6} {'-':>6}"
+    if isinstance(base, Measured):
+        ratios = f"{found.seconds / base.seconds:6.2f} {found.cpu_seconds / base.cpu_seconds:6.2f}"
+        ratios += f" {found.megabytes / base.megabytes:6.2f}"
+    numbers = f"{found.seconds:8.2f} {found.cpu_seconds:7.2f} {found.megabytes:9.0f} {ratios}"
+    return f"{name:30} {beta:4.1f} {numbers}  {found.loss:.6f}, {found.gradient_norm:.6f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,277 @@
+"""The command line: each verb hands over to the library within a few lines.
+
+Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted.
+Nothing heavy is imported before a verb needs it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from codedistill.errors import CodedistillError, UserError
+
+app = typer.Typer(
+    name="codedistill",
+    help="Make a small code model out of a large one, and see exactly what was lost on the way.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+recipes = typer.Typer(help="List, show, copy and validate recipes.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(recipes, name="recipes")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value ...]", help="Override recipe keys.")]
+BenchmarkName = Annotated[str, typer.Option("--benchmark", help="A benchmark's name or a file in HumanEval's form.")]
+Output = Annotated[Path | None, typer.Option("--output", help="Folder for the files this writes.")]
+
+
+@app.command()
+def run(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[RECIPE] [key=value ...]", help="A recipe file or name; then overrides.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Distil, evaluate, report. Without a recipe: the embedded pair."""
+    from codedistill.console import progress
+    from codedistill.pipeline import distill
+    from codedistill.report import write_report
+
+    recipe, overrides = _split(arguments)
+    with _advice(recipe, overrides), progress() as watch:
+        result = distill(recipe, overrides, watch)
+        page = write_report(result.directory.path)
+    if as_json:
+        _print_json(result.to_json())
+    else:
+        _print_table(result.to_json(), page)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe file or the name of a shipped one.")],
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Train the student only."""
+    from codedistill.console import progress
+    from codedistill.pipeline import train_only
+
+    with _advice(recipe, overrides or []), progress() as watch:
+        model = train_only(recipe, overrides or [], watch)
+    _print_json({"model": str(model)}) if as_json else typer.echo(f"the student is in {model}")
+
+
+@app.command()
+def generate(
+    model: Annotated[str, typer.Argument(help="A model folder, a hub id, tiny/teacher or tiny/student.")],
+    benchmark: BenchmarkName,
+    overrides: Overrides = None,
+    output: Output = None,
+    template: Annotated[str | None, typer.Option(help="Prompt template; default: the model's own.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Completions only, into OUTPUT/samples.jsonl."""
+    from codedistill.benchmarks import load_benchmark
+    from codedistill.config import ModelSpec
+    from codedistill.console import progress
+    from codedistill.samples import write_samples
+
+    settings = _evaluation(overrides)
+    tasks = load_benchmark(benchmark, settings.limit)
+    folder = output or _default_output(model, benchmark)
+    with progress() as watch:
+        write_samples(ModelSpec(path=model), tasks, settings, folder, template, watch)
+    path = folder / "samples.jsonl"
+    _print_json({"samples": str(path)}) if as_json else typer.echo(f"samples are in {path}")
+
+
+@app.command()
+def execute(
+    samples: Annotated[Path, typer.Argument(help="samples.jsonl of any tool: task_id with completion or solution.")],
+    benchmark: BenchmarkName,
+    overrides: Overrides = None,
+    output: Output = None,
+    as_json: Json = False,
+) -> None:
+    """Verdicts only: run the programs of a samples file."""
+    from codedistill.benchmarks import load_benchmark
+    from codedistill.console import progress
+    from codedistill.verdicts import execute as execute_samples
+
+    settings = _evaluation(overrides)
+    with progress() as watch:
+        result = execute_samples(samples, load_benchmark(benchmark), settings, output or samples.parent, watch)
+    _show_model({"model": str(samples), **result.to_json()}, as_json)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A model folder, a hub id, tiny/teacher or tiny/student.")],
+    benchmark: BenchmarkName,
+    overrides: Overrides = None,
+    output: Output = None,
+    template: Annotated[str | None, typer.Option(help="Prompt template; default: the model's own.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Generate and execute: one model on one benchmark."""
+    from codedistill.console import progress
+    from codedistill.pipeline import evaluate as evaluate_model
+
+    settings = _evaluation(overrides)
+    folder = output or _default_output(model, benchmark)
+    with progress() as watch:
+        result = evaluate_model(model, benchmark, settings, folder, template, watch)
+    _show_model(result.to_json(), as_json)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories; with more than one they are compared.")],
+    output: Output = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run's report again, or compare runs."""
+    from codedistill.report import compare_runs, write_report
+
+    if len(runs) == 1:
+        page = write_report(runs[0])
+        summary = json.loads((runs[0] / "summary.json").read_text())
+        _print_json(summary) if as_json else _print_table(summary, page)
+        return
+    comparison = compare_runs(runs)
+    if output is not None:
+        comparison.write(output)
+    if as_json:
+        _print_json(comparison.to_json())
+    else:
+        comparison.print()
+
+
+@recipes.command("ls")
+def recipes_ls(as_json: Json = False) -> None:
+    """Names of the shipped recipes."""
+    from codedistill.config import shipped_recipes
+
+    names = shipped_recipes()
+    _print_json({"recipes": names}) if as_json else typer.echo("\n".join(names))
+
+
+@recipes.command("show")
+def recipes_show(recipe: str, overrides: Overrides = None, as_json: Json = False) -> None:
+    """The resolved recipe: every value that a run would use."""
+    import yaml
+
+    from codedistill.config import load_recipe
+
+    resolved = load_recipe(recipe, overrides or []).dump()
+    _print_json(resolved) if as_json else typer.echo(yaml.safe_dump(resolved, sort_keys=False).rstrip())
+
+
+@recipes.command("cp")
+def recipes_cp(recipe: str, target: Path, as_json: Json = False) -> None:
+    """Copy a shipped recipe to a file of your own."""
+    from codedistill.config import find_recipe
+
+    source = find_recipe(recipe)
+    if target.is_dir():
+        target = target / source.name
+    if target.exists():
+        raise UserError(f"{target}: exists already; choose another name")
+    try:
+        target.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written: {error.strerror}") from None
+    _print_json({"recipe": str(target)}) if as_json else typer.echo(f"wrote {target}")
+
+
+@recipes.command("validate")
+def recipes_validate(recipe: str, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Check a recipe without running it."""
+    from codedistill.config import load_recipe
+
+    load_recipe(recipe, overrides or [])
+    _print_json({"recipe": recipe, "valid": True}) if as_json else typer.echo(f"{recipe}: valid")
+
+
+def _split(arguments: list[str] | None) -> tuple[str | None, list[str]]:
+    """The recipe, if the first argument is one, and the overrides."""
+    arguments = list(arguments or [])
+    recipe = arguments.pop(0) if arguments and "=" not in arguments[0] else None
+    return recipe, arguments
+
+
+def _evaluation(overrides: list[str] | None) -> Any:
+    """Evaluation settings from overrides such as evaluation.limit=10 or limit=10."""
+    from codedistill.config import DEFAULT_RECIPE, load_recipe
+
+    given = [text if text.startswith("evaluation.") else f"evaluation.{text}" for text in overrides or []]
+    return load_recipe(DEFAULT_RECIPE, given).evaluation
+
+
+def _default_output(model: str, benchmark: str) -> Path:
+    return Path("runs") / "evaluations" / model.strip("./").replace("/", "_") / Path(benchmark).stem
+
+
+class _advice:
+    """On an interruption, say how to go on."""
+
+    def __init__(self, recipe: str | None, overrides: list[str]) -> None:
+        self._command = " ".join(["codedistill", sys.argv[1], *([recipe] if recipe else []), *overrides])
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, CodedistillError) and error.exit_code == 130:
+            command = self._command if "resume=auto" in self._command else f"{self._command} resume=auto"
+            raise type(error)(f"{error}\ngo on with: {command}") from None
+
+
+def _show_model(values: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _print_json(values)
+        return
+    from codedistill.report import render_terminal, results_table
+
+    typer.echo(render_terminal(results_table({"models": [{"who": "model", **values}]})), nl=False)
+
+
+def _print_table(summary: dict[str, Any], page: Path) -> None:
+    from codedistill.report import render_terminal, results_table
+
+    typer.echo(render_terminal(results_table(summary)), nl=False)
+    typer.echo(f"report: {page}")
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, indent=2))
+
+
+def main() -> None:
+    """Entry point: turns our errors into one line and an exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except CodedistillError as error:
+        typer.echo(f"codedistill: {error}", err=True)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        typer.echo("codedistill: interrupted", err=True)
+        sys.exit(130)
+    except typer.TyperException as error:  # a wrong option or a missing argument
+        error.show()
+        sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

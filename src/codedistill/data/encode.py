@@ -1,0 +1,79 @@
+"""From examples to token ids with the response marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from codedistill.data.sources import Example
+from codedistill.errors import UserError
+from codedistill.prompts import Template, render_chat
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One example as token ids: `ids[:prompt_length]` is the prompt, the rest the response with its end token."""
+
+    id: int
+    ids: tuple[int, ...]
+    prompt_length: int
+
+    @property
+    def response_length(self) -> int:
+        return len(self.ids) - self.prompt_length
+
+
+@dataclass(frozen=True)
+class EncodingReport:
+    """What the length limit did: `cut` examples lost their end, `dropped` ones their whole response."""
+
+    examples: int
+    cut: int
+    dropped: int
+
+
+def encode_examples(
+    examples: Iterable[Example], template: Template, tokenizer: Any, max_length: int
+) -> tuple[list[Encoded], EncodingReport]:
+    """Tokenise, mark the response, append the end token, cut to `max_length`.
+
+    Loss falls on the response and its end-of-sequence token only. An example whose response would be cut away whole is dropped.
+
+    Raises:
+        UserError: the template does not fit the tokenizer, or nothing is left.
+    """
+    template.check(tokenizer)
+    encoded, cut, dropped, count = [], 0, 0, 0
+    for count, example in enumerate(examples, 1):  # noqa: B007 (the count is used after the loop)
+        prompt = encode_prompt(prompt_text(example, template, tokenizer), tokenizer)
+        response = tokenizer(example.response, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+        ids = (prompt + response)[:max_length]
+        if len(ids) <= len(prompt):
+            dropped += 1
+            continue
+        cut += len(prompt) + len(response) > max_length
+        encoded.append(Encoded(example.id, tuple(ids), len(prompt)))
+    if not encoded:
+        raise UserError(f"data.max_length {max_length}: every one of {count} prompts is longer; raise it")
+    return encoded, EncodingReport(count, cut, dropped)
+
+
+def prompt_text(example: Example, template: Template, tokenizer: Any) -> str:
+    """What the models are shown before the response."""
+    if example.prompt is not None:
+        return example.prompt
+    if example.messages is not None:
+        return render_chat([dict(turn) for turn in example.messages], tokenizer)
+    return template.render(example.instruction or "", example.input, tokenizer)
+
+
+def encode_prompt(text: str, tokenizer: Any) -> list[int]:
+    """Token ids of a prompt, never empty: without text it is the token that separates documents."""
+    ids = list(tokenizer(text)["input_ids"])
+    if ids and ids[-1] == tokenizer.eos_token_id:  # tokenizers that close every text: the prompt goes on
+        ids.pop()
+    if ids:
+        return ids
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    return [start]

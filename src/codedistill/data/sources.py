@@ -1,0 +1,155 @@
+"""Examples from JSON, JSONL or Parquet files, from the hub, or from the embedded generator.
+
+Three shapes of row are understood: instruction/input/output (Alpaca), prompt/completion (the prompt is used as it
+is, without a template), and `messages` (the tokenizer's chat template; the last assistant turn is the response).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codedistill.errors import UserError
+
+TINY_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training example. Exactly one of `instruction`, `prompt`, `messages` says what is asked."""
+
+    id: int  # the row in the source, from 0
+    response: str
+    instruction: str | None = None
+    input: str = ""
+    prompt: str | None = None
+    messages: tuple[Mapping[str, str], ...] | None = None
+
+
+def load_examples(source: str, limit: int | None = None) -> list[Example]:
+    """All examples of a source, at most `limit`.
+
+    Raises:
+        UserError: no such file, an unreadable one, an empty one, or a row without the needed fields (by number).
+    """
+    if source in EMBEDDED:
+        rows: list[Any] = EMBEDDED[source](limit or TINY_ROWS)
+    elif (path := Path(source)).exists():
+        rows = _read(path)[:limit]
+    else:
+        rows = _from_hub(source, limit)
+    if not rows:
+        raise UserError(f"data.source {source}: holds no examples")
+    return [_example(row, number, source) for number, row in enumerate(rows)]
+
+
+def _tiny(count: int) -> list[dict[str, str]]:
+    from codedistill.tiny.datasets import instructions
+
+    return instructions(count)
+
+
+def _tiny_text(count: int) -> list[dict[str, str]]:
+    from codedistill.tiny.datasets import pretraining_text
+
+    return pretraining_text(count)
+
+
+EMBEDDED: dict[str, Callable[[int], list[Any]]] = {"tiny": _tiny, "tiny/text": _tiny_text}
+
+
+def _read(path: Path) -> list[Any]:
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(f"data.source {path}: unknown kind of file; give one of {', '.join(READERS)}")
+    try:
+        return reader(path)
+    except json.JSONDecodeError as error:
+        raise UserError(f"data.source {path}: line {error.lineno}: not valid JSON: {error.msg}") from None
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise UserError(f"data.source {path}: cannot be read: {error}") from None
+
+
+def _read_json(path: Path) -> list[Any]:
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(rows, list):
+        raise ValueError("a JSON data file is a list of rows")
+    return rows
+
+
+def _read_jsonl(path: Path) -> list[Any]:
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise UserError(f"data.source {path}: line {number}: not valid JSON: {error.msg}") from None
+    return rows
+
+
+def _read_parquet(path: Path) -> list[Any]:
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_table(path).to_pylist()
+
+
+READERS: dict[str, Callable[[Path], list[Any]]] = {
+    ".json": _read_json,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+}
+
+
+def _from_hub(name: str, limit: int | None) -> list[Any]:
+    if "/" not in name or Path(name).suffix.lower() in READERS:
+        raise UserError(f"data.source {name}: no such file; give a file, a hub id or one of {', '.join(EMBEDDED)}")
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        raise UserError(f"data.source {name}: no such file; to fetch it as a hub id: pip install 'codedistill[hub]'") from None
+    try:
+        return list(load_dataset(name, split=f"train[:{limit}]" if limit else "train"))
+    except Exception as error:
+        raise UserError(f"data.source {name}: not a file, and the hub says: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _example(row: Any, number: int, source: str) -> Example:
+    where = f"data.source {source}: row {number}"
+    if not isinstance(row, Mapping):
+        raise UserError(f"{where}: a row is an object with fields, this is a {type(row).__name__}")
+    if "messages" in row:
+        return _chat(row["messages"], number, where)
+    if "prompt" in row and "completion" in row:
+        return Example(number, _text(row, "completion", where), prompt=_text(row, "prompt", where))
+    for asked, answer in (("instruction", "output"), ("problem", "solution")):
+        if asked in row and answer in row:
+            given = _text(row, "input", where) if row.get("input") is not None else ""
+            return Example(number, _text(row, answer, where), instruction=_text(row, asked, where), input=given.strip())
+    raise UserError(
+        f"{where}: has the fields {', '.join(map(str, row)) or 'none'}; "
+        "needs instruction and output, prompt and completion, or messages"
+    )
+
+
+def _text(row: Mapping[str, Any], field: str, where: str) -> str:
+    value = row[field]
+    if not isinstance(value, str):
+        raise UserError(f"{where}: field {field} is a {type(value).__name__}, needs to be text")
+    return value
+
+
+def _chat(messages: Any, number: int, where: str) -> Example:
+    turns = messages if isinstance(messages, list) else []
+    sound = all(isinstance(turn, Mapping) and isinstance(turn.get("content"), str) and "role" in turn for turn in turns)
+    if len(turns) < 2 or not sound or turns[-1]["role"] != "assistant":
+        raise UserError(f"{where}: messages needs two or more turns of role and content, the last by the assistant")
+    before = tuple({"role": str(turn["role"]), "content": turn["content"]} for turn in turns[:-1])
+    return Example(number, turns[-1]["content"], messages=before)

@@ -1,0 +1,35 @@
+"""What verdicts mean: numbers with their uncertainty, and a taxonomy of failures. Runs nothing, imports no model.
+
+    metrics.py       pass@k, accuracy loss
+    statistics.py    intervals, paired comparison, correction for many comparisons
+    taxonomy.py      one failing program -> its category
+    summary.py       results of one model on one benchmark -> one table row, with its identities checked
+"""
+
+from codedistill.evaluation.metrics import accuracy_loss, pass_at_k
+from codedistill.evaluation.statistics import (
+    Interval,
+    Paired,
+    bootstrap_interval,
+    holm,
+    paired_difference,
+    wilson_interval,
+)
+from codedistill.evaluation.summary import Summary, summarize
+from codedistill.evaluation.taxonomy import Category, Verdict, classify
+
+__all__ = [
+    "Category",
+    "Interval",
+    "Paired",
+    "Summary",
+    "Verdict",
+    "accuracy_loss",
+    "bootstrap_interval",
+    "classify",
+    "holm",
+    "paired_difference",
+    "pass_at_k",
+    "summarize",
+    "wilson_interval",
+]

@@ -1,0 +1,29 @@
+"""pass@k and accuracy loss."""
+
+from __future__ import annotations
+
+from math import comb
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """The unbiased estimate of the chance that one of k samples is correct, from n samples of which c are.
+
+    1 - C(n-c, k) / C(n, k), Chen et al. 2021, eq. 1; computed in integers, so exact for any n.
+
+    Raises:
+        ValueError: not 0 <= c <= n or not 1 <= k <= n.
+    """
+    if not 0 <= c <= n or not 1 <= k <= n:
+        raise ValueError(f"pass@k needs 0 <= c <= n and 1 <= k <= n, got n={n}, c={c}, k={k}")
+    return 1 - comb(n - c, k) / comb(n, k) if c else 0.0
+
+
+def accuracy_loss(teacher: float, student: float) -> float:
+    """How many percent of the teacher's accuracy the student lacks: (teacher - student) / teacher * 100. Negative where the student is better.
+
+    Raises:
+        ValueError: the teacher's accuracy is not above 0.
+    """
+    if not teacher > 0:
+        raise ValueError(f"accuracy loss needs a teacher above 0, got {teacher}")
+    return (teacher - student) / teacher * 100

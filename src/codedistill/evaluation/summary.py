@@ -1,0 +1,91 @@
+"""The results of one model on one benchmark in one row, checked against the identities that every such row must obey."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from codedistill.errors import InfrastructureError
+from codedistill.evaluation.metrics import pass_at_k
+from codedistill.evaluation.statistics import Interval, bootstrap_interval, wilson_interval
+from codedistill.evaluation.taxonomy import COMPLETE, Category
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Counts are of programs. `categories` holds every failing program's, wrong answers included."""
+
+    tasks: int
+    samples: int
+    pass_at_1: float
+    interval: Interval
+    complete: int
+    incomplete: int
+    correct: int
+    categories: Mapping[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "tasks": self.tasks,
+            "samples": self.samples,
+            "pass@1": self.pass_at_1,
+            "interval": list(self.interval),
+            "complete": self.complete,
+            "incomplete": self.incomplete,
+            "correct": self.correct,
+            "categories": dict(self.categories),
+        }
+
+
+def summarize(rows: Sequence[Mapping[str, Any]]) -> Summary:
+    """Summarise rows of results.jsonl: pass@1 with a 95% interval (Wilson for one sample a task, bootstrap over tasks for more).
+
+    Raises:
+        InfrastructureError: a program could not be judged, so that no number can be trusted.
+        ValueError: no rows, or an identity of the taxonomy does not hold.
+    """
+    if not rows:
+        raise ValueError("there are no results to summarise")
+    unjudged = [row["task_id"] for row in rows if row["status"] == "infrastructure"]
+    if unjudged:
+        raise InfrastructureError(
+            f"{len(unjudged)} of {len(rows)} programs could not be judged, the first is {unjudged[0]}: the machine failed, not they; run again"
+        )
+    by_task: dict[str, list[bool]] = {}
+    for row in rows:
+        by_task.setdefault(row["task_id"], []).append(bool(row["passed"]))
+    shares = [pass_at_k(len(passed), sum(passed), 1) for passed in by_task.values()]
+    correct = sum(bool(row["passed"]) for row in rows)
+    categories = Counter(row["category"] for row in rows if row["category"] != Category.PASSED)
+    complete = sum(row["category"] in COMPLETE for row in rows)
+    single = len(rows) == len(by_task)
+    summary = Summary(
+        tasks=len(by_task),
+        samples=len(rows),
+        pass_at_1=sum(shares) / len(shares),
+        interval=wilson_interval(correct, len(rows)) if single else bootstrap_interval(shares),
+        complete=complete,
+        incomplete=len(rows) - complete,
+        correct=correct,
+        categories=dict(sorted(categories.items(), key=lambda item: (-item[1], item[0]))),
+    )
+    check_identities(summary)
+    return summary
+
+
+def check_identities(summary: Summary) -> None:
+    """complete + incomplete = programs; categories but for wrong answers add up to incomplete; correct <= complete (table 13).
+
+    Raises:
+        ValueError: one of them does not hold.
+    """
+    failing = sum(count for name, count in summary.categories.items() if name not in COMPLETE)
+    wrong = summary.categories.get(Category.WRONG_ANSWER, 0)
+    if summary.complete + summary.incomplete != summary.samples:
+        raise ValueError(f"complete {summary.complete} + incomplete {summary.incomplete} is not {summary.samples} programs")
+    if failing != summary.incomplete:
+        raise ValueError(f"the categories add up to {failing}, incomplete is {summary.incomplete}")
+    if summary.correct + wrong != summary.complete:
+        raise ValueError(f"correct {summary.correct} + wrong answers {wrong} is not complete {summary.complete}")

@@ -1,0 +1,8 @@
+"""Prompts in, completions out.
+
+    decode.py    batched decoding with a cache; finished sequences leave the batch
+"""
+
+from codedistill.generation.decode import Completion, Finish, Request, Sampling, generate
+
+__all__ = ["Completion", "Finish", "Request", "Sampling", "generate"]

@@ -1,0 +1,103 @@
+"""From a model's name in the recipe to a model and its tokenizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from codedistill.config import ModelSpec
+from codedistill.errors import UserError
+from codedistill.models.layers import keep_layers
+from codedistill.tiny import ASSETS
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+EMBEDDED = {"tiny/teacher": ASSETS / "teacher", "tiny/student": ASSETS / "student"}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A causal language model with its tokenizer. `name` is how the recipe calls it."""
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: Any
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters, tied ones once."""
+        return sum(p.numel() for p in self.model.parameters())
+
+
+def load_model(spec: ModelSpec, key: str) -> Loaded:
+    """The model of recipe key `key` (teacher, student), on the CPU, in evaluation mode.
+
+    Raises:
+        UserError: no such folder, no weights in it, or the hub does not know it.
+    """
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    tokenizer = load_tokenizer(spec, key)
+    dtype = getattr(torch, spec.dtype)
+    if spec.architecture is not None:
+        model = _from_architecture(spec.architecture, tokenizer, key).to(dtype)
+    else:
+        path = _resolve(spec.path or "", key)
+        try:
+            model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{key} {spec.path}: cannot be loaded: {_first_line(error)}") from None
+    if spec.keep_layers is not None:
+        keep_layers(model, spec.keep_layers, key)
+    return Loaded(str(spec), model.eval(), tokenizer)
+
+
+def load_tokenizer(spec: ModelSpec, key: str) -> Any:
+    """The tokenizer of a model, with an end token and a padding token."""
+    name = spec.tokenizer or spec.path or ""
+    path = _resolve(name, key) if spec.tokenizer is None else str(EMBEDDED.get(name, name))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{key} {name}: its tokenizer cannot be loaded: {_first_line(error)}") from None
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"{key} {name}: its tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _resolve(name: str, key: str) -> str:
+    """The folder or hub id behind a name; folders are checked before anything is loaded."""
+    path = Path(EMBEDDED.get(name, name))
+    if not path.exists():
+        looks_local = name.startswith((".", "/", "~")) or name.count("/") != 1
+        if looks_local:
+            raise UserError(f"{key} {name}: no such folder; give a model folder, a hub id or {' or '.join(EMBEDDED)}")
+        return name
+    if not (path / "config.json").is_file():
+        raise UserError(f"{key} {name}: is not a model folder, it has no config.json")
+    if not any((path / weights).is_file() for weights in WEIGHTS):
+        raise UserError(f"{key} {name}: has no weights; expected one of {', '.join(WEIGHTS)} in it")
+    return str(path)
+
+
+def _from_architecture(fields: dict[str, Any], tokenizer: Any, key: str) -> PreTrainedModel:
+    values = dict(fields)
+    try:
+        config = AutoConfig.for_model(
+            values.pop("model_type"),
+            **{"vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id, "bos_token_id": tokenizer.bos_token_id},
+            **values,
+        )
+        return AutoModelForCausalLM.from_config(config)
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{key}.architecture: {_first_line(error)}; give model_type and its config fields") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,210 @@
+"""The stages, joined by the files of the run directory: train, generate, execute, summarise.
+
+Every function here is a stage or a chain of stages; `cli.py` adds what the terminal shows.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codedistill import benchmarks, evaluation
+from codedistill.config import Evaluation, ModelSpec, Recipe, load_recipe
+from codedistill.errors import UserError
+from codedistill.run_directory import (
+    RunDirectory,
+    free_directory,
+    newest_directory,
+    read_jsonl,
+    write_json,
+    write_yaml,
+)
+from codedistill.samples import write_samples
+from codedistill.verdicts import ModelResult, execute
+from codedistill.watch import Watch
+
+if TYPE_CHECKING:
+    from codedistill.training import TrainingResult
+
+WHO = ("teacher", "base", "student")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run: `values` is its summary.json."""
+
+    directory: RunDirectory
+    values: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(self.values)
+
+
+def distill(
+    recipe: str | Path | Mapping[str, Any] | Recipe | None = None, overrides: Iterable[str] = (), watch: Watch | None = None
+) -> RunResult:
+    """Train the student, then evaluate teacher, base student and distilled student.
+
+    Args:
+        recipe: a recipe file, the name of a shipped one, a mapping of its keys; None is the embedded pair.
+        overrides: `key=value` strings, as on the command line.
+        watch: callbacks for progress.
+
+    Returns:
+        The run's summary; everything else is in its directory. `codedistill.report.write_report` makes the page.
+
+    Raises:
+        UserError: recipe, models, data or benchmark are wrong.
+        CodedistillError: the run failed.
+    """
+    watch, start = watch or Watch(), time.time()
+    resolved = load_recipe(recipe, overrides)
+    loaded = [benchmarks.load_benchmark(name, resolved.evaluation.limit) for name in resolved.evaluation.benchmarks]
+    directory = open_directory(resolved)
+    with directory.locked():
+        trained = _train(resolved, directory, watch)
+        results = {
+            (who, benchmark.name): _evaluate_one(resolved, who, spec, benchmark, directory, watch)
+            for who, spec in _models(resolved, directory)
+            for benchmark in loaded
+        }
+        values = summarise_run(resolved, directory, results, trained) | {"seconds": round(time.time() - start, 1)}
+        write_json(directory.summary, values)
+    return RunResult(directory, values)
+
+
+def train_only(recipe: str | Path | Mapping[str, Any] | Recipe, overrides: Iterable[str] = (), watch: Watch | None = None) -> Path:
+    """Train the student; the folder of the finished model."""
+    resolved = load_recipe(recipe, overrides)
+    directory = open_directory(resolved)
+    with directory.locked():
+        return _train(resolved, directory, watch or Watch()).model
+
+
+def evaluate(
+    model: str | Path,
+    benchmark: str = "tiny",
+    settings: Evaluation | None = None,
+    output: Path | None = None,
+    template: str | None = None,
+    watch: Watch | None = None,
+) -> ModelResult:
+    """Generate and execute: one model on one benchmark.
+
+    Args:
+        model: a folder, a hub id, `tiny/teacher` or `tiny/student`.
+        benchmark: a benchmark's name or a file.
+        settings: how the model is asked; default: greedy, one sample.
+        output: folder for samples, results and summary; default: nothing is kept beyond a temporary folder.
+        template: prompt template; default: the one the model was trained with, else alpaca.
+
+    Raises:
+        UserError: no such model or benchmark.
+    """
+    settings = settings or Evaluation()
+    tasks = benchmarks.load_benchmark(benchmark, settings.limit)
+    spec = ModelSpec(path=str(model))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = output or Path(scratch)
+        write_samples(spec, tasks, settings, folder, template, watch or Watch())
+        result = execute(folder / "samples.jsonl", tasks, settings, folder, watch)
+    return result
+
+
+def open_directory(recipe: Recipe) -> RunDirectory:
+    """Where a run goes: the recipe's output, or runs/<name>, numbered if taken.
+
+    Raises:
+        UserError: the output holds a run and the recipe does not say resume=auto.
+    """
+    if recipe.output is None:
+        return RunDirectory((newest_directory if recipe.resume == "auto" else free_directory)(recipe.name))
+    directory = RunDirectory(Path(recipe.output))
+    if recipe.resume == "never" and directory.holds_a_run:
+        with directory.locked():  # a live run is the likelier explanation, and locking says so
+            pass
+        raise UserError(f"output {directory.path}: holds a run already; add resume=auto to go on with it, or choose another output")
+    return directory
+
+
+def summarise_run(
+    recipe: Recipe, directory: RunDirectory, results: Mapping[tuple[str, str], ModelResult], trained: TrainingResult | None
+) -> dict[str, Any]:
+    """The table that the terminal shows, as plain data."""
+    models, losses, paired = [], {}, {}
+    for (who, benchmark), result in results.items():
+        teacher = results.get(("teacher", benchmark))
+        loss = None
+        if teacher is not None and who != "teacher" and teacher.pass_at_1 > 0:
+            loss = evaluation.accuracy_loss(teacher.pass_at_1, result.pass_at_1)
+        if who == "student":
+            losses[benchmark] = loss
+            paired[benchmark] = _paired(directory, benchmark)
+        models.append({"who": who, "accuracy_loss": loss, **result.to_json()})
+    return {
+        "name": recipe.name,
+        "run_directory": str(directory.path),
+        "method": recipe.method,
+        "models": models,
+        "accuracy_loss": losses,
+        "paired": paired,
+        "training": None if trained is None else {"steps": trained.steps, "examples": trained.examples, "cut": trained.cut, "dropped": trained.dropped},
+    }
+
+
+def _train(recipe: Recipe, directory: RunDirectory, watch: Watch) -> TrainingResult:
+    from codedistill.training import train
+
+    write_yaml(directory.recipe, recipe.dump())
+    watch.stage(f"training with {recipe.method}")
+    return train(recipe, directory, watch.step)
+
+
+def _models(recipe: Recipe, directory: RunDirectory) -> list[tuple[str, ModelSpec]]:
+    """Who is evaluated. A student with random weights has no base worth asking."""
+    found: list[tuple[str, ModelSpec]] = []
+    if recipe.teacher is not None:
+        found.append(("teacher", recipe.teacher))
+    if recipe.student.path is not None:
+        found.append(("base", recipe.student))
+    return [*found, ("student", ModelSpec(path=str(directory.model), dtype=recipe.student.dtype))]
+
+
+def _evaluate_one(
+    recipe: Recipe, who: str, spec: ModelSpec, tasks: benchmarks.Benchmark, directory: RunDirectory, watch: Watch
+) -> ModelResult:
+    watch.stage(f"evaluating {who} on {tasks.name}")
+    folder = directory.evaluation(who, tasks.name)
+    about = write_samples(spec, tasks, recipe.evaluation, folder, recipe.template, watch)
+    result = execute(folder / "samples.jsonl", tasks, recipe.evaluation, folder, watch)
+    values = {
+        "model": about["model"],
+        "parameters": about["parameters"],
+        **result.values,
+        "prompt_form": recipe.evaluation.form,
+        "template": about["template"],
+    }
+    write_json(folder / "summary.json", values)
+    return replace(result, values=values)
+
+
+def _paired(directory: RunDirectory, benchmark: str) -> dict[str, Any] | None:
+    """Distilled student minus base student on the same tasks."""
+    files = [directory.evaluation(who, benchmark) / "results.jsonl" for who in ("student", "base")]
+    if not all(file.exists() for file in files):
+        return None
+    student, base = (_per_task(read_jsonl(file)) for file in files)
+    paired = evaluation.paired_difference([student[t] for t in student], [base[t] for t in student])
+    return {"difference": paired.difference, "interval": list(paired.interval), "p": paired.mcnemar_p}
+
+
+def _per_task(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Share of passing samples by task."""
+    passed: dict[str, list[bool]] = {}
+    for row in rows:
+        passed.setdefault(row["task_id"], []).append(row["passed"])
+    return {task: sum(values) / len(values) for task, values in passed.items()}

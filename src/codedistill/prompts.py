@@ -1,0 +1,91 @@
+"""Prompt templates: how an instruction and its input become the text that both models see.
+
+Source: table 1 of Shu et al. 2025 (AKD). A new template is one entry in `TEMPLATES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from codedistill.errors import UserError
+
+
+class Tokenizer(Protocol):
+    """The little that templates need of a tokenizer."""
+
+    chat_template: Any
+
+    def get_vocab(self) -> dict[str, int]: ...
+    def apply_chat_template(self, messages: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool) -> Any: ...
+
+
+def _starcoder(instruction: str, given: str) -> str:
+    return f"<fim_prefix>{_lines(instruction, given)}<fim_suffix><fim_middle>"
+
+
+def _instruct_eval(instruction: str, given: str) -> str:
+    return (
+        "Please complete the following Python code without providing any additional tasks such as testing or "
+        f"explanations.\n{_lines(instruction, given)}"
+    )
+
+
+def _alpaca(instruction: str, given: str) -> str:
+    section = f"### Input:\n{given}\n\n" if given else ""
+    return (
+        "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+        f"### Instruction:\n{instruction}\n\n{section}### Response:\n"
+    )
+
+
+def _plain(instruction: str, given: str) -> str:
+    return _lines(instruction, given) + "\n"
+
+
+def _lines(instruction: str, given: str) -> str:
+    return f"{instruction}\n{given}" if given else instruction
+
+
+@dataclass(frozen=True)
+class Template:
+    """A named way of asking. `requires` are special tokens that the tokenizer must have."""
+
+    name: str
+    text: Callable[[str, str], str] | None  # None: the tokenizer's own chat template
+    requires: tuple[str, ...] = ()
+
+    def check(self, tokenizer: Tokenizer) -> None:
+        """Refuse a tokenizer that cannot carry this template.
+
+        Raises:
+            UserError: special tokens or the chat template are missing.
+        """
+        missing = [token for token in self.requires if token not in tokenizer.get_vocab()]
+        if missing:
+            raise UserError(
+                f"template {self.name}: the tokenizer has no {', '.join(missing)}; use template=alpaca or a model with them"
+            )
+        if self.text is None and not tokenizer.chat_template:
+            raise UserError(f"template {self.name}: the tokenizer has no chat template; use template=alpaca")
+
+    def render(self, instruction: str, given: str, tokenizer: Tokenizer) -> str:
+        """The prompt for an instruction and its input (`given`, may be empty: its part is then left out)."""
+        if self.text is not None:
+            return self.text(instruction, given)
+        return render_chat([{"role": "user", "content": _lines(instruction, given)}], tokenizer)
+
+
+def render_chat(messages: list[dict[str, str]], tokenizer: Tokenizer) -> str:
+    """Chat messages as the prompt for the assistant's next turn, by the tokenizer's own template."""
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+
+TEMPLATES = {
+    "alpaca": Template("alpaca", _alpaca),
+    "starcoder": Template("starcoder", _starcoder, requires=("<fim_prefix>", "<fim_suffix>", "<fim_middle>")),
+    "instruct_eval": Template("instruct_eval", _instruct_eval),
+    "chat": Template("chat", None),
+    "plain": Template("plain", _plain),
+}

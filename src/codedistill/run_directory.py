@@ -1,0 +1,152 @@
+"""The run directory: what lies where, who may write, and how a file is written so that it is never half there."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from codedistill.errors import UserError
+
+
+class RunDirectory:
+    """The folder of one run; every path in it has its name here."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.yaml"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    def evaluation(self, who: str, benchmark: str) -> Path:
+        """Folder of one model's results on one benchmark; `who` is teacher, base or student."""
+        return self.path / "evaluation" / who / Path(benchmark).stem
+
+    @property
+    def holds_a_run(self) -> bool:
+        return self.recipe.exists() or self.metrics.exists() or self.checkpoints.exists()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process.
+
+        Raises:
+            UserError: another live process holds it, or it cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = (self.path / ".lock").open("a+")
+        except OSError as error:
+            raise UserError(f"output {self.path}: cannot be used: {error.strerror}; choose another output") from None
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.seek(0)
+                owner = handle.read().strip() or "unknown"
+                raise UserError(
+                    f"output {self.path}: in use by a live run (process {owner}); wait for it or choose another output"
+                ) from None
+            handle.truncate(0)
+            handle.write(str(os.getpid()))
+            handle.flush()
+            yield
+
+
+def free_directory(name: str, root: Path = Path("runs")) -> Path:
+    """runs/<name>, or runs/<name>-2 and so on when a run lies there already."""
+    path, number = root / name, 1
+    while RunDirectory(path).holds_a_run:
+        number += 1
+        path = root / f"{name}-{number}"
+    return path
+
+
+def newest_directory(name: str, root: Path = Path("runs")) -> Path:
+    """The last of runs/<name>, runs/<name>-2, ... that holds a run; the first when none does."""
+    path, number = root / name, 1
+    while RunDirectory(following := root / f"{name}-{number + 1}").holds_a_run:
+        path, number = following, number + 1
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file aside and rename it, so that readers see the old content or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.tmp")
+    try:
+        with aside.open("w", encoding="utf-8", errors="surrogatepass") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written: {error.strerror}; free some space or choose another output") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=True) + "\n")
+
+
+def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
+    write_text(path, yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True))
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
+    write_text(path, "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in rows))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Rows of a JSONL file.
+
+    Raises:
+        UserError: it cannot be read, or a line is not a JSON object (by number).
+    """
+    rows = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path}: line {number}: not valid JSON: {error.msg}") from None
+        if not isinstance(row, dict):
+            raise UserError(f"{path}: line {number}: not a JSON object")
+        rows.append(row)
+    return rows

@@ -1,0 +1,145 @@
+"""The filter of system calls: no sockets, no new namespaces, nothing that serves to inspect or steer other processes."""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+
+_X86_64, _AARCH64 = 0xC000003E, 0xC00000B7
+ARCHITECTURES = {"x86_64": (_X86_64, 0), "aarch64": (_AARCH64, 1)}
+"""Machine name to (audit architecture, column of the tables below)."""
+
+# name: (number on x86_64, number on aarch64), None where the architecture has no such call.
+FORBIDDEN: dict[str, tuple[int | None, int | None]] = {
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "kcmp": (312, 272),
+    "pidfd_getfd": (438, 438),
+    "mount": (165, 40),
+    "umount2": (166, 39),
+    "pivot_root": (155, 41),
+    "chroot": (161, 51),
+    "mount_setattr": (442, 442),
+    "move_mount": (429, 429),
+    "open_tree": (428, 428),
+    "fsopen": (430, 430),
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "keyctl": (250, 219),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "bpf": (321, 280),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425),
+    "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427),
+    "open_by_handle_at": (304, 265),
+    "process_madvise": (440, 440),
+    "migrate_pages": (256, 238),
+    "move_pages": (279, 239),
+    "quotactl": (179, 60),
+    "syslog": (103, 116),
+    "socket": (41, 198),
+    "mknod": (133, None),
+    "mknodat": (259, 33),
+}
+
+# Also forbidden where other processes and the machine's own files are visible to the program: signals and scheduling of
+# others, and changes of a file's attributes, which Landlock does not cover.
+FORBIDDEN_IN_THE_OPEN: dict[str, tuple[int | None, int | None]] = {
+    "tkill": (200, 130),
+    "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240),
+    "pidfd_send_signal": (424, 424),
+    "setpriority": (141, 140),
+    "ioprio_set": (251, 30),
+    "sched_setaffinity": (203, 122),
+    "sched_setscheduler": (144, 119),
+    "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274),
+    "chmod": (90, None),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, None),
+    "fchown": (93, 55),
+    "lchown": (94, None),
+    "fchownat": (260, 54),
+    "utime": (132, None),
+    "utimes": (235, None),
+    "futimesat": (261, None),
+    "utimensat": (280, 88),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+}
+
+_ONLY_ITSELF = {"kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261)}
+"""In the open: allowed where the first argument, a process, is the caller itself."""
+_FORKS = {"fork": (57, None), "vfork": (58, None)}
+_CLONE, _CLONE3 = (56, 220), (435, 435)
+
+_NEW_NAMESPACES = 0x7E020080  # every CLONE_NEW* flag
+_CLONE_THREAD = 0x00010000
+
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data; the low half of the argument
+_ALLOW, _KILL = 0x7FFF0000, 0x80000000
+_EPERM, _EAGAIN, _ENOSYS = 1, 11, 38
+
+
+def available() -> bool:
+    return os.uname().machine in ARCHITECTURES and sys.byteorder == "little"
+
+
+_PROCESS = 0x7EDCBA98
+"""Stands for the process in a filter that is made ahead of it."""
+
+
+def for_process(instructions: bytes, process: int) -> bytes:
+    """The filter with the process filled in."""
+    return instructions.replace(struct.pack("<I", _PROCESS), struct.pack("<I", process))
+
+
+def instructions(in_the_open: bool, forks: bool) -> bytes:
+    """A filter for `for_process`. Without `forks` the program may start threads but no processes."""
+    audit, column = ARCHITECTURES[os.uname().machine]
+    forbidden = [calls[column] for calls in FORBIDDEN.values()]
+    if in_the_open:
+        forbidden += [calls[column] for calls in FORBIDDEN_IN_THE_OPEN.values()]
+    program = [(_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 1, 0, audit), _give(_KILL), (_LOAD, 0, 0, _NUMBER)]
+    if audit == _X86_64:
+        program += [(_AT_LEAST, 0, 1, 0x40000000), _fail(_EPERM)]  # the x32 numbers
+    for number in forbidden:
+        if number is not None:
+            program += [(_EQUAL, 0, 1, number), _fail(_EPERM)]
+    if not forks:
+        for calls in _FORKS.values():
+            if calls[column] is not None:
+                program += [(_EQUAL, 0, 1, calls[column] or 0), _fail(_EAGAIN)]
+    if in_the_open:
+        for name, calls in _ONLY_ITSELF.items():
+            zero = (_EQUAL, 2, 0, 0) if name == "prlimit64" else (_EQUAL, 2, 0, _PROCESS)
+            program += [(_EQUAL, 0, 5, calls[column]), (_LOAD, 0, 0, _FIRST_ARGUMENT), zero, (_EQUAL, 1, 0, _PROCESS)]
+            program += [_fail(_EPERM), _give(_ALLOW)]
+    # clone3 keeps its flags in memory, where a filter cannot see them: without it, the C library takes clone.
+    program += [(_EQUAL, 0, 1, _CLONE3[column]), _fail(_ENOSYS)]
+    program += [(_EQUAL, 0, 5, _CLONE[column]), (_LOAD, 0, 0, _FIRST_ARGUMENT)]
+    program += [(_ANY_BIT, 0, 1, _NEW_NAMESPACES), _fail(_EPERM)]
+    program += [(_ANY_BIT, 1, 0, 0 if forks else _CLONE_THREAD), _give(_ALLOW) if forks else _fail(_EAGAIN)]
+    program += [_give(_ALLOW)]
+    return b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
+
+
+def _give(action: int) -> tuple[int, int, int, int]:
+    return (_RETURN, 0, 0, action)
+
+
+def _fail(error: int) -> tuple[int, int, int, int]:
+    return _give(0x00050000 | error)

@@ -1,0 +1,206 @@
+"""Plain data on the wire between the program under test and its checks.
+
+Values travel as JSON text in length-prefixed frames. JSON's own types stand for themselves; every other plain type is an
+object with a single key, its tag. Reading a frame builds plain values and nothing else: no code of the other side
+runs, whatever the bytes are. A value that is not plain travels as a reference (see `remote.py`).
+"""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import decimal
+import fractions
+import json
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+MAX_FRAME = 512 * 2**20
+"""Bytes. A longer frame is refused before it is read."""
+
+_HEADER = struct.Struct(">Q")
+_BIG = 1 << 1024  # Decimal text of longer integers is slow (quadratic) and limited by the interpreter: they go as hexadecimal.
+_EASY = frozenset({str, float, bool, type(None)})
+_INTEGERS = frozenset({int, bool})
+
+Refer = Callable[[Any], Any]
+"""Turns a value that is not plain into its JSON form, a reference."""
+
+
+class WireError(Exception):
+    """The other side sent something that is not of this protocol."""
+
+
+def _pack_int(value: int, refer: Refer) -> Any:
+    return value if -_BIG < value < _BIG else {"i": hex(value)}
+
+
+def _pack_list(value: list[Any], refer: Refer) -> Any:
+    kinds = set(map(type, value))
+    # Lists of simple values are by far the most frequent large ones; json writes them without a Python step per element.
+    if kinds <= _EASY or (kinds <= _INTEGERS and -_BIG < min(value) and max(value) < _BIG):
+        return value
+    return [pack(item, refer) for item in value]
+
+
+def _pack_pairs(value: dict[Any, Any], refer: Refer) -> list[Any]:
+    return [[pack(key, refer), pack(item, refer)] for key, item in value.items()]
+
+
+def _items(value: Any, refer: Refer) -> Any:
+    return _pack_list(list(value), refer)
+
+
+def _itself(value: Any, refer: Refer) -> Any:
+    return value
+
+
+PACKERS: dict[type, Callable[[Any, Refer], Any]] = {
+    type(None): _itself,
+    bool: _itself,
+    float: _itself,
+    str: _itself,
+    int: _pack_int,
+    list: _pack_list,
+    tuple: lambda v, refer: {"t": _items(v, refer)},
+    dict: lambda v, refer: {"d": _pack_pairs(v, refer)},
+    set: lambda v, refer: {"s": _items(v, refer)},
+    frozenset: lambda v, refer: {"f": _items(v, refer)},
+    bytes: lambda v, refer: {"b": v.hex()},
+    bytearray: lambda v, refer: {"B": v.hex()},
+    complex: lambda v, refer: {"c": [v.real, v.imag]},
+    range: lambda v, refer: {"r": [pack(v.start, refer), pack(v.stop, refer), pack(v.step, refer)]},
+    type(...): lambda v, refer: {"e": 0},
+    type({}.keys()): lambda v, refer: {"K": _items(v, refer)},
+    type({}.values()): lambda v, refer: {"V": _items(v, refer)},
+    type({}.items()): lambda v, refer: {"I": _items(v, refer)},
+    collections.Counter: lambda v, refer: {"C": _pack_pairs(v, refer)},
+    collections.OrderedDict: lambda v, refer: {"O": _pack_pairs(v, refer)},
+    collections.defaultdict: lambda v, refer: {"D": _pack_pairs(v, refer)},
+    collections.deque: lambda v, refer: {"q": [_items(v, refer), v.maxlen]},
+    decimal.Decimal: lambda v, refer: {"N": str(v)},
+    fractions.Fraction: lambda v, refer: {"F": [pack(v.numerator, refer), pack(v.denominator, refer)]},
+    datetime.datetime: lambda v, refer: {"T": v.isoformat()},
+    datetime.date: lambda v, refer: {"A": v.isoformat()},
+    datetime.time: lambda v, refer: {"M": v.isoformat()},
+    datetime.timedelta: lambda v, refer: {"L": [v.days, v.seconds, v.microseconds]},
+}
+
+# A subclass of a plain type travels as that type, read by the base's own methods: what the program overrode
+# (`__eq__` above all) does not travel.
+_BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (str, str.__str__),
+    (int, int.__index__),
+    (float, float.__float__),
+    (list, lambda v: list(list.__iter__(v))),
+    (tuple, lambda v: tuple(tuple.__iter__(v))),
+    (dict, lambda v: dict(dict.items(v))),
+    (set, lambda v: set(set.__iter__(v))),
+    (frozenset, lambda v: frozenset(frozenset.__iter__(v))),
+    (bytes, lambda v: bytes(bytes.__iter__(v))),
+    (complex, lambda v: complex(complex.real.__get__(v), complex.imag.__get__(v))),
+)
+
+UNPACKERS: dict[str, Callable[[Any], Any]] = {
+    "i": lambda v: int(v, 16),
+    "t": tuple,
+    "d": dict,
+    "s": set,
+    "f": frozenset,
+    "b": bytes.fromhex,
+    "B": bytearray.fromhex,
+    "c": lambda v: complex(v[0], v[1]),
+    "r": lambda v: range(*v),
+    "e": lambda v: ...,
+    "K": lambda v: dict.fromkeys(v).keys(),
+    "V": lambda v: dict(enumerate(v)).values(),
+    "I": lambda v: dict(v).items(),
+    "C": lambda v: collections.Counter(dict(v)),
+    "O": collections.OrderedDict,
+    # The factory of a defaultdict is code, so it stays at home.
+    "D": lambda v: collections.defaultdict(None, v),
+    "q": lambda v: collections.deque(v[0], v[1]),
+    "N": decimal.Decimal,
+    "F": lambda v: fractions.Fraction(v[0], v[1]),
+    "T": datetime.datetime.fromisoformat,
+    "A": datetime.date.fromisoformat,
+    "M": datetime.time.fromisoformat,
+    "L": lambda v: datetime.timedelta(*v),
+}
+
+
+def pack(value: Any, refer: Refer) -> Any:
+    """The JSON form of `value`. Raises RecursionError for a value that is too deep or contains itself."""
+    kind = type(value)
+    packer = PACKERS.get(kind)
+    if packer is not None:
+        return packer(value, refer)
+    for base, plain in _BASES:
+        if issubclass(kind, base):
+            return PACKERS[base](plain(value), refer)
+    return refer(value)
+
+
+def dumps(form: Any) -> bytes:
+    """JSON bytes. Lone surrogates survive, because they are not escaped."""
+    return _ENCODER.encode(form).encode("utf-8", "surrogatepass")
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
+
+
+def make_decoder(resolve: Callable[[str, Any], Any]) -> Callable[[bytes], Any]:
+    """A function from frame bytes to values; `resolve(tag, payload)` finds what a reference means. It raises WireError."""
+
+    def unpack(form: dict[str, Any]) -> Any:
+        if len(form) != 1:
+            raise WireError("an object with more than one key")
+        ((tag, payload),) = form.items()
+        unpacker = UNPACKERS.get(tag)
+        return resolve(tag, payload) if unpacker is None else unpacker(payload)
+
+    decoder = json.JSONDecoder(object_hook=unpack)
+
+    def decode(data: bytes) -> Any:
+        try:
+            return decoder.decode(data.decode("utf-8", "surrogatepass"))
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise WireError(f"{type(error).__name__}: {error}"[:200]) from None
+
+    return decode
+
+
+def send_frame(sock: socket.socket, data: bytes) -> None:
+    if len(data) < 65_536:
+        sock.sendall(_HEADER.pack(len(data)) + data)
+    else:
+        sock.sendall(_HEADER.pack(len(data)))
+        sock.sendall(data)
+
+
+def receive_frame(sock: socket.socket) -> bytes:
+    """The next frame. Raises EOFError when the other side is gone, WireError for a frame over MAX_FRAME."""
+    (size,) = _HEADER.unpack(receive_exactly(sock, _HEADER.size))
+    if size > MAX_FRAME:
+        raise WireError(f"a frame of {size} bytes")
+    return receive_exactly(sock, size)
+
+
+def receive_exactly(sock: socket.socket, size: int) -> bytes:
+    if size <= 65_536:
+        data = sock.recv(size, socket.MSG_WAITALL) if size else b""
+        if len(data) != size:
+            raise EOFError
+        return data
+    buffer = bytearray(size)
+    view = memoryview(buffer)
+    while view:
+        count = sock.recv_into(view)
+        if not count:
+            raise EOFError
+        view = view[count:]
+    return bytes(buffer)

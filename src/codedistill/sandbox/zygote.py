@@ -1,0 +1,282 @@
+"""The clean process from which programs are forked: it supervises them and holds neither sources nor checks.
+
+Started as a fresh isolated interpreter, never forked from the caller. It forks one checker, which serves many programs,
+and per program one candidate, ahead of its use. It keeps the clock, collects the output, kills what is left, reports.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+import types
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from . import candidate, checker, preload, system, wire
+from .checker import READY
+from .layers import Layer, set_limit
+from .opening import open_layer
+
+NOTHING, OUTPUT, CHANNEL = 0, 1, 3
+"""File descriptors of a candidate: /dev/null, the standard output, the channel to the checks."""
+
+CHECKER_PATIENCE = 0.5
+"""Seconds that the checker gets to notice that the program is gone."""
+
+PROGRAMS_PER_CHECKER = 2_000
+"""Then the worker is replaced: checks are trusted, but they may leave things behind."""
+
+
+def main() -> None:
+    """argv: control descriptor, layer, work folder, limits as JSON. Says the layer's full name, serves until hung up on."""
+    descriptor = int(sys.argv[1])
+    control = socket.socket(fileno=fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, CHANNEL + 1))
+    os.close(descriptor)
+    os.dup2(NOTHING, CHANNEL)  # taken, so that nothing else gets it
+    limits: Any = types.SimpleNamespace(**json.loads(sys.argv[4]))
+    preload.load()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, who then hangs up
+    try:
+        zygote = Zygote(control, open_layer(sys.argv[2], sys.argv[3], limits), limits)
+    except OSError as error:
+        _tell(control, {"fault": f"layer {sys.argv[2]}: {error}"})
+        return
+    _tell(control, {"layer": zygote.layer.full_name()})
+    zygote.serve()
+
+
+def _tell(control: socket.socket, fields: dict[str, Any]) -> None:
+    wire.send_frame(control, wire.dumps({"d": list(fields.items())}))
+
+
+class _Candidate:
+    """A forked process that waits for its source."""
+
+    def __init__(self, layer: Layer, channel: socket.socket) -> None:
+        self.checks_end, self.program_end = socket.socketpair()
+        self.reader, writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        # The descriptors are put where the child wants them before it is forked: what the zygote does in its own memory is
+        # cheaper than what a child does in memory that it shares.
+        os.dup2(writer, OUTPUT)
+        os.dup2(self.program_end.fileno(), CHANNEL)
+        os.close(writer)
+        try:
+            self.pid = _fork(lambda: _live(layer, channel))
+        except OSError:
+            self.program_end.close()
+            self.checks_end.close()
+            os.close(self.reader)
+            raise
+        finally:
+            os.dup2(NOTHING, OUTPUT)
+            os.dup2(NOTHING, CHANNEL)
+        self.pidfd = os.pidfd_open(self.pid)
+        self.status: int | None = None
+        self.usage: Any = None
+
+    def reap(self) -> None:
+        if self.status is None:
+            _, self.status, self.usage = os.wait4(self.pid, 0)
+
+    def hang_up(self) -> None:
+        """Tell the checker that nothing more is to come: children of the program may still hold the channel open."""
+        try:
+            self.program_end.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        self.program_end.close()
+        self.checks_end.close()
+        os.close(self.reader)
+        os.close(self.pidfd)
+
+
+def _live(layer: Layer, channel: socket.socket) -> None:
+    try:
+        layer.enter_program(CHANNEL)
+    except BaseException as error:
+        wire.send_frame(channel, f"{type(error).__name__}: {error}".encode())
+        raise
+    gc.freeze()  # what the zygote has made since, so that the first collection does not go through it
+    gc.enable()
+    wire.send_frame(channel, READY)
+    candidate.main(channel)
+
+
+class Zygote:
+    """Serves one caller, one program at a time."""
+
+    def __init__(self, control: socket.socket, layer: Layer, limits: Any) -> None:
+        self.control = control
+        self.layer = layer
+        self.limits = limits
+        preload.rehearse()
+        layer.prepare()
+        gc.collect()
+        gc.disable()
+        gc.freeze()  # less memory is copied after a fork
+        self.checks, theirs = socket.socketpair()
+        self.checker_pid = _fork(lambda: self._check(theirs))
+        theirs.close()
+        layer.spare.append(self.checker_pid)
+        layer.separate()
+        self.channel = _socket_at(CHANNEL)
+        self.served = 0
+        self.next: _Candidate | None = self._fork_candidate()
+
+    def _fork_candidate(self) -> _Candidate | None:
+        try:
+            return _Candidate(self.layer, self.channel)
+        except OSError:
+            return None
+
+    def _check(self, theirs: socket.socket) -> None:
+        self.control.close()
+        self.checks.close()
+        # It holds a copy of every value that a program returns, beside its own expected one.
+        set_limit(resource.RLIMIT_AS, 2 * self.limits.memory_mb * 2**20)
+        gc.enable()
+        checker.serve(theirs)
+
+    def serve(self) -> None:
+        while True:
+            command, descriptors, _, _ = socket.recv_fds(self.control, 1, 1)
+            if not command:
+                break
+            self._serve_one(descriptors[0])
+        if self.next is not None:
+            self._end(self.next)
+
+    def _serve_one(self, job: int) -> None:
+        self.served += 1
+        runner, self.next = self.next or self._fork_candidate(), None
+        if runner is None:
+            os.close(job)
+            _tell(self.control, {"fault": "could not start a process", "worn": True})
+            return
+        start = time.monotonic()
+        socket.send_fds(self.checks, [b"j"], [job, runner.checks_end.fileno()])
+        os.close(job)
+        watch = _Watch(self, runner, start + self.limits.wall_seconds)
+        watch.wait()
+        ended_by_itself = runner.status is not None
+        seconds = time.monotonic() - start
+        self._end(runner)
+        worn = watch.checker_is_lost or self.served >= PROGRAMS_PER_CHECKER
+        report = {
+            "fault": None,
+            "worn": worn,
+            "timed_out": watch.timed_out,
+            "seconds": seconds,
+            "candidate": runner.status if ended_by_itself else None,
+            "cpu_seconds": runner.usage.ru_utime + runner.usage.ru_stime,
+            "memory_mb": runner.usage.ru_maxrss / 1024,
+            "stdout": bytes(watch.output).decode("utf-8", "replace"),
+        }
+        _tell(self.control, report)
+        if not worn:
+            self.layer.tidy()
+            self.next = self._fork_candidate()
+
+    def _end(self, runner: _Candidate) -> None:
+        if runner.status is None:
+            os.kill(runner.pid, signal.SIGKILL)
+            runner.reap()
+        self.layer.sweep(runner.pid)
+        runner.close()
+
+
+class _Watch:
+    """Waits until the checker is done with a program or the time is over, and keeps the program's output."""
+
+    def __init__(self, zygote: Zygote, runner: _Candidate, deadline: float) -> None:
+        self.zygote = zygote
+        self.runner = runner
+        self.deadline = deadline
+        self.output = bytearray()
+        self.timed_out = False
+        self.checker_is_lost = False
+
+    def wait(self) -> None:
+        runner, checks, control = self.runner, self.zygote.checks.fileno(), self.zygote.control.fileno()
+        poll = select.poll()
+        for descriptor in (checks, runner.reader, runner.pidfd):
+            poll.register(descriptor, select.POLLIN)
+        poll.register(control, select.POLLRDHUP)
+        while True:
+            left = self.deadline - time.monotonic()
+            ready = {descriptor for descriptor, _ in poll.poll(left * 1000 + 1)} if left > 0 else set()
+            if checks in ready:
+                self.checker_is_lost = not self.zygote.checks.recv(1)
+                break
+            if not ready or control in ready:
+                self.timed_out = True
+                self._give_up()
+                break
+            if runner.pidfd in ready:
+                poll.unregister(runner.pidfd)
+                runner.reap()
+                self._read_output()
+                runner.hang_up()
+            if runner.reader in ready and not self._read_output():
+                poll.unregister(runner.reader)
+        self._read_output()
+
+    def _give_up(self) -> None:
+        """The time is over: end the program, then see whether the checker comes back."""
+        pid = self.runner.pid
+        if self.runner.status is None:
+            os.kill(pid, signal.SIGKILL)
+        self.runner.hang_up()
+        poll = select.poll()
+        poll.register(self.zygote.checks.fileno(), select.POLLIN)
+        self.checker_is_lost = not poll.poll(CHECKER_PATIENCE * 1000) or not self.zygote.checks.recv(1)
+        if self.checker_is_lost:
+            os.kill(self.zygote.checker_pid, signal.SIGKILL)
+
+    def _read_output(self) -> bool:
+        """Keep what fits, drop the rest. False at the end of the stream."""
+        for _ in range(64):
+            try:
+                data = os.read(self.runner.reader, 65_536)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            self.output += data[: max(0, self.zygote.limits.output_bytes - len(self.output))]
+        return True
+
+
+def _socket_at(descriptor: int) -> socket.socket:
+    """A socket object whose descriptor each candidate's channel is put on before the fork."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        os.dup2(theirs.fileno(), descriptor)
+    sock = socket.socket(fileno=descriptor)
+    os.dup2(NOTHING, descriptor)
+    return sock
+
+
+def _fork(body: Callable[[], None]) -> int:
+    pid = system.fork()
+    if pid == 0:
+        _child(body)
+    return pid
+
+
+def _child(body: Callable[[], None]) -> NoReturn:
+    try:
+        body()
+        os._exit(0)
+    finally:
+        os._exit(70)

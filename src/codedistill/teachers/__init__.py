@@ -1,0 +1,9 @@
+"""What a teacher says about a batch, whatever kind of teacher it is.
+
+    live.py     the model itself, in memory
+"""
+
+from codedistill.teachers.live import LiveTeacher
+from codedistill.teachers.signal import Teacher, TeacherSignal
+
+__all__ = ["LiveTeacher", "Teacher", "TeacherSignal"]

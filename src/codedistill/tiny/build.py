@@ -1,0 +1,105 @@
+"""Rebuilds the embedded default from nothing: `python -m codedistill.tiny.build OUT`.
+
+Tokenizer, teacher, base student and benchmark, with the recipes in `recipes/tiny-build/` and the training loop that
+everyone uses. OUT/teacher, OUT/student and OUT/benchmark.jsonl are what the package ships in `tiny/assets/`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from codedistill.config import load_recipe
+from codedistill.prompts import TEMPLATES
+from codedistill.run_directory import RunDirectory, write_jsonl
+from codedistill.tiny.datasets import benchmark, instructions, pretraining_text
+
+VOCABULARY = 1024
+STAGES = ("teacher-text", "teacher-first", "teacher", "student-text", "student")
+
+
+def build(out: Path, stages: tuple[str, ...] = STAGES) -> None:
+    """Make everything in `out`; a stage that is done already is kept, so an interrupted build goes on."""
+    write_jsonl(out / "benchmark.jsonl", [dict(row) for row in benchmark()])
+    if not (out / "tokenizer").exists():
+        build_tokenizer(out / "tokenizer")
+    for stage in stages:
+        train_stage(out, stage)
+        if stage in ("teacher", "student"):
+            export(out / "runs" / stage / "model", out / stage)
+
+
+def build_tokenizer(folder: Path) -> None:
+    """A byte-level BPE trained on a sample of both training sets; digits stand alone, so that numbers are copied digit by digit."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    pieces = Regex(r"\n +| ?[A-Za-z]+|\d| ?[^\sA-Za-z\d]+|\s+")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(pieces, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=["<|endoftext|>", "<|pad|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_texts(), trainer)
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|endoftext|>", pad_token="<|pad|>", clean_up_tokenization_spaces=False
+    )
+    wrapped.save_pretrained(folder)
+
+
+def _texts() -> Iterator[str]:
+    for row in pretraining_text(4000, seed=1):
+        yield row["completion"]
+    for row in instructions(4000, seed=1):
+        prompt = TEMPLATES["alpaca"].text
+        assert prompt is not None
+        yield prompt(row["instruction"], row["input"]) + row["output"]
+
+
+def train_stage(out: Path, stage: str) -> None:
+    """One recipe of `recipes/tiny-build/`, into out/runs/<stage>."""
+    from codedistill.training import StepMetrics, train
+
+    directory = RunDirectory(out / "runs" / stage)
+    if directory.model.exists():
+        return
+    recipe = load_recipe(_placed(f"tiny-build/{stage}", out))
+
+    def show(metrics: StepMetrics, total: int) -> None:
+        if metrics.step % 20 == 0:
+            print(f"{stage} {metrics.step}/{total} loss {metrics.loss:.4f} {metrics.tokens / metrics.seconds:.0f} tok/s", flush=True)
+
+    with directory.locked():
+        train(recipe, directory, show)
+
+
+def _placed(name: str, out: Path) -> dict[str, Any]:
+    """A stage's recipe with OUT replaced by the folder at hand; goes on from a checkpoint if there is one."""
+    recipe = load_recipe(name).model_dump(mode="json", exclude_unset=True)
+    for key, value in recipe["student"].items():
+        if isinstance(value, str):
+            recipe["student"][key] = value.replace("OUT", str(out))
+    return recipe | {"resume": "auto"}
+
+
+def export(model: Path, target: Path) -> None:
+    """The model in half precision, which is what the package ships."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    shutil.rmtree(target, ignore_errors=True)
+    AutoModelForCausalLM.from_pretrained(model, dtype=torch.float16).save_pretrained(target)
+    AutoTokenizer.from_pretrained(model).save_pretrained(target)
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]), tuple(sys.argv[2:]) or STAGES)

@@ -1,0 +1,176 @@
+"""Checkpoints: everything that a bit-exact continuation needs, whole or not at all.
+
+A checkpoint is written into a hidden folder, synced, and renamed; a folder named step-N is therefore always whole.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from codedistill.errors import UserError
+
+WEIGHTS, STATE = "weights.safetensors", "state.pt"
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """Where a run stands: `step` optimiser steps are done. The data cursor follows from it."""
+
+    step: int
+    recipe: dict[str, Any]
+    data_fingerprint: str
+    method: dict[str, Any]
+    optimizer: dict[str, Any]
+    random: dict[str, Any]
+
+
+def random_states() -> dict[str, Any]:
+    """The states of every random generator that training may draw from."""
+    name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 (the global state is the point)
+    states: dict[str, Any] = {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(np.asarray(keys, dtype=np.int64)), position, has_gauss, cached),
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state_all()
+    return states
+
+
+def restore_random_states(states: dict[str, Any]) -> None:
+    """The way back from `random_states`; any mismatch raises."""
+    version, internal, gauss = states["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
+    torch.set_rng_state(states["torch"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+def trainable(model: Any) -> dict[str, torch.Tensor]:
+    """The tensors that learn, by name; tied ones once."""
+    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def save_checkpoint(folder: Path, model: Any, state: TrainState, keep: int) -> Path:
+    """Write folder/step-N and remove all but the newest `keep`.
+
+    Raises:
+        UserError: the disk is full or not writable; earlier checkpoints are untouched.
+    """
+    final = folder / f"step-{state.step}"
+    aside = folder / f".step-{state.step}.tmp"
+
+    def write() -> None:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        save_file({name: t.contiguous().cpu() for name, t in trainable(model).items()}, aside / WEIGHTS)
+        torch.save(vars(state), aside / STATE)
+        for path in (aside / WEIGHTS, aside / STATE, aside):
+            _sync(path)
+        shutil.rmtree(final, ignore_errors=True)
+        aside.rename(final)
+        _sync(folder)
+
+    guarded(write, final, newest_checkpoint(folder), lambda: shutil.rmtree(aside, ignore_errors=True))
+    for old in whole_checkpoints(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def guarded(write: Callable[[], None], target: Path, last: Path | None, clean: Callable[[], None]) -> None:
+    """Run a write; turn a failing disk into one line that says what is safe."""
+    try:
+        write()
+    except Exception as error:  # torch and safetensors wrap a full disk in exceptions of their own
+        clean()
+        if not _is_disk_fault(error):
+            raise
+        safe = f"the last checkpoint {last} is whole" if last else "no checkpoint was written before"
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{target}: cannot be written: {reason}; {safe}; free some space and go on with resume=auto") from None
+
+
+def _is_disk_fault(error: Exception) -> bool:
+    text = str(error).lower()
+    hints = ("no space", "disk", "write", "file too large", "i/o error", "os error")
+    return isinstance(error, OSError) or any(hint in text for hint in hints)
+
+
+def whole_checkpoints(folder: Path) -> list[Path]:
+    """Checkpoints by rising step."""
+    found = [p for p in folder.glob("step-*") if p.name[5:].isdigit() and (p / STATE).is_file() and (p / WEIGHTS).is_file()]
+    return sorted(found, key=lambda path: int(path.name[5:]))
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint to go on from, or None."""
+    return next(reversed(whole_checkpoints(folder)), None)
+
+
+def load_checkpoint(path: Path, model: Any) -> TrainState:
+    """Put a checkpoint's weights into `model` and give back the rest.
+
+    Raises:
+        UserError: the checkpoint belongs to another model.
+    """
+    weights = load_file(path / WEIGHTS)
+    own = trainable(model)
+    if weights.keys() != own.keys() or any(weights[name].shape != own[name].shape for name in own):
+        raise UserError(f"{path}: was written for another model; choose another output or resume=never")
+    for name, tensor in own.items():
+        tensor.copy_(weights[name])
+    return TrainState(**torch.load(path / STATE, weights_only=True))
+
+
+def check_same_run(state: TrainState, recipe: dict[str, Any], data_fingerprint: str, path: Path) -> None:
+    """Refuse to go on with another recipe or other data.
+
+    Raises:
+        UserError: names the first key that differs.
+    """
+    before, now = _deciding(state.recipe), _deciding(recipe)
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            raise UserError(
+                f"{path}: was trained with {key}={before.get(key)}, the recipe says {now.get(key)}; "
+                "use the same recipe or another output"
+            )
+    if state.data_fingerprint != data_fingerprint:
+        raise UserError(f"{path}: was trained on other data than data.source now holds; restore it or choose another output")
+
+
+FREE_TO_CHANGE = ("resume", "output", "name", "evaluation", "training.checkpoint_every", "training.keep_checkpoints")
+
+
+def _deciding(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The dotted keys that decide what training does."""
+    flat: dict[str, Any] = {}
+    for name, value in recipe.items():
+        key = prefix + name
+        if key in FREE_TO_CHANGE:
+            continue
+        if isinstance(value, dict):
+            flat |= _deciding(value, key + ".")
+        else:
+            flat[key] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

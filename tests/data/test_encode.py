@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer
+
+from codedistill.data import Example, encode_examples
+from codedistill.errors import UserError
+from codedistill.prompts import TEMPLATES
+from codedistill.tiny import ASSETS
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return AutoTokenizer.from_pretrained(ASSETS / "teacher")
+
+
+def test_the_response_and_its_end_token_carry_the_loss(tokenizer: Any) -> None:
+    example = Example(0, "return 1", instruction="Return one.")
+    (encoded,), report = encode_examples([example], TEMPLATES["alpaca"], tokenizer, 512)
+    prompt = tokenizer.decode(encoded.ids[: encoded.prompt_length])
+    assert prompt == TEMPLATES["alpaca"].render("Return one.", "", tokenizer)
+    assert tokenizer.decode(encoded.ids[encoded.prompt_length : -1]) == "return 1"
+    assert encoded.ids[-1] == tokenizer.eos_token_id
+    assert (report.examples, report.cut, report.dropped) == (1, 0, 0)
+
+
+def test_cut_and_dropped_are_counted(tokenizer: Any) -> None:
+    examples = [Example(0, "return 1", prompt="x"), Example(1, "return 1 + 2 + 3", prompt="x"), Example(2, "y", prompt="x " * 50)]
+    encoded, report = encode_examples(examples, TEMPLATES["plain"], tokenizer, 8)
+    assert [e.id for e in encoded] == [0, 1]
+    assert all(len(e.ids) <= 8 for e in encoded)
+    assert encoded[1].ids[-1] != tokenizer.eos_token_id  # cut: it does not end here
+    assert (report.examples, report.cut, report.dropped) == (3, 1, 1)
+
+
+def test_nothing_left_is_an_error(tokenizer: Any) -> None:
+    with pytest.raises(UserError, match="data.max_length 8"):
+        encode_examples([Example(0, "y", prompt="x " * 50)], TEMPLATES["plain"], tokenizer, 8)
+
+
+def test_text_without_a_prompt_starts_after_the_document_separator(tokenizer: Any) -> None:
+    (encoded,), _ = encode_examples([Example(0, "return 1", prompt="")], TEMPLATES["plain"], tokenizer, 64)
+    assert encoded.prompt_length == 1
+    assert encoded.ids[0] == tokenizer.eos_token_id

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from codedistill.data import load_examples
+from codedistill.errors import UserError
+
+
+def test_the_three_shapes_in_the_three_formats(tmp_path: Path) -> None:
+    rows = [{"instruction": "Do.", "input": " x ", "output": "y"}]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    (tmp_path / "b.jsonl").write_text('{"prompt": "p", "completion": "c"}\n\n{"problem": "q", "solution": "s"}\n')
+    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "c.parquet")
+    (alpaca,) = load_examples(str(tmp_path / "a.json"))
+    assert (alpaca.instruction, alpaca.input, alpaca.response) == ("Do.", "x", "y")
+    raw, magicoder = load_examples(str(tmp_path / "b.jsonl"))
+    assert (raw.prompt, raw.response, raw.id) == ("p", "c", 0)
+    assert (magicoder.instruction, magicoder.input, magicoder.response, magicoder.id) == ("q", "", "s", 1)
+    assert load_examples(str(tmp_path / "c.parquet")) == [alpaca]
+
+
+def test_chat_messages(tmp_path: Path) -> None:
+    file = tmp_path / "chat.jsonl"
+    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+    file.write_text(json.dumps({"messages": turns}))
+    (example,) = load_examples(str(file))
+    assert example.messages == ({"role": "user", "content": "hi"},)
+    assert example.response == "hello"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", "[]", "holds no examples"),
+        ("a.jsonl", "", "holds no examples"),
+        ("a.jsonl", '{"instruction": "x", "output": "y"}\n{"instruction": "x"}\n', "row 1: has the fields instruction; needs"),
+        ("a.jsonl", '{"instruction": "x", "output": 3}', "row 0: field output is a int, needs to be text"),
+        ("a.jsonl", '{"instruction": "x", "output": "y"}\n{oops', "line 2: not valid JSON"),
+        ("a.json", '{"a": 1}', "a JSON data file is a list of rows"),
+        ("a.jsonl", '{"messages": [{"role": "user", "content": "hi"}]}', "row 0: messages needs"),
+        ("a.csv", "a,b", "unknown kind of file"),
+        ("a.parquet", "not parquet", "cannot be read"),
+    ],
+)
+def test_bad_data_names_file_and_row(tmp_path: Path, name: str, content: str, message: str) -> None:
+    file = tmp_path / name
+    file.write_text(content)
+    with pytest.raises(UserError) as error:
+        load_examples(str(file))
+    assert message in str(error.value)
+    assert str(file) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file() -> None:
+    with pytest.raises(UserError, match=r"nowhere\.jsonl: no such file"):
+        load_examples("data/nowhere.jsonl")

@@ -1,0 +1,42 @@
+"""What the README promises exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import codedistill
+from codedistill.config import load_recipe
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [README, *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))]
+
+
+def test_the_two_commands_are_targets() -> None:
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for target in ("demo", "test"):
+        assert f"make {target}" in README
+        assert target in targets
+
+
+def test_the_tree_names_every_room() -> None:
+    package = Path(codedistill.__file__).parent
+    for room in sorted(p.name for p in package.iterdir() if (p / "__init__.py").exists()):
+        assert re.search(rf"^\s+{room}/\s+\S", README, re.MULTILINE), room
+
+
+def test_links_lead_somewhere() -> None:
+    for document, folder in zip(DOCUMENTS, [ROOT, *[ROOT / "docs"] * (len(DOCUMENTS) - 1)], strict=True):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document):
+            assert (folder / target).exists(), target
+
+
+@pytest.mark.parametrize("line", re.findall(r"^(?:\$ )?codedistill run (.+)$", "\n".join(DOCUMENTS), re.MULTILINE))
+def test_run_lines_name_recipes_that_load(line: str) -> None:
+    words = [word for word in line.split("#")[0].split() if not word.startswith("--")]
+    recipe = words.pop(0) if words and "=" not in words[0] else "tiny"
+    if (ROOT / "src" / "codedistill" / "recipes" / f"{recipe}.yaml").exists():
+        load_recipe(recipe, words)

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from codedistill.config import load_recipe
+from codedistill.errors import UserError
+from codedistill.run_directory import RunDirectory
+from codedistill.training import train
+from codedistill.training.checkpoint import newest_checkpoint, whole_checkpoints
+
+STEPS = 30
+
+
+def long_recipe(micro_recipe: dict[str, Any], output: Path) -> dict[str, Any]:
+    """Dropout in the adapters, several epochs, cosine, frequent checkpoints: everything that a resume can get wrong."""
+    return micro_recipe | {
+        "method": "akd",
+        "lora": {"rank": 2, "dropout": 0.2},
+        "training": {
+            "steps": STEPS,
+            "batch_size": 8,
+            "micro_batch_size": 4,
+            "learning_rate": 1e-2,
+            "schedule": "cosine",
+            "checkpoint_every": 4,
+        },
+        "output": str(output),
+    }
+
+
+def start(recipe: dict[str, Any], folder: Path, *overrides: str) -> subprocess.Popen[str]:
+    file = folder / "recipe-in.yaml"
+    file.write_text(yaml.safe_dump(recipe))
+    command = [sys.executable, "-m", "codedistill.cli", "train", str(file), *overrides]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """Metrics without the time they took."""
+    if not path.exists():
+        return []
+    whole = path.read_text().rpartition("\n")[0].splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in whole]
+
+
+def wait_for_step(process: subprocess.Popen[str], metrics: Path, step: int) -> None:
+    deadline = time.monotonic() + 90
+    while len(lines(metrics)) < step:
+        assert time.monotonic() < deadline, "training did not get there"
+        if process.poll() is not None:
+            return
+        time.sleep(0.002)
+
+
+def state(run: Path) -> dict[str, Any]:
+    checkpoint = newest_checkpoint(run / "checkpoints")
+    assert checkpoint is not None
+    return {
+        "weights": load_file(checkpoint / "weights.safetensors"),
+        "model": load_file(run / "model" / "model.safetensors"),
+        "rest": torch.load(checkpoint / "state.pt", weights_only=True),
+    }
+
+
+def assert_same(a: Any, b: Any, where: str = "") -> None:
+    assert type(a) is type(b), where
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            if key != "output":
+                assert_same(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{where}[{i}]")
+    elif where != ".rest.recipe.resume":
+        assert a == b, where
+
+
+def test_a_killed_run_goes_on_bit_for_bit(micro_recipe: dict[str, Any], tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    straight = start(long_recipe(micro_recipe, whole), tmp_path)
+    assert straight.wait(120) == 0, straight.stderr
+
+    step = random.randint(1, STEPS - 2)  # any step must do; the number is in the failure message
+    process = start(long_recipe(micro_recipe, killed), tmp_path)
+    wait_for_step(process, killed / "metrics.jsonl", step)
+    process.send_signal(signal.SIGKILL)
+    process.wait(30)
+    again = start(long_recipe(micro_recipe, killed), tmp_path, "resume=auto")
+    _, messages = again.communicate(timeout=120)
+    assert again.returncode == 0, (step, messages)
+
+    assert lines(killed / "metrics.jsonl") == lines(whole / "metrics.jsonl"), f"killed at step {step}"
+    assert len(lines(whole / "metrics.jsonl")) == STEPS
+    assert_same(state(killed), state(whole))
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(micro_recipe: dict[str, Any], tmp_path: Path) -> None:
+    recipe = long_recipe(micro_recipe, tmp_path / "run")
+    recipe["training"] |= {"steps": 5000, "checkpoint_every": 5000}
+    process = start(recipe, tmp_path)
+    wait_for_step(process, tmp_path / "run" / "metrics.jsonl", 2)
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "checkpoint saved" in messages
+    assert "resume=auto" in messages
+    done = len(lines(tmp_path / "run" / "metrics.jsonl"))
+    assert [p.name for p in whole_checkpoints(tmp_path / "run" / "checkpoints")] == [f"step-{done}"]
+
+
+def test_resume_refuses_another_recipe_and_other_data(micro_recipe: dict[str, Any]) -> None:
+    directory = RunDirectory(Path(micro_recipe["output"]))
+    train(load_recipe(micro_recipe), directory)
+    for override, message in (
+        ("training.learning_rate=0.5", "was trained with training.learning_rate=0.001"),
+        ("beta.strategy=M2", "was trained with beta.strategy=M3"),
+        ("data.limit=39", "was trained with data.limit=40"),
+    ):
+        with pytest.raises(UserError, match=message):
+            train(load_recipe(micro_recipe, ["resume=auto", override]), directory)
+
+
+def test_half_a_checkpoint_is_not_one(tmp_path: Path) -> None:
+    (tmp_path / "step-4").mkdir()
+    (tmp_path / ".step-9.tmp").mkdir()
+    assert newest_checkpoint(tmp_path) is None
+
+
+LIMITED = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from codedistill import cli
+from codedistill.training import checkpoint
+write, calls = checkpoint.save_file, []
+def limited(*arguments, **options):
+    calls.append(1)
+    if len(calls) == 2:  # the second checkpoint meets a full disk
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+    return write(*arguments, **options)
+checkpoint.save_file = limited
+sys.argv = ["codedistill", "train", sys.argv[1]]
+cli.main()
+"""
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(micro_recipe: dict[str, Any], tmp_path: Path) -> None:
+    recipe = long_recipe(micro_recipe, tmp_path / "run")
+    file = tmp_path / "recipe-in.yaml"
+    file.write_text(yaml.safe_dump(recipe))
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    message = done.stderr.strip().splitlines()[-1]
+    assert "step-8: cannot be written" in message
+    assert "step-4 is whole" in message
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-4"]
+    again = start(recipe, tmp_path, "resume=auto")
+    assert again.wait(120) == 0
