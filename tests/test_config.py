@@ -15,7 +15,10 @@ MINIMAL = {"teacher": "t", "student": "s"}
     [
         (["trainng.steps=3"], "trainng is not a recipe key; did you mean training?"),
         (["training.stepz=3"], "training.stepz is not a recipe key; did you mean training.steps?"),
-        (["learning_rate=1"], "learning_rate is not a recipe key; did you mean training.learning_rate or beta.learning_rate?"),
+        (
+            ["learning_rate=1"],
+            "learning_rate is not a recipe key; did you mean training.learning_rate or beta.learning_rate?",
+        ),
         (["training.steps=many"], "training.steps: should be a valid integer"),
         (["training.steps=0"], "training.steps: should be greater than or equal to 1"),
         (["method=akdd"], "method: should be 'sft', "),
@@ -82,7 +85,24 @@ def test_an_unknown_recipe_gets_a_suggestion() -> None:
 
 
 def test_the_keys_that_stay() -> None:
-    stay = """teacher student method data.source template training.steps training.epochs training.batch_size
-    training.learning_rate training.seed loss.temperature beta.strategy beta.initial beta.learning_rate beta.regulariser
-    lora evaluation.benchmarks output""".split()
+    stay = [
+        "teacher",
+        "student",
+        "method",
+        "data.source",
+        "template",
+        "training.steps",
+        "training.epochs",
+        "training.batch_size",
+        "training.learning_rate",
+        "training.seed",
+        "loss.temperature",
+        "beta.strategy",
+        "beta.initial",
+        "beta.learning_rate",
+        "beta.regulariser",
+        "lora",
+        "evaluation.benchmarks",
+        "output",
+    ]
     assert set(stay) <= set(recipe_keys())

@@ -51,7 +51,9 @@ def test_rooms_that_stand_alone(room: str) -> None:
         assert not foreign, f"{path} imports {foreign}"
 
 
-@pytest.mark.parametrize(("room", "never"), [("benchmarks", "sandbox"), ("methods", "training"), ("sandbox", "benchmarks")])
+@pytest.mark.parametrize(
+    ("room", "never"), [("benchmarks", "sandbox"), ("methods", "training"), ("sandbox", "benchmarks")]
+)
 def test_rooms_that_must_not_meet(room: str, never: str) -> None:
     for path, names in FILES:
         if room_of_file(path) == room:

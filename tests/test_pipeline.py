@@ -30,7 +30,11 @@ def test_the_run_directory_is_the_contract(run: Any) -> None:
     for who in ("teacher", "base", "student"):
         folder = root / "evaluation" / who / "tiny"
         samples, results = read_jsonl(folder / "samples.jsonl"), read_jsonl(folder / "results.jsonl")
-        assert [row["task_id"] for row in samples] == [row["task_id"] for row in results] == [f"tiny/{i}" for i in range(6)]
+        assert (
+            [row["task_id"] for row in samples]
+            == [row["task_id"] for row in results]
+            == [f"tiny/{i}" for i in range(6)]
+        )
         assert results[0].keys() == {
             "task_id", "sample", "passed", "status", "category", "error_type", "message", "line", "seconds",
         }  # fmt: skip
@@ -38,7 +42,14 @@ def test_the_run_directory_is_the_contract(run: Any) -> None:
         assert summary["complete"] + summary["incomplete"] == summary["samples"] == 6
         assert summary["correct"] == sum(row["passed"] for row in results)
         assert len(summary["sha256"]) == 64
-    for name in ("recipe.yaml", "environment.json", "metrics.jsonl", "summary.json", "model/config.json", "model/README.md"):
+    for name in (
+        "recipe.yaml",
+        "environment.json",
+        "metrics.jsonl",
+        "summary.json",
+        "model/config.json",
+        "model/README.md",
+    ):
         assert (root / name).is_file(), name
     assert load_recipe(root / "recipe.yaml").training.steps == 4
     assert json.loads((root / "environment.json").read_text())["fingerprints"].keys() == {"data", "tokenizer"}
@@ -48,7 +59,9 @@ def test_metrics_have_a_line_per_step(run: Any) -> None:
     rows = read_jsonl(run.directory.metrics)
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
     for row in rows:
-        assert row["loss"] == pytest.approx((1 - row["beta"]) * row["forward_kl"] + row["beta"] * row["reverse_kl"], rel=1e-5)
+        assert row["loss"] == pytest.approx(
+            (1 - row["beta"]) * row["forward_kl"] + row["beta"] * row["reverse_kl"], rel=1e-5
+        )
         assert 0 <= row["beta"] <= 1
         assert row["tokens"] > 0
 

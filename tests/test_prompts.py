@@ -18,7 +18,9 @@ def tokenizer(*tokens: str, chat: str | None = None) -> Any:
     return SimpleNamespace(get_vocab=lambda: dict.fromkeys(tokens, 0), chat_template=chat, apply_chat_template=apply)
 
 
-PREAMBLE = "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+PREAMBLE = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,9 @@ def test_instruct_eval_asks_for_code_alone() -> None:
 
 
 def test_starcoder_refuses_a_tokenizer_without_its_tokens() -> None:
-    with pytest.raises(UserError, match=r"template starcoder: the tokenizer has no <fim_prefix>, <fim_suffix>, <fim_middle>"):
+    with pytest.raises(
+        UserError, match=r"template starcoder: the tokenizer has no <fim_prefix>, <fim_suffix>, <fim_middle>"
+    ):
         TEMPLATES["starcoder"].check(tokenizer("a"))
     TEMPLATES["starcoder"].check(tokenizer("<fim_prefix>", "<fim_suffix>", "<fim_middle>"))
 

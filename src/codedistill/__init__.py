@@ -1,10 +1,10 @@
 """codedistill makes a small code model out of a large one, and shows exactly what was lost on the way.
 
-    from codedistill import distill, evaluate
+from codedistill import distill, evaluate
 
-    run = distill()                                   # the embedded pair
-    run = distill("my-recipe.yaml", ["training.steps=100"])
-    result = evaluate("runs/my-recipe/model", "humaneval")
+run = distill()                                   # the embedded pair
+run = distill("my-recipe.yaml", ["training.steps=100"])
+result = evaluate("runs/my-recipe/model", "humaneval")
 """
 
 from __future__ import annotations

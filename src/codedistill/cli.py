@@ -35,7 +35,8 @@ Output = Annotated[Path | None, typer.Option("--output", help="Folder for the fi
 @app.command()
 def run(
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[RECIPE] [key=value ...]", help="A recipe file or name; then overrides.")
+        list[str] | None,
+        typer.Argument(metavar="[RECIPE] [key=value ...]", help="A recipe file or name; then overrides."),
     ] = None,
     as_json: Json = False,
 ) -> None:

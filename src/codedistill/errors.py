@@ -1,8 +1,8 @@
 """Every error that codedistill raises on purpose.
 
-    CodedistillError          failed at run time: exit code 1
-      UserError               what was asked for is wrong: exit code 2, one line, no traceback
-      InfrastructureError     the machine failed, never the program under test: exit code 1
+CodedistillError          failed at run time: exit code 1
+  UserError               what was asked for is wrong: exit code 2, one line, no traceback
+  InfrastructureError     the machine failed, never the program under test: exit code 1
 """
 
 from __future__ import annotations

@@ -45,7 +45,9 @@ class RunResult:
 
 
 def distill(
-    recipe: str | Path | Mapping[str, Any] | Recipe | None = None, overrides: Iterable[str] = (), watch: Watch | None = None
+    recipe: str | Path | Mapping[str, Any] | Recipe | None = None,
+    overrides: Iterable[str] = (),
+    watch: Watch | None = None,
 ) -> RunResult:
     """Train the student, then evaluate teacher, base student and distilled student.
 
@@ -77,7 +79,9 @@ def distill(
     return RunResult(directory, values)
 
 
-def train_only(recipe: str | Path | Mapping[str, Any] | Recipe, overrides: Iterable[str] = (), watch: Watch | None = None) -> Path:
+def train_only(
+    recipe: str | Path | Mapping[str, Any] | Recipe, overrides: Iterable[str] = (), watch: Watch | None = None
+) -> Path:
     """Train the student; the folder of the finished model."""
     resolved = load_recipe(recipe, overrides)
     directory = open_directory(resolved)
@@ -127,12 +131,17 @@ def open_directory(recipe: Recipe) -> RunDirectory:
     if recipe.resume == "never" and directory.holds_a_run:
         with directory.locked():  # a live run is the likelier explanation, and locking says so
             pass
-        raise UserError(f"output {directory.path}: holds a run already; add resume=auto to go on with it, or choose another output")
+        raise UserError(
+            f"output {directory.path}: holds a run already; add resume=auto to go on with it, or choose another output"
+        )
     return directory
 
 
 def summarise_run(
-    recipe: Recipe, directory: RunDirectory, results: Mapping[tuple[str, str], ModelResult], trained: TrainingResult | None
+    recipe: Recipe,
+    directory: RunDirectory,
+    results: Mapping[tuple[str, str], ModelResult],
+    trained: TrainingResult | None,
 ) -> dict[str, Any]:
     """The table that the terminal shows, as plain data."""
     models, losses, paired = [], {}, {}
@@ -152,7 +161,9 @@ def summarise_run(
         "models": models,
         "accuracy_loss": losses,
         "paired": paired,
-        "training": None if trained is None else {"steps": trained.steps, "examples": trained.examples, "cut": trained.cut, "dropped": trained.dropped},
+        "training": None
+        if trained is None
+        else {"steps": trained.steps, "examples": trained.examples, "cut": trained.cut, "dropped": trained.dropped},
     }
 
 

@@ -18,7 +18,9 @@ class Tokenizer(Protocol):
     chat_template: Any
 
     def get_vocab(self) -> dict[str, int]: ...
-    def apply_chat_template(self, messages: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool) -> Any: ...
+    def apply_chat_template(
+        self, messages: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool
+    ) -> Any: ...
 
 
 def _starcoder(instruction: str, given: str) -> str:

@@ -113,7 +113,9 @@ def write_text(path: Path, text: str) -> None:
         aside.replace(path)
     except OSError as error:
         aside.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written: {error.strerror}; free some space or choose another output") from None
+        raise UserError(
+            f"{path}: cannot be written: {error.strerror}; free some space or choose another output"
+        ) from None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -42,7 +42,8 @@ def execute(
     rows = read_samples(samples, tasks)
     problems = {problem.task_id: problem for problem in tasks.problems}
     programs = [
-        sandbox.Program(row["solution"], problems[row["task_id"]].checks, problems[row["task_id"]].entry_point) for row in rows
+        sandbox.Program(row["solution"], problems[row["task_id"]].checks, problems[row["task_id"]].entry_point)
+        for row in rows
     ]
     finished = 0
 
@@ -90,5 +91,3 @@ def _result_row(row: dict[str, Any], problem: benchmarks.Problem, outcome: sandb
         "line": outcome.line,
         "seconds": round(outcome.seconds, 4),
     }
-
-

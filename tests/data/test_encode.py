@@ -27,7 +27,11 @@ def test_the_response_and_its_end_token_carry_the_loss(tokenizer: Any) -> None:
 
 
 def test_cut_and_dropped_are_counted(tokenizer: Any) -> None:
-    examples = [Example(0, "return 1", prompt="x"), Example(1, "return 1 + 2 + 3", prompt="x"), Example(2, "y", prompt="x " * 50)]
+    examples = [
+        Example(0, "return 1", prompt="x"),
+        Example(1, "return 1 + 2 + 3", prompt="x"),
+        Example(2, "y", prompt="x " * 50),
+    ]
     encoded, report = encode_examples(examples, TEMPLATES["plain"], tokenizer, 8)
     assert [e.id for e in encoded] == [0, 1]
     assert all(len(e.ids) <= 8 for e in encoded)

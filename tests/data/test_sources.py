@@ -38,7 +38,11 @@ def test_chat_messages(tmp_path: Path) -> None:
     [
         ("a.json", "[]", "holds no examples"),
         ("a.jsonl", "", "holds no examples"),
-        ("a.jsonl", '{"instruction": "x", "output": "y"}\n{"instruction": "x"}\n', "row 1: has the fields instruction; needs"),
+        (
+            "a.jsonl",
+            '{"instruction": "x", "output": "y"}\n{"instruction": "x"}\n',
+            "row 1: has the fields instruction; needs",
+        ),
         ("a.jsonl", '{"instruction": "x", "output": 3}', "row 0: field output is a int, needs to be text"),
         ("a.jsonl", '{"instruction": "x", "output": "y"}\n{oops', "line 2: not valid JSON"),
         ("a.json", '{"a": 1}', "a JSON data file is a list of rows"),

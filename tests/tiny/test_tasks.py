@@ -3,7 +3,14 @@ from __future__ import annotations
 import random
 from itertools import islice
 
-from codedistill.tiny.datasets import Partition, benchmark, draw_training_tasks, instructions, partition, pretraining_text
+from codedistill.tiny.datasets import (
+    Partition,
+    benchmark,
+    draw_training_tasks,
+    instructions,
+    partition,
+    pretraining_text,
+)
 from codedistill.tiny.inputs import draw_argument
 from codedistill.tiny.tasks import draw_task, is_held_out
 

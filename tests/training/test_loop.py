@@ -16,18 +16,31 @@ from codedistill.training import StepMetrics, train
 from codedistill.training.schedule import learning_rate
 
 
-def run(recipe: dict[str, Any], output: Path, overrides: Sequence[str] = ()) -> tuple[dict[str, torch.Tensor], list[StepMetrics]]:
+def run(
+    recipe: dict[str, Any], output: Path, overrides: Sequence[str] = ()
+) -> tuple[dict[str, torch.Tensor], list[StepMetrics]]:
     seen: list[StepMetrics] = []
-    result = train(load_recipe(recipe, [*overrides, f"output={output}"]), RunDirectory(output), lambda m, total: seen.append(m))
+    result = train(
+        load_recipe(recipe, [*overrides, f"output={output}"]), RunDirectory(output), lambda m, total: seen.append(m)
+    )
     return load_file(result.model / "model.safetensors"), seen
 
 
 @pytest.mark.parametrize("method", ["sft", "kd", "rkd", "akd"])
 @pytest.mark.parametrize("normalization", ["sample", "token"])
-def test_micro_batches_change_nothing(method: str, normalization: str, micro_recipe: dict[str, Any], tmp_path: Path) -> None:
-    common = [f"method={method}", f"loss.normalization={normalization}", "training.steps=5", "training.learning_rate=1e-4"]
+def test_micro_batches_change_nothing(
+    method: str, normalization: str, micro_recipe: dict[str, Any], tmp_path: Path
+) -> None:
+    common = [
+        f"method={method}",
+        f"loss.normalization={normalization}",
+        "training.steps=5",
+        "training.learning_rate=1e-4",
+    ]
     whole, metrics = run(micro_recipe, tmp_path / "a", common)
-    parts, metrics_of_parts = run(micro_recipe, tmp_path / "b", [*common, "training.micro_batch_size=1", "loss.chunk_rows=3"])
+    parts, metrics_of_parts = run(
+        micro_recipe, tmp_path / "b", [*common, "training.micro_batch_size=1", "loss.chunk_rows=3"]
+    )
     for name in whole:
         assert torch.allclose(whole[name], parts[name], atol=1e-6, rtol=0), name
     for a, b in zip(metrics, metrics_of_parts, strict=True):
@@ -54,7 +67,9 @@ def test_the_loss_is_the_papers(micro_recipe: dict[str, Any], tmp_path: Path) ->
     values = {"forward": 0.0, "reverse": 0.0}
     with torch.no_grad():
         log_p, log_q = (
-            torch.log_softmax(m.model.double()(batch.ids, attention_mask=batch.attention).logits / 2.0, -1).flatten(0, 1)[batch.rows]
+            torch.log_softmax(m.model.double()(batch.ids, attention_mask=batch.attention).logits / 2.0, -1).flatten(
+                0, 1
+            )[batch.rows]
             for m in (teacher, student)
         )
     for b in range(8):
@@ -69,7 +84,9 @@ def test_the_loss_is_the_papers(micro_recipe: dict[str, Any], tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("method", "beta"), [("kd", 0.0), ("rkd", 1.0)])
-def test_kd_and_rkd_are_the_ends_of_beta(method: str, beta: float, micro_recipe: dict[str, Any], tmp_path: Path) -> None:
+def test_kd_and_rkd_are_the_ends_of_beta(
+    method: str, beta: float, micro_recipe: dict[str, Any], tmp_path: Path
+) -> None:
     named, _ = run(micro_recipe, tmp_path / "a", [f"method={method}"])
     fixed, _ = run(micro_recipe, tmp_path / "b", ["beta.strategy=fixed", f"beta.initial={beta}"])
     assert all(torch.equal(named[name], fixed[name]) for name in named)

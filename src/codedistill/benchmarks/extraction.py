@@ -55,12 +55,19 @@ def _defines(code: str, name: str) -> bool:
 
 def _other_function(code: str) -> bool:
     """Whether the text, from its first line of code on, is a module with a function in it (rather than a body)."""
-    return re.match(r"\s*(?:@\w|(?:async\s+)?def\s|(?:import|from)\s[^\n]*\n(?:.*\n)*?def\s)", code) is not None and not code[:1].isspace()
+    return (
+        re.match(r"\s*(?:@\w|(?:async\s+)?def\s|(?:import|from)\s[^\n]*\n(?:.*\n)*?def\s)", code) is not None
+        and not code[:1].isspace()
+    )
 
 
 def _only_code(code: str, entry_point: str | None) -> str:
     """Module code without the prose around it; a method of a class is left where it is."""
-    code = textwrap.dedent(code) if entry_point and not re.search(rf"^(?:async )?def {re.escape(entry_point)}\b", code, re.MULTILINE) else code
+    code = (
+        textwrap.dedent(code)
+        if entry_point and not re.search(rf"^(?:async )?def {re.escape(entry_point)}\b", code, re.MULTILINE)
+        else code
+    )
     if _parses(code):
         return code
     lines = code.split("\n")

@@ -7,6 +7,4 @@ from codedistill.benchmarks.loading import read_benchmark
 
 def references(name_or_path: str) -> dict[str, str]:
     """Task id -> whole reference program (prompt and canonical solution)."""
-    return {
-        row["task_id"]: row["prompt"] + row["canonical_solution"] for _, row in read_benchmark(name_or_path).rows
-    }
+    return {row["task_id"]: row["prompt"] + row["canonical_solution"] for _, row in read_benchmark(name_or_path).rows}

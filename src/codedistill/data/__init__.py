@@ -1,8 +1,8 @@
 """Where examples come from, and how they become token batches.
 
-    sources.py    files and the embedded data -> Example
-    encode.py     Example + template + tokenizer -> Encoded, with what was cut or dropped
-    batches.py    Encoded -> padded batches in a seeded order with an exact cursor
+sources.py    files and the embedded data -> Example
+encode.py     Example + template + tokenizer -> Encoded, with what was cut or dropped
+batches.py    Encoded -> padded batches in a seeded order with an exact cursor
 """
 
 from codedistill.data.batches import Batch, BatchPlan, collate

@@ -110,7 +110,9 @@ def _from_hub(name: str, limit: int | None) -> list[Any]:
     try:
         from datasets import load_dataset
     except ImportError:
-        raise UserError(f"data.source {name}: no such file; to fetch it as a hub id: pip install 'codedistill[hub]'") from None
+        raise UserError(
+            f"data.source {name}: no such file; to fetch it as a hub id: pip install 'codedistill[hub]'"
+        ) from None
     try:
         return list(load_dataset(name, split=f"train[:{limit}]" if limit else "train"))
     except Exception as error:

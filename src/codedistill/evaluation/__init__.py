@@ -1,9 +1,9 @@
 """What verdicts mean: numbers with their uncertainty, and a taxonomy of failures. Runs nothing, imports no model.
 
-    metrics.py       pass@k, accuracy loss
-    statistics.py    intervals, paired comparison, correction for many comparisons
-    taxonomy.py      one failing program -> its category
-    summary.py       results of one model on one benchmark -> one table row, with its identities checked
+metrics.py       pass@k, accuracy loss
+statistics.py    intervals, paired comparison, correction for many comparisons
+taxonomy.py      one failing program -> its category
+summary.py       results of one model on one benchmark -> one table row, with its identities checked
 """
 
 from codedistill.evaluation.metrics import accuracy_loss, pass_at_k

@@ -84,7 +84,9 @@ def check_identities(summary: Summary) -> None:
     failing = sum(count for name, count in summary.categories.items() if name not in COMPLETE)
     wrong = summary.categories.get(Category.WRONG_ANSWER, 0)
     if summary.complete + summary.incomplete != summary.samples:
-        raise ValueError(f"complete {summary.complete} + incomplete {summary.incomplete} is not {summary.samples} programs")
+        raise ValueError(
+            f"complete {summary.complete} + incomplete {summary.incomplete} is not {summary.samples} programs"
+        )
     if failing != summary.incomplete:
         raise ValueError(f"the categories add up to {failing}, incomplete is {summary.incomplete}")
     if summary.correct + wrong != summary.complete:

@@ -124,10 +124,63 @@ def _parse(source: str) -> ast.Module | None:
 
 
 WELL_KNOWN = frozenset(
-    "np pd plt sqrt ceil floor gcd factorial log pi inf reduce lru_cache cache partial wraps Counter defaultdict deque "
-    "OrderedDict namedtuple permutations combinations product chain groupby accumulate zip_longest List Dict Tuple Set "
-    "Optional Union Any Callable Iterable heappush heappop heapify bisect_left bisect_right insort md5 datetime timedelta "
-    "Decimal Fraction dataclass Enum deepcopy numpy pandas scipy sympy".split()
+    [
+        "np",
+        "pd",
+        "plt",
+        "sqrt",
+        "ceil",
+        "floor",
+        "gcd",
+        "factorial",
+        "log",
+        "pi",
+        "inf",
+        "reduce",
+        "lru_cache",
+        "cache",
+        "partial",
+        "wraps",
+        "Counter",
+        "defaultdict",
+        "deque",
+        "OrderedDict",
+        "namedtuple",
+        "permutations",
+        "combinations",
+        "product",
+        "chain",
+        "groupby",
+        "accumulate",
+        "zip_longest",
+        "List",
+        "Dict",
+        "Tuple",
+        "Set",
+        "Optional",
+        "Union",
+        "Any",
+        "Callable",
+        "Iterable",
+        "heappush",
+        "heappop",
+        "heapify",
+        "bisect_left",
+        "bisect_right",
+        "insort",
+        "md5",
+        "datetime",
+        "timedelta",
+        "Decimal",
+        "Fraction",
+        "dataclass",
+        "Enum",
+        "deepcopy",
+        "numpy",
+        "pandas",
+        "scipy",
+        "sympy",
+    ]
 )
 """Names that programs import rather than define."""
 
@@ -162,7 +215,14 @@ def _syntax(verdict: Verdict) -> str:
     return Category.UNBALANCED_DELIMITERS if _is_unbalanced(verdict.source) else "SyntaxError"
 
 
-UNCLOSED = ("was never closed", "unterminated", "unmatched", "does not match opening", "EOF in multi-line", "unexpected EOF")
+UNCLOSED = (
+    "was never closed",
+    "unterminated",
+    "unmatched",
+    "does not match opening",
+    "EOF in multi-line",
+    "unexpected EOF",
+)
 
 
 def _is_unbalanced(source: str) -> bool:
@@ -180,7 +240,9 @@ def _is_unbalanced(source: str) -> bool:
     return False
 
 
-NOTHING_THERE = re.compile(r"empty|arg is an empty|at least one|no (?:mode|median|mean)|not enough values to unpack \(.*got 0\)")
+NOTHING_THERE = re.compile(
+    r"empty|arg is an empty|at least one|no (?:mode|median|mean)|not enough values to unpack \(.*got 0\)"
+)
 
 
 def _value(verdict: Verdict) -> str:

@@ -1,6 +1,6 @@
 """Prompts in, completions out.
 
-    decode.py    batched decoding with a cache; finished sequences leave the batch
+decode.py    batched decoding with a cache; finished sequences leave the batch
 """
 
 from codedistill.generation.decode import Completion, Finish, Request, Sampling, generate

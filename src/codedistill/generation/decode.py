@@ -102,7 +102,9 @@ def _decode(loaded: Loaded, sequences: list[_Sequence], sampling: Sampling) -> I
     for step in range(sampling.max_new_tokens):
         positions = (mask.cumsum(-1) - 1).clamp_min(0)[:, -ids.shape[1] :]
         extra = {"position_ids": positions} if takes_positions else {}
-        logits = model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1, **extra).logits
+        logits = model(
+            input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1, **extra
+        ).logits
         chosen = _choose(logits[:, -1].float(), sequences, sampling.temperature)
         last = step + 1 == sampling.max_new_tokens
         kept = []

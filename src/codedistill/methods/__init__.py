@@ -1,8 +1,8 @@
 """Training methods: small objects with `loss(batch)`. A new method is one class and one entry in `METHODS`.
 
-    base.py     what the loop asks of a method, and how rows are weighted
-    sft.py      cross entropy on the data set's responses
-    kd.py       a mix of forward and reverse KL: KD, RKD and AKD differ in beta alone
+base.py     what the loop asks of a method, and how rows are weighted
+sft.py      cross entropy on the data set's responses
+kd.py       a mix of forward and reverse KL: KD, RKD and AKD differ in beta alone
 """
 
 from __future__ import annotations

@@ -20,7 +20,9 @@ class SupervisedFineTuning:
 
     def loss(self, batch: Batch) -> LossSum:
         weights, count = row_weights(batch, self._loss.normalization)
-        out = fused_cross_entropy(self._states(batch), self._head, batch.targets, weights, chunk_rows=self._loss.chunk_rows)
+        out = fused_cross_entropy(
+            self._states(batch), self._head, batch.targets, weights, chunk_rows=self._loss.chunk_rows
+        )
         return LossSum(out.loss, count)
 
     def start_epoch(self, epoch: int) -> None:

@@ -1,10 +1,10 @@
 """Models and tokenizers.
 
-    loading.py      folders, hub ids, the embedded pair and fresh architectures -> Loaded
-    heads.py        hidden states at chosen positions, and the output head with its scale and cap
-    vocabulary.py   do teacher and student speak the same tokens
-    layers.py       a smaller student by keeping some layers
-    lora.py         adapters
+loading.py      folders, hub ids, the embedded pair and fresh architectures -> Loaded
+heads.py        hidden states at chosen positions, and the output head with its scale and cap
+vocabulary.py   do teacher and student speak the same tokens
+layers.py       a smaller student by keeping some layers
+lora.py         adapters
 """
 
 from codedistill.models.loading import Loaded, load_model, load_tokenizer

@@ -65,7 +65,9 @@ def load_tokenizer(spec: ModelSpec, key: str) -> Any:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{key} {name}: its tokenizer cannot be loaded: {_first_line(error)}") from None
     if tokenizer.eos_token_id is None:
-        raise UserError(f"{key} {name}: its tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json")
+        raise UserError(
+            f"{key} {name}: its tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json"
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -91,7 +93,11 @@ def _from_architecture(fields: dict[str, Any], tokenizer: Any, key: str) -> PreT
     try:
         config = AutoConfig.for_model(
             values.pop("model_type"),
-            **{"vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id, "bos_token_id": tokenizer.bos_token_id},
+            **{
+                "vocab_size": len(tokenizer),
+                "eos_token_id": tokenizer.eos_token_id,
+                "bos_token_id": tokenizer.bos_token_id,
+            },
             **values,
         )
         return AutoModelForCausalLM.from_config(config)

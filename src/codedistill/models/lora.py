@@ -28,7 +28,9 @@ def add_adapters(model: PreTrainedModel, lora: Lora) -> PeftModel:
         UserError: no module of the model has one of the target names.
     """
     targets = lora.targets or ATTENTION.get(model.config.model_type, DEFAULT_ATTENTION)
-    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, task_type="CAUSAL_LM"
+    )
     try:
         return get_peft_model(model, config)
     except ValueError as error:

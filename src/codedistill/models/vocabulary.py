@@ -25,7 +25,9 @@ def shared_vocabulary(teacher: Loaded, student: Loaded) -> int:
     ours, theirs = student.tokenizer.get_vocab(), teacher.tokenizer.get_vocab()
     if ours != theirs:
         token = next(iter(sorted(set(ours.items()) ^ set(theirs.items()))))[0]
-        raise UserError(_mismatch(teacher, student, f"token {token!r} has id {theirs.get(token)} against {ours.get(token)}"))
+        raise UserError(
+            _mismatch(teacher, student, f"token {token!r} has id {theirs.get(token)} against {ours.get(token)}")
+        )
     for probe in PROBES:
         if teacher.tokenizer(probe)["input_ids"] != student.tokenizer(probe)["input_ids"]:
             raise UserError(_mismatch(teacher, student, f"they split {probe[:20]!r} differently"))
@@ -35,7 +37,9 @@ def shared_vocabulary(teacher: Loaded, student: Loaded) -> int:
     for model in (teacher, student):
         size = model.model.get_output_embeddings().weight.shape[0]
         if size < entries:
-            raise UserError(f"{model.name}: its head has {size} entries, its tokenizer {entries}; resize the embeddings")
+            raise UserError(
+                f"{model.name}: its head has {size} entries, its tokenizer {entries}; resize the embeddings"
+            )
     return entries
 
 

@@ -40,7 +40,7 @@ def _pack_int(value: int, refer: Refer) -> Any:
 def _pack_list(value: list[Any], refer: Refer) -> Any:
     kinds = set(map(type, value))
     # Lists of simple values are by far the most frequent large ones; json writes them without a Python step per element.
-    if kinds <= _EASY or (kinds <= _INTEGERS and -_BIG < min(value) and max(value) < _BIG):
+    if kinds <= _EASY or (kinds <= _INTEGERS and min(value) > -_BIG and max(value) < _BIG):
         return value
     return [pack(item, refer) for item in value]
 

@@ -1,6 +1,6 @@
 """What a teacher says about a batch, whatever kind of teacher it is.
 
-    live.py     the model itself, in memory
+live.py     the model itself, in memory
 """
 
 from codedistill.teachers.live import LiveTeacher

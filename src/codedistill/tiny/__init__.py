@@ -1,9 +1,9 @@
 """The embedded default: a generator of small Python tasks, and a teacher and a student trained on them.
 
-    pieces.py     the vocabulary: sources, predicates, maps and reductions, each with words and code
-    tasks.py      a composition of pieces becomes a task: instruction, signature, solution, tests
-    datasets.py   the three disjoint sets: pre-training text, instructions, the benchmark `tiny`
-    build.py      rebuilds everything in `assets/` from nothing
+pieces.py     the vocabulary: sources, predicates, maps and reductions, each with words and code
+tasks.py      a composition of pieces becomes a task: instruction, signature, solution, tests
+datasets.py   the three disjoint sets: pre-training text, instructions, the benchmark `tiny`
+build.py      rebuilds everything in `assets/` from nothing
 """
 
 from pathlib import Path

@@ -76,7 +76,10 @@ def train_stage(out: Path, stage: str) -> None:
 
     def show(metrics: StepMetrics, total: int) -> None:
         if metrics.step % 20 == 0:
-            print(f"{stage} {metrics.step}/{total} loss {metrics.loss:.4f} {metrics.tokens / metrics.seconds:.0f} tok/s", flush=True)
+            print(
+                f"{stage} {metrics.step}/{total} loss {metrics.loss:.4f} {metrics.tokens / metrics.seconds:.0f} tok/s",
+                flush=True,
+            )
 
     with directory.locked():
         train(recipe, directory, show)

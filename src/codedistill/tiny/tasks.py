@@ -182,7 +182,9 @@ def draw_tests(task: Task, rng: random.Random) -> list[tuple[object, object]] | 
     if len({repr(value) for value in expected}) < (2 if task.composition.reduction.key == "over" else 4):
         return None
     for simpler in _simpler(task.composition):
-        function = f"def f({task.argument}):\n" + textwrap.indent(solve(simpler, task.argument, "x_", loop=True), "    ")
+        function = f"def f({task.argument}):\n" + textwrap.indent(
+            solve(simpler, task.argument, "x_", loop=True), "    "
+        )
         if [_run(function, "f", argument) for argument in arguments] == expected:
             return None
     return list(zip(arguments, expected, strict=True))

@@ -36,7 +36,7 @@ class TrainState:
 
 def random_states() -> dict[str, Any]:
     """The states of every random generator that training may draw from."""
-    name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 (the global state is the point)
+    name, keys, position, has_gauss, cached = np.random.get_state()
     states: dict[str, Any] = {
         "python": random.getstate(),
         "numpy": (name, torch.from_numpy(np.asarray(keys, dtype=np.int64)), position, has_gauss, cached),
@@ -52,7 +52,7 @@ def restore_random_states(states: dict[str, Any]) -> None:
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, position, has_gauss, cached = states["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
     torch.set_rng_state(states["torch"])
     if "cuda" in states:
         torch.cuda.set_rng_state_all(states["cuda"])
@@ -99,7 +99,9 @@ def guarded(write: Callable[[], None], target: Path, last: Path | None, clean: C
             raise
         safe = f"the last checkpoint {last} is whole" if last else "no checkpoint was written before"
         reason = str(error).splitlines()[0]
-        raise UserError(f"{target}: cannot be written: {reason}; {safe}; free some space and go on with resume=auto") from None
+        raise UserError(
+            f"{target}: cannot be written: {reason}; {safe}; free some space and go on with resume=auto"
+        ) from None
 
 
 def _is_disk_fault(error: Exception) -> bool:
@@ -110,7 +112,9 @@ def _is_disk_fault(error: Exception) -> bool:
 
 def whole_checkpoints(folder: Path) -> list[Path]:
     """Checkpoints by rising step."""
-    found = [p for p in folder.glob("step-*") if p.name[5:].isdigit() and (p / STATE).is_file() and (p / WEIGHTS).is_file()]
+    found = [
+        p for p in folder.glob("step-*") if p.name[5:].isdigit() and (p / STATE).is_file() and (p / WEIGHTS).is_file()
+    ]
     return sorted(found, key=lambda path: int(path.name[5:]))
 
 
@@ -148,7 +152,9 @@ def check_same_run(state: TrainState, recipe: dict[str, Any], data_fingerprint: 
                 "use the same recipe or another output"
             )
     if state.data_fingerprint != data_fingerprint:
-        raise UserError(f"{path}: was trained on other data than data.source now holds; restore it or choose another output")
+        raise UserError(
+            f"{path}: was trained on other data than data.source now holds; restore it or choose another output"
+        )
 
 
 FREE_TO_CHANGE = ("resume", "output", "name", "evaluation", "training.checkpoint_every", "training.keep_checkpoints")

@@ -22,9 +22,9 @@ from accelerate.utils import set_seed
 
 from codedistill.config import Recipe
 from codedistill.data import Batch, collate
+from codedistill.environment import describe_environment
 from codedistill.errors import CodedistillError
 from codedistill.methods import LossSum, StepStatistics
-from codedistill.environment import describe_environment
 from codedistill.run_directory import RunDirectory, write_json
 from codedistill.training.checkpoint import (
     TrainState,
@@ -102,10 +102,17 @@ def train(recipe: Recipe, directory: RunDirectory, on_step: OnStep | None = None
                 on_step(metrics, setup.steps)
             if stopped() or (step + 1) % recipe.training.checkpoint_every == 0 or step + 1 == setup.steps:
                 if accelerator.is_main_process:
-                    save_checkpoint(directory.checkpoints, setup.student.model, _state(recipe, setup, step + 1), recipe.training.keep_checkpoints)
+                    save_checkpoint(
+                        directory.checkpoints,
+                        setup.student.model,
+                        _state(recipe, setup, step + 1),
+                        recipe.training.keep_checkpoints,
+                    )
                 accelerator.wait_for_everyone()
             if stopped() and step + 1 < setup.steps:
-                raise Interrupted(f"stopped after step {step + 1} of {setup.steps}; checkpoint saved in {directory.checkpoints}")
+                raise Interrupted(
+                    f"stopped after step {step + 1} of {setup.steps}; checkpoint saved in {directory.checkpoints}"
+                )
     if accelerator.is_main_process:
         save_student(recipe, setup.student, directory)
     accelerator.wait_for_everyone()
@@ -157,18 +164,21 @@ def _steps(recipe: Recipe, setup: Setup, accelerator: Accelerator, done: int) ->
         optimizer.step()
         optimizer.zero_grad()
         extra = method.after_step(statistics)
-        yield step, StepMetrics(
-            step=step + 1,
-            epoch=epoch,
-            loss=statistics.loss,
-            forward_kl=statistics.forward_kl,
-            reverse_kl=statistics.reverse_kl,
-            beta=extra.get("beta"),
-            beta_loss=extra.get("beta_loss"),
-            lr=rate,
-            grad_norm=norm,
-            tokens=tokens,
-            seconds=time.perf_counter() - start,
+        yield (
+            step,
+            StepMetrics(
+                step=step + 1,
+                epoch=epoch,
+                loss=statistics.loss,
+                forward_kl=statistics.forward_kl,
+                reverse_kl=statistics.reverse_kl,
+                beta=extra.get("beta"),
+                beta_loss=extra.get("beta_loss"),
+                lr=rate,
+                grad_norm=norm,
+                tokens=tokens,
+                seconds=time.perf_counter() - start,
+            ),
         )
 
 
@@ -206,7 +216,9 @@ def _add(parts: list[LossSum]) -> LossSum:
 def _divide(total: LossSum, accelerator: Accelerator, setup: Setup) -> StepStatistics:
     """The one division: sums over micro-batches and processes by their counts, for the gradients and the statistics."""
     values = [total.loss, total.forward_kl, total.reverse_kl]
-    packed = torch.stack([*(torch.zeros_like(total.loss) if v is None else v for v in values), torch.full_like(total.loss, total.count)])
+    packed = torch.stack(
+        [*(torch.zeros_like(total.loss) if v is None else v for v in values), torch.full_like(total.loss, total.count)]
+    )
     loss, forward, reverse, count = accelerator.reduce(packed, "sum").tolist()
     # Distributed wrappers average gradients over processes, hence their number.
     factor = accelerator.num_processes / count

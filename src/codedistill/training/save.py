@@ -39,7 +39,12 @@ def save_student(recipe: Recipe, student: Student, directory: RunDirectory) -> N
         shutil.rmtree(directory.model, ignore_errors=True)
         aside.rename(directory.model)
 
-    guarded(write, directory.model, newest_checkpoint(directory.checkpoints), lambda: shutil.rmtree(aside, ignore_errors=True))
+    guarded(
+        write,
+        directory.model,
+        newest_checkpoint(directory.checkpoints),
+        lambda: shutil.rmtree(aside, ignore_errors=True),
+    )
 
 
 def saved_template(spec: ModelSpec) -> str | None:

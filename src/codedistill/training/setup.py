@@ -72,7 +72,10 @@ def _student(recipe: Recipe, loaded: Loaded, accelerator: Accelerator) -> Studen
     model.train()
     learning = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
-        learning, lr=recipe.training.learning_rate, betas=recipe.training.adam_betas, weight_decay=recipe.training.weight_decay
+        learning,
+        lr=recipe.training.learning_rate,
+        betas=recipe.training.adam_betas,
+        weight_decay=recipe.training.weight_decay,
     )
     states, optimizer = accelerator.prepare(HiddenStates(model), optimizer)
     return Student(loaded, model, states, optimizer)

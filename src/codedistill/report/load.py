@@ -1,0 +1,201 @@
+"""A run directory as typed values. Reads files only; every file that is missing or broken is named in one line."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from codedistill.errors import UserError
+from codedistill.report.tables import ResultsTable, results_table
+from codedistill.run_directory import RunDirectory, read_jsonl
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser step; None where the method has no such quantity or it was not finite."""
+
+    step: int
+    loss: float | None
+    forward_kl: float | None
+    reverse_kl: float | None
+    beta: float | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One model's program for one task, and its verdict."""
+
+    task_id: str
+    prompt: str
+    solution: str
+    passed: bool
+    category: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One model on one benchmark. `answers` holds each task's first sample, `shares` the share of passing samples, both in the file's order."""
+
+    who: str
+    benchmark: str
+    sha256: str | None
+    prompt_form: str | None
+    template: str | None
+    sandbox: str | None
+    answers: Mapping[str, Answer]
+    shares: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run directory holds. `recipe` and `environment` are None and `steps` is empty where those files are missing."""
+
+    path: Path
+    name: str
+    method: str
+    seconds: float | None
+    summary: Mapping[str, Any]
+    table: ResultsTable
+    steps: tuple[Step, ...]
+    recipe: Mapping[str, Any] | None
+    environment: Mapping[str, Any] | None
+    evaluations: tuple[Evaluated, ...]
+
+    def evaluated(self, who: str, benchmark: str) -> Evaluated | None:
+        """One model's results on one benchmark, if the run has them."""
+        return next((e for e in self.evaluations if (e.who, e.benchmark) == (who, benchmark)), None)
+
+    @property
+    def seed(self) -> int | None:
+        seed = _section(self.recipe, "training").get("seed", (self.recipe or {}).get("seed"))
+        return seed if isinstance(seed, int) else None
+
+
+def load_run(path: Path) -> Run:
+    """Read a finished run.
+
+    Raises:
+        UserError: summary.json or the results of a model that it lists are missing, or a file is malformed.
+    """
+    directory = RunDirectory(path)
+    if not path.is_dir():
+        raise UserError(f"{path}: no such run directory; give the folder that holds summary.json")
+    if not directory.summary.exists():
+        raise UserError(f"{directory.summary}: missing; the run is not finished, go on with it by resume=auto")
+    summary = _object(directory.summary)
+    try:
+        table = results_table(summary)
+    except UserError as error:
+        raise UserError(f"{directory.summary}: {error}") from None
+    seconds = summary.get("seconds")
+    return Run(
+        path=path,
+        name=str(summary.get("name") or path.name),
+        method=str(summary.get("method") or "unknown"),
+        seconds=float(seconds) if isinstance(seconds, int | float) else None,
+        summary=summary,
+        table=table,
+        steps=_steps(directory.metrics),
+        recipe=_object(directory.recipe) if directory.recipe.exists() else None,
+        environment=_object(directory.environment) if directory.environment.exists() else None,
+        evaluations=tuple(_evaluated(directory, row.who, row.benchmark) for row in table.rows),
+    )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """A JSON or YAML file that holds one mapping."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        value = yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: line {error.lineno}: not valid JSON: {error.msg}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {getattr(error, 'problem', None) or 'cannot be parsed'}") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: not a mapping of keys to values")
+    return value
+
+
+def _section(values: Mapping[str, Any] | None, key: str) -> Mapping[str, Any]:
+    found = (values or {}).get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _steps(path: Path) -> tuple[Step, ...]:
+    if not path.exists():
+        return ()
+    steps = []
+    for number, row in enumerate(read_jsonl(path), 1):
+        if not isinstance(row.get("step"), int):
+            raise UserError(f"{path}: row {number}: step must be an integer")
+        values = {key: _finite(row.get(key), f"{path}: row {number}: {key}") for key in _CURVES}
+        steps.append(Step(step=row["step"], **values))
+    return tuple(steps)
+
+
+_CURVES = ("loss", "forward_kl", "reverse_kl", "beta")
+
+
+def _finite(value: Any, where: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{where}: must be a number or null")
+    return float(value) if math.isfinite(value) else None
+
+
+def _evaluated(directory: RunDirectory, who: str, benchmark: str) -> Evaluated:
+    folder = directory.evaluation(who, benchmark)
+    about = _object(folder / "summary.json") if (folder / "summary.json").exists() else {}
+    samples = {}
+    for number, row in enumerate(read_jsonl(folder / "samples.jsonl"), 1):
+        samples[_key(row, f"{folder / 'samples.jsonl'}: row {number}")] = row
+    answers: dict[str, Answer] = {}
+    passed: dict[str, list[bool]] = {}
+    for number, row in enumerate(read_jsonl(folder / "results.jsonl"), 1):
+        where = f"{folder / 'results.jsonl'}: row {number}"
+        key = _key(row, where)
+        if not isinstance(row.get("passed"), bool):
+            raise UserError(f"{where}: passed must be true or false")
+        if key not in samples:
+            raise UserError(f"{where}: samples.jsonl has no sample {key[1]} of {key[0]}")
+        passed.setdefault(key[0], []).append(row["passed"])
+        answers.setdefault(key[0], _answer(row, samples[key]))
+    return Evaluated(
+        who=who,
+        benchmark=benchmark,
+        sha256=about.get("sha256"),
+        prompt_form=about.get("prompt_form"),
+        template=about.get("template"),
+        sandbox=about.get("sandbox"),
+        answers=answers,
+        shares={task: sum(values) / len(values) for task, values in passed.items()},
+    )
+
+
+def _key(row: Mapping[str, Any], where: str) -> tuple[str, int]:
+    task, sample = row.get("task_id"), row.get("sample", 0)
+    if not isinstance(task, str) or not isinstance(sample, int):
+        raise UserError(f"{where}: needs task_id as text and sample as an integer")
+    return task, sample
+
+
+def _answer(result: Mapping[str, Any], sample: Mapping[str, Any]) -> Answer:
+    solution = sample.get("solution") if sample.get("solution") is not None else sample.get("completion")
+    return Answer(
+        task_id=result["task_id"],
+        prompt=str(sample.get("prompt") or ""),
+        solution=str(solution or ""),
+        passed=result["passed"],
+        category=str(result.get("category") or ("passed" if result["passed"] else "unclassified")),
+        message=str(result.get("message") or ""),
+    )

@@ -1,0 +1,203 @@
+"""The results of a run as a typed table, and as text: terminal and markdown. Also the sentence that says what the run achieved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from codedistill.errors import UserError
+from codedistill.report.text import count, for_markdown, percent, points, short_model, visible
+
+NAMES = {"teacher": "teacher", "base": "base student", "student": "distilled student"}
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One model on one benchmark. Shares are fractions, `accuracy_loss` is in percent of the teacher's pass@1; None is unknown."""
+
+    who: str
+    model: str
+    parameters: int | None
+    benchmark: str
+    tasks: int
+    samples: int
+    pass_at_1: float
+    low: float | None
+    high: float | None
+    accuracy_loss: float | None
+    complete: int | None
+    correct: int | None
+    categories: Mapping[str, int]
+
+    @property
+    def name(self) -> str:
+        return NAMES.get(self.who, self.who)
+
+    @property
+    def correct_of_complete(self) -> float | None:
+        """Share of the programs that run to their end which are right; None when none does."""
+        return self.correct / self.complete if self.complete and self.correct is not None else None
+
+
+@dataclass(frozen=True)
+class ResultsTable:
+    """Rows in the summary's order: by model, then by benchmark."""
+
+    rows: tuple[ResultRow, ...]
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.benchmark for row in self.rows))
+
+    def row(self, who: str, benchmark: str) -> ResultRow | None:
+        return next((row for row in self.rows if (row.who, row.benchmark) == (who, benchmark)), None)
+
+    def of(self, benchmark: str) -> tuple[ResultRow, ...]:
+        return tuple(row for row in self.rows if row.benchmark == benchmark)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"models": [{**asdict(row), "correct_of_complete": row.correct_of_complete} for row in self.rows]}
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows of text. Columns that no row fills are left out, and the benchmark where there is one only."""
+        header = ["", "model", "parameters", "benchmark", "pass@1", "95% interval", "accuracy loss"]
+        header += ["complete", "correct", "correct/complete"]
+        rows = [_cells(row) for row in self.rows]
+        kept = [i for i in range(len(header)) if any(row[i] for row in rows)]
+        if len(self.benchmarks) < 2:
+            kept.remove(3) if 3 in kept else None
+        return [header[i] for i in kept], [[row[i] or "–" for i in kept] for row in rows]
+
+
+def results_table(summary: Mapping[str, Any]) -> ResultsTable:
+    """The table of a summary's `models`.
+
+    Raises:
+        UserError: a row lacks its pass@1 or a value has the wrong type.
+    """
+    models = summary.get("models")
+    if not isinstance(models, list) or not all(isinstance(row, Mapping) for row in models):
+        raise UserError("models: must be a list of results")
+    return ResultsTable(tuple(_row(row, f"models[{i}]") for i, row in enumerate(models)))
+
+
+def headlines(summary: Mapping[str, Any]) -> list[str]:
+    """One sentence for each benchmark: from where to where the student went, and what that is of the teacher's accuracy."""
+    table = results_table(summary)
+    method = str(summary.get("method") or "run")
+    several = len(table.benchmarks) > 1
+    sentences = []
+    for benchmark in table.benchmarks:
+        text = _headline(summary, table, benchmark)
+        if text:
+            sentences.append(f"{method}{f' on {benchmark}' if several else ''}: {text}")
+    return sentences
+
+
+def markdown(table: ResultsTable) -> str:
+    """The table in GitHub's markdown."""
+    header, rows = table.cells()
+    return markdown_table(header, rows, text_columns=sum(name in ("", "model", "benchmark") for name in header))
+
+
+def markdown_table(header: list[str], rows: list[list[str]], text_columns: int) -> str:
+    """A markdown table; the first `text_columns` columns are text, the others are aligned as numbers."""
+    rule = [("---" if i < text_columns else "---:") for i in range(len(header))]
+    body = [[for_markdown(cell) for cell in row] for row in rows]
+    lines = [[for_markdown(cell) for cell in header], rule, *body]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def render_terminal(table: ResultsTable) -> str:
+    """The table for a terminal: colours and rules where standard output is one, plain text elsewhere."""
+    from codedistill.report.terminal import render
+
+    header, rows = table.cells()
+    return render(header, rows, text_columns=sum(name in ("", "model", "benchmark") for name in header))
+
+
+def _headline(summary: Mapping[str, Any], table: ResultsTable, benchmark: str) -> str | None:
+    student, base = table.row("student", benchmark), table.row("base", benchmark)
+    if student is None:
+        return None
+    of = f"of {student.tasks} tasks" if student.samples == student.tasks else f"pass@1 on {student.tasks} tasks"
+    end = percent(student.pass_at_1)
+    text = f"the student solves {end} {of}" if base is None else f"the student went from {percent(base.pass_at_1)} to {end} {of}"
+    pairs = summary.get("paired")
+    paired = pairs.get(benchmark) if isinstance(pairs, Mapping) else None
+    if base is not None and isinstance(paired, Mapping):
+        text += f" ({_paired(paired)})"
+    if student.accuracy_loss is not None:
+        kept = 100 - student.accuracy_loss
+        text += f", and {'keeps' if kept <= 100 else 'reaches'} {kept:.0f}% of the teacher's accuracy"
+    return text
+
+
+def _paired(paired: Mapping[str, Any]) -> str:
+    try:
+        low, high = (float(x) for x in paired["interval"])
+        text = f"{points(float(paired['difference']))}, 95% interval {low * 100:.1f} to {high * 100:.1f}"
+    except (KeyError, TypeError, ValueError):
+        raise UserError("paired: needs difference and interval as numbers") from None
+    return text + ("; no change is within it" if low <= 0 <= high else "")
+
+
+def _cells(row: ResultRow) -> list[str]:
+    return [
+        visible(row.name),
+        short_model(row.model) if row.model else "",
+        count(row.parameters) if row.parameters is not None else "",
+        visible(row.benchmark),
+        percent(row.pass_at_1),
+        f"{row.low * 100:.1f}–{row.high * 100:.1f}%" if row.low is not None and row.high is not None else "",  # noqa: RUF001
+        f"{row.accuracy_loss:.1f}%" if row.accuracy_loss is not None else "",
+        f"{row.complete} of {row.samples}" if row.complete is not None else "",
+        str(row.correct) if row.correct is not None else "",
+        percent(row.correct_of_complete) if row.correct_of_complete is not None else "",
+    ]
+
+
+def _row(row: Mapping[str, Any], where: str) -> ResultRow:
+    passed = _number(row, "pass@1", where)
+    if passed is None:
+        raise UserError(f"{where}: pass@1 is missing")
+    interval = row.get("interval") or (None, None)
+    categories = row.get("categories") or {}
+    if not isinstance(interval, list | tuple) or len(interval) != 2:
+        raise UserError(f"{where}: interval must be two numbers")
+    if not isinstance(categories, Mapping) or not all(isinstance(n, int) for n in categories.values()):
+        raise UserError(f"{where}: categories must be counts by name")
+    low, high = (_number({"interval": end}, "interval", where) for end in interval)
+    samples = _integer(row, "samples", where) or 0
+    return ResultRow(
+        who=str(row.get("who") or "model"),
+        model=str(row.get("model") or ""),
+        parameters=_integer(row, "parameters", where),
+        benchmark=str(row.get("benchmark") or ""),
+        tasks=_integer(row, "tasks", where) or samples,
+        samples=samples,
+        pass_at_1=passed,
+        low=low,
+        high=high,
+        accuracy_loss=_number(row, "accuracy_loss", where),
+        complete=_integer(row, "complete", where),
+        correct=_integer(row, "correct", where),
+        categories={str(name): n for name, n in categories.items()},
+    )
+
+
+def _number(row: Mapping[str, Any], key: str, where: str) -> float | None:
+    value = row.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{where}: {key} must be a number")
+    return float(value)
+
+
+def _integer(row: Mapping[str, Any], key: str, where: str) -> int | None:
+    value = _number(row, key, where)
+    if value is not None and value != int(value):
+        raise UserError(f"{where}: {key} must be an integer")
+    return None if value is None else int(value)

@@ -1,0 +1,68 @@
+"""Numbers and untrusted text as they are shown. What a model wrote may hold anything: it is made visible before it is escaped."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import Path
+
+
+def percent(share: float) -> str:
+    """0.583 as 58.3%."""
+    return f"{share * 100:.1f}%"
+
+
+def points(difference: float) -> str:
+    """0.353 as +35.3 points."""
+    return f"{difference * 100:+.1f} points"
+
+
+def count(number: int) -> str:
+    """A number of parameters: 1.5 B, 12.3 M, 845 k."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {unit}" if number < size * 1000 else f"{number / size:.0f} {unit}"
+    return str(number)
+
+
+def p_value(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """3725 as 1 h 2 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def short_model(model: str) -> str:
+    """A hub id or embedded name as it is, a longer path by its last two parts."""
+    parts = Path(visible(model)).parts
+    return visible(model) if len(parts) <= 2 else "/".join(parts[-2:])
+
+
+def visible(text: str) -> str:
+    """Control characters, lone surrogates and direction overrides as escapes, so that text cannot hide or steer anything."""
+    return "".join(_shown(c) for c in text.replace("\r\n", "\n"))
+
+
+def _shown(character: str) -> str:
+    if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Cs"):
+        return character
+    return f"\\u{ord(character):04x}" if ord(character) > 0xFF else f"\\x{ord(character):02x}"
+
+
+def for_markdown(text: str) -> str:
+    """Text for one markdown table cell or line: nothing in it is markup."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", visible(text).replace("\n", " ").replace("\t", " "))
+
+
+def fenced(code: str, language: str = "") -> str:
+    """A fenced block that the code cannot end, whatever backticks are in it."""
+    code = visible(code)
+    longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{code.rstrip()}\n{fence}\n"
