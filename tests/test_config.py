@@ -80,7 +80,7 @@ def test_yaml_faults_name_the_line(tmp_path: Path) -> None:
 
 
 def test_an_unknown_recipe_gets_a_suggestion() -> None:
-    with pytest.raises(UserError, match="did you mean tiny?"):
+    with pytest.raises(UserError, match=r"did you mean tiny\?"):
         find_recipe("tinny")
 
 

@@ -32,7 +32,7 @@ def imports_of(path: Path) -> Iterator[str]:
 
 def room_of(name: str) -> str:
     """`losses` for codedistill.losses.fused."""
-    return (name.split(".") + [""])[1]
+    return [*name.split("."), ""][1]
 
 
 FILES = [(path.relative_to(ROOT), sorted(set(imports_of(path)))) for path in sorted(ROOT.rglob("*.py"))]

@@ -1,6 +1,7 @@
 """The command line: each verb hands over to the library within a few lines.
 
-Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted.
+Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong input, 130
+interrupted.
 Nothing heavy is imported before a verb needs it.
 """
 
@@ -269,7 +270,7 @@ def main() -> None:
         typer.echo("codedistill: interrupted", err=True)
         sys.exit(130)
     except typer.TyperException as error:  # a wrong option or a missing argument
-        error.show()
+        typer.echo(f"codedistill: {error.format_message()}", err=True)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 

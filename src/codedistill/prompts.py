@@ -67,7 +67,7 @@ class Template:
         missing = [token for token in self.requires if token not in tokenizer.get_vocab()]
         if missing:
             raise UserError(
-                f"template {self.name}: the tokenizer has no {', '.join(missing)}; use template=alpaca or a model with them"
+                f"template {self.name}: the tokenizer has no {', '.join(missing)}; use template=alpaca or such a model"
             )
         if self.text is None and not tokenizer.chat_template:
             raise UserError(f"template {self.name}: the tokenizer has no chat template; use template=alpaca")

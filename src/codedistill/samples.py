@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def write_samples(
     spec: ModelSpec, tasks: benchmarks.Benchmark, settings: Evaluation, folder: Path, template: str | None, watch: Watch
 ) -> dict[str, Any]:
-    """Completions of one model into folder/samples.jsonl. Rows that an earlier, interrupted call wrote for the same prompts are kept."""
+    """Completions of one model into folder/samples.jsonl. Rows of an interrupted call for the same prompts are kept."""
     from codedistill.generation import Request, Sampling, generate
     from codedistill.models import load_model
 
@@ -125,10 +125,9 @@ def _earlier_samples(
     """Samples of an interrupted call with the same request and the same prompts; otherwise none, and stale files go."""
     partial, request = folder / "samples.partial.jsonl", folder / "request.json"
     expected = {problem.task_id: prompt for problem, prompt in zip(tasks.problems, prompts, strict=True)}
-    if partial.exists() and request.exists():
-        if json.loads(request.read_text()) == about:
-            rows = [row for row in _whole_lines(partial) if expected.get(row["task_id"]) == row["prompt"]]
-            return {(row["task_id"], row["sample"]): row for row in rows}
+    if partial.exists() and request.exists() and json.loads(request.read_text()) == about:
+        rows = [row for row in _whole_lines(partial) if expected.get(row["task_id"]) == row["prompt"]]
+        return {(row["task_id"], row["sample"]): row for row in rows}
     partial.unlink(missing_ok=True)
     return {}
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, pairwise
 
 import torch
 
@@ -47,5 +47,5 @@ def test_batches_are_formed_by_length() -> None:
 
 def test_the_order_is_random_in_length() -> None:
     means = [sum(PLAN.lengths[i] for i in batch) / len(batch) for batch in PLAN.epoch(0)]
-    rising = sum(a < b for a, b in zip(means, means[1:], strict=False))
+    rising = sum(a < b for a, b in pairwise(means))
     assert 0.3 < rising / (len(means) - 1) < 0.7

@@ -40,7 +40,7 @@ def test_cut_and_dropped_are_counted(tokenizer: Any) -> None:
 
 
 def test_nothing_left_is_an_error(tokenizer: Any) -> None:
-    with pytest.raises(UserError, match="data.max_length 8"):
+    with pytest.raises(UserError, match=r"data\.max_length 8"):
         encode_examples([Example(0, "y", prompt="x " * 50)], TEMPLATES["plain"], tokenizer, 8)
 
 

@@ -51,7 +51,7 @@ def test_micro_batches_change_nothing(
 
 
 def test_the_loss_is_the_papers(micro_recipe: dict[str, Any], tmp_path: Path) -> None:
-    """First step, computed again from full logits in float64: eq. 3, 4 and 9 with the mean over examples of means over rows."""
+    """First step, computed again from full logits in float64: eq. 3, 4, 9; mean over examples of means over rows."""
     from codedistill.data import BatchPlan, collate, encode_examples, load_examples
     from codedistill.models import load_model
     from codedistill.prompts import TEMPLATES

@@ -38,7 +38,8 @@ def encode_examples(
 ) -> tuple[list[Encoded], EncodingReport]:
     """Tokenise, mark the response, append the end token, cut to `max_length`.
 
-    Loss falls on the response and its end-of-sequence token only. An example whose response would be cut away whole is dropped.
+    Loss falls on the response and its end-of-sequence token only. An example whose response would be cut away whole is
+    dropped.
 
     Raises:
         UserError: the template does not fit the tokenizer, or nothing is left.

@@ -1,9 +1,9 @@
-"""The results of one model on one benchmark in one row, checked against the identities that every such row must obey."""
+"""The results of one model on one benchmark in one row, checked against the identities that every row must obey."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,24 +13,34 @@ from codedistill.evaluation.statistics import Interval, bootstrap_interval, wils
 from codedistill.evaluation.taxonomy import COMPLETE, Category
 
 
+KS = (1, 5, 10, 100)
+
+
 @dataclass(frozen=True)
 class Summary:
-    """Counts are of programs. `categories` holds every failing program's, wrong answers included."""
+    """Counts are of programs. `categories` holds every failing program's, wrong answers included.
+
+    `pass_at` is k -> pass@k, for 1 and for those of `KS` of which every task has so many samples.
+    """
 
     tasks: int
     samples: int
-    pass_at_1: float
+    pass_at: Mapping[int, float]
     interval: Interval
     complete: int
     incomplete: int
     correct: int
     categories: Mapping[str, int]
 
+    @property
+    def pass_at_1(self) -> float:
+        return self.pass_at[1]
+
     def to_json(self) -> dict[str, Any]:
         return {
             "tasks": self.tasks,
             "samples": self.samples,
-            "pass@1": self.pass_at_1,
+            **{f"pass@{k}": value for k, value in self.pass_at.items()},
             "interval": list(self.interval),
             "complete": self.complete,
             "incomplete": self.incomplete,
@@ -39,8 +49,14 @@ class Summary:
         }
 
 
+def _mean_pass_at(by_task: Collection[Sequence[bool]], k: int) -> float:
+    return sum(pass_at_k(len(passed), sum(passed), k) for passed in by_task) / len(by_task)
+
+
 def summarize(rows: Sequence[Mapping[str, Any]]) -> Summary:
-    """Summarise rows of results.jsonl: pass@1 with a 95% interval (Wilson for one sample a task, bootstrap over tasks for more).
+    """Summarise rows of results.jsonl: pass@k, and pass@1 with a 95% interval.
+
+    The interval is Wilson's for one sample a task; for more it is a bootstrap over tasks.
 
     Raises:
         InfrastructureError: a program could not be judged, so that no number can be trusted.
@@ -51,12 +67,14 @@ def summarize(rows: Sequence[Mapping[str, Any]]) -> Summary:
     unjudged = [row["task_id"] for row in rows if row["status"] == "infrastructure"]
     if unjudged:
         raise InfrastructureError(
-            f"{len(unjudged)} of {len(rows)} programs could not be judged, the first is {unjudged[0]}: the machine failed, not they; run again"
+            f"{len(unjudged)} of {len(rows)} programs could not be judged, the first is {unjudged[0]}: "
+            "the machine failed, not they; run again"
         )
     by_task: dict[str, list[bool]] = {}
     for row in rows:
         by_task.setdefault(row["task_id"], []).append(bool(row["passed"]))
-    shares = [pass_at_k(len(passed), sum(passed), 1) for passed in by_task.values()]
+    fewest = min(map(len, by_task.values()))
+    shares = [sum(passed) / len(passed) for passed in by_task.values()]
     correct = sum(bool(row["passed"]) for row in rows)
     categories = Counter(row["category"] for row in rows if row["category"] != Category.PASSED)
     complete = sum(row["category"] in COMPLETE for row in rows)
@@ -64,7 +82,7 @@ def summarize(rows: Sequence[Mapping[str, Any]]) -> Summary:
     summary = Summary(
         tasks=len(by_task),
         samples=len(rows),
-        pass_at_1=sum(shares) / len(shares),
+        pass_at={k: _mean_pass_at(by_task.values(), k) for k in KS if k <= fewest},
         interval=wilson_interval(correct, len(rows)) if single else bootstrap_interval(shares),
         complete=complete,
         incomplete=len(rows) - complete,
@@ -76,7 +94,8 @@ def summarize(rows: Sequence[Mapping[str, Any]]) -> Summary:
 
 
 def check_identities(summary: Summary) -> None:
-    """complete + incomplete = programs; categories but for wrong answers add up to incomplete; correct <= complete (table 13).
+    """The identities of table 13: complete + incomplete = programs; the categories but for wrong answers add up to
+    incomplete; correct <= complete, more exactly correct + wrong answers = complete.
 
     Raises:
         ValueError: one of them does not hold.

@@ -1,7 +1,7 @@
 """One failing program, one category: the error taxonomy of the AKD paper (table 2, table 13), decided by rules.
 
-The rules look at how the program ended and at its syntax tree, never at a reference solution. An exception outside the table
-is its own category, under its own name.
+The rules look at how the program ended and at its syntax tree, never at a reference solution. An exception outside the
+table is its own category, under its own name. docs/taxonomy.md has the rules in words.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import ast
 import io
 import re
-import sys
 import tokenize
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+
+from codedistill.evaluation.known_names import ALIASES, MEMBERS, WORDS, is_module_member
 
 
 class Category(StrEnum):
@@ -71,6 +73,8 @@ def classify(verdict: Verdict) -> str:
         return Category.EXECUTION_TIMEOUT
     if verdict.status in OTHER_ENDS:
         return OTHER_ENDS[verdict.status]
+    if verdict.reached_checks and verdict.raised_in != "source" and does_nothing(verdict.source, verdict.entry_point):
+        return Category.EMPTY_FUNCTION  # whatever the checks fell over: `None - 1` is no other fault than `None == 1`
     error = verdict.error_type or "unknown error"
     rule = RULES.get(error)
     return rule(verdict) if rule is not None else error
@@ -79,7 +83,7 @@ def classify(verdict: Verdict) -> str:
 def _assertion(verdict: Verdict) -> str:
     if verdict.raised_in == "source":  # the program's own assert: the table has no row for it
         return "AssertionError"
-    return Category.EMPTY_FUNCTION if does_nothing(verdict.source, verdict.entry_point) else Category.WRONG_ANSWER
+    return Category.WRONG_ANSWER
 
 
 def does_nothing(source: str, entry_point: str) -> bool:
@@ -103,7 +107,12 @@ def _is_constant(value: ast.expr | None) -> bool:
         return _is_constant(value.operand)
     if isinstance(value, ast.List | ast.Tuple | ast.Set):
         return all(_is_constant(element) for element in value.elts)
+    if isinstance(value, ast.Call):  # set() has no literal
+        return isinstance(value.func, ast.Name) and value.func.id in EMPTY and not value.args and not value.keywords
     return isinstance(value, ast.Dict) and not value.keys
+
+
+EMPTY = frozenset({"bool", "dict", "float", "frozenset", "int", "list", "set", "str", "tuple"})
 
 
 def _function(source: str, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
@@ -118,86 +127,25 @@ def _function(source: str, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef 
 
 def _parse(source: str) -> ast.Module | None:
     try:
-        return ast.parse(source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-
-
-WELL_KNOWN = frozenset(
-    [
-        "np",
-        "pd",
-        "plt",
-        "sqrt",
-        "ceil",
-        "floor",
-        "gcd",
-        "factorial",
-        "log",
-        "pi",
-        "inf",
-        "reduce",
-        "lru_cache",
-        "cache",
-        "partial",
-        "wraps",
-        "Counter",
-        "defaultdict",
-        "deque",
-        "OrderedDict",
-        "namedtuple",
-        "permutations",
-        "combinations",
-        "product",
-        "chain",
-        "groupby",
-        "accumulate",
-        "zip_longest",
-        "List",
-        "Dict",
-        "Tuple",
-        "Set",
-        "Optional",
-        "Union",
-        "Any",
-        "Callable",
-        "Iterable",
-        "heappush",
-        "heappop",
-        "heapify",
-        "bisect_left",
-        "bisect_right",
-        "insort",
-        "md5",
-        "datetime",
-        "timedelta",
-        "Decimal",
-        "Fraction",
-        "dataclass",
-        "Enum",
-        "deepcopy",
-        "numpy",
-        "pandas",
-        "scipy",
-        "sympy",
-    ]
-)
-"""Names that programs import rather than define."""
 
 
 def _name(verdict: Verdict) -> str:
     if not verdict.completion.strip() or not verdict.source.strip():
         return Category.MISSING_CONTENT
-    missing = _quoted(verdict.message)
-    tree = _parse(verdict.source)
-    defined = [n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)] if tree else []
-    if missing == verdict.entry_point and missing not in defined:
-        return Category.WRONG_FUNCTION_NAME if defined else Category.MISSING_CONTENT
-    if missing in sys.stdlib_module_names or missing in WELL_KNOWN:
+    missing, tree = _quoted(verdict.message), _parse(verdict.source)
+    if tree is None or missing is None:
+        return "NameError"
+    if missing == verdict.entry_point and _function(verdict.source, missing) is None:
+        written = any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(tree))
+        return Category.WRONG_FUNCTION_NAME if written else Category.MISSING_CONTENT
+    if _is_missing_import(tree, missing):
         return Category.MISSING_IMPORT
-    if tree and missing and _is_called(tree, missing):
-        return Category.WRONG_FUNCTION_NAME
-    return "NameError"
+    return Category.WRONG_FUNCTION_NAME if _is_called(tree, missing) else "NameError"
 
 
 def _quoted(message: str) -> str | None:
@@ -205,14 +153,43 @@ def _quoted(message: str) -> str | None:
     return found.group(1) if found else None
 
 
+def _is_missing_import(tree: ast.Module, name: str) -> bool:
+    """Whether `name` is what an import brings: a well-known member or package, or a module of which a member is used."""
+    if name in ALIASES or (name in MEMBERS and (name not in WORDS or _is_called(tree, name))):
+        return True
+    return any(
+        isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == name
+        and is_module_member(name, node.attr)
+        for node in ast.walk(tree)
+    )
+
+
 def _is_called(tree: ast.Module, name: str) -> bool:
     return any(isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == name for n in ast.walk(tree))
 
 
 def _syntax(verdict: Verdict) -> str:
-    if verdict.hit_token_limit and len(re.findall(r"^\s*(?:async\s+)?def\s", verdict.source, re.MULTILINE)) > 1:
+    if _overflows(verdict):
         return Category.FUNCTION_OVERFLOW
     return Category.UNBALANCED_DELIMITERS if _is_unbalanced(verdict.source) else "SyntaxError"
+
+
+def _indentation(verdict: Verdict) -> str:
+    # A function that is cut off right after its first line is an IndentationError to Python.
+    return Category.FUNCTION_OVERFLOW if _overflows(verdict) else Category.INCONSISTENT_INDENTATION
+
+
+DEFINITION = re.compile(r"^(?:@\w[^\n]*\n)*(?:async[ \t]+)?(?:def|class)\b", re.MULTILINE)
+
+
+def _overflows(verdict: Verdict) -> bool:
+    """At the token limit, with a whole entry point, and what does not parse is the last of further definitions."""
+    if not verdict.hit_token_limit:
+        return False
+    starts = [match.start() for match in DEFINITION.finditer(verdict.source)]
+    return len(starts) > 1 and _function(verdict.source[: starts[-1]], verdict.entry_point) is not None
 
 
 UNCLOSED = (
@@ -228,7 +205,9 @@ UNCLOSED = (
 def _is_unbalanced(source: str) -> bool:
     """Whether a quote or a bracket is left open or closes nothing."""
     try:
-        compile(source, "program", "exec", dont_inherit=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the program's, about its escapes and its like
+            compile(source, "program", "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         if any(sign in str(error) for sign in UNCLOSED):
             return True
@@ -241,7 +220,8 @@ def _is_unbalanced(source: str) -> bool:
 
 
 NOTHING_THERE = re.compile(
-    r"empty|arg is an empty|at least one|no (?:mode|median|mean)|not enough values to unpack \(.*got 0\)"
+    r"empty (?:sequence|iterable|list|array|set|dict|string|collection)|arg(?:ument)? is (?:an )?empty"
+    r"|zero-size array|at least one (?:array|element|data point|value)|not enough values to unpack \(.*got 0\)"
 )
 
 
@@ -249,6 +229,10 @@ def _value(verdict: Verdict) -> str:
     if verdict.raised_deliberately:
         return Category.DELIBERATE_RAISE
     return Category.EMPTY_SEQUENCE if NOTHING_THERE.search(verdict.message) else Category.INAPPROPRIATE_ARGUMENT
+
+
+def _not_implemented(verdict: Verdict) -> str:
+    return Category.DELIBERATE_RAISE if verdict.raised_deliberately else "NotImplementedError"
 
 
 def _always(category: Category) -> Callable[[Verdict], str]:
@@ -266,10 +250,9 @@ RULES: dict[str, Callable[[Verdict], str]] = {
     "KeyError": _always(Category.MISSING_KEY),
     "UnboundLocalError": _always(Category.UNASSIGNED_VARIABLE),
     "RecursionError": _always(Category.INFINITE_RECURSION),
-    "IndentationError": _always(Category.INCONSISTENT_INDENTATION),
-    "TabError": _always(Category.INCONSISTENT_INDENTATION),
+    "IndentationError": _indentation,
+    "TabError": _indentation,
     "ModuleNotFoundError": _always(Category.MISSING_MODULE),
-    "TimeoutError": _always(Category.EXECUTION_TIMEOUT),
-    "NotImplementedError": _always(Category.DELIBERATE_RAISE),
+    "NotImplementedError": _not_implemented,
 }
 """Exception -> rule (table 2 of the paper). An exception without a rule is reported under its own name."""

@@ -27,8 +27,11 @@ class Finish(StrEnum):
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are chosen. Temperature 0 is greedy; otherwise each sequence draws from a generator of its own, seeded by
-    (seed, request), so that batching changes nothing."""
+    """How tokens are chosen.
+
+    Temperature 0 is greedy; otherwise each sequence draws from a generator of its own, seeded by (seed, request), so
+    that batching changes nothing.
+    """
 
     max_new_tokens: int = 512
     temperature: float = 0.0
@@ -126,14 +129,14 @@ def _decode(loaded: Loaded, sequences: list[_Sequence], sampling: Sampling) -> I
 
 
 def _end_tokens(loaded: Loaded) -> frozenset[int]:
-    """The tokenizer's end token and those that the model's generation settings add (chat models end turns with their own)."""
+    """The tokenizer's end token and those of the model's generation settings (chat models end turns with their own)."""
     configured = getattr(loaded.model.generation_config, "eos_token_id", None)
     more = configured if isinstance(configured, list) else [configured]
     return frozenset(t for t in (loaded.tokenizer.eos_token_id, *more) if t is not None)
 
 
 def _choose(logits: torch.Tensor, sequences: list[_Sequence], temperature: float) -> torch.Tensor:
-    """The next token of each sequence [B]: the best, or a draw by the Gumbel trick from the sequence's own generator."""
+    """The next token of each sequence [B]: the best, or a Gumbel-trick draw from the sequence's own generator."""
     if temperature == 0:
         return logits.argmax(-1)
     noise = torch.stack([torch.rand(logits.shape[-1], generator=s.generator) for s in sequences]).to(logits.device)

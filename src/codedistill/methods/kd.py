@@ -16,7 +16,8 @@ from codedistill.teachers import Teacher
 class Distillation:
     """Matches the teacher's next-token distribution at the response positions.
 
-    KD is beta fixed at 0, RKD at 1, AKD a beta that `controller` moves after every optimiser step (eq. 9 and 14 of the AKD paper).
+    KD is beta fixed at 0, RKD at 1, AKD a beta that `controller` moves after every optimiser step (eq. 9 and 14 of the
+    AKD paper).
     """
 
     def __init__(

@@ -33,7 +33,7 @@ def keep_layers(model: PreTrainedModel, keep: int, key: str) -> None:
     for position, layer in enumerate(kept):  # the key-value cache is indexed by this number
         for module in layer.modules():
             if hasattr(module, "layer_idx"):
-                module.layer_idx = position
+                setattr(module, "layer_idx", position)  # noqa: B010 - a plain assignment is typed as a submodule
     setattr(decoder, name, kept)
     config = model.config
     if getattr(config, "layer_types", None):

@@ -33,7 +33,7 @@ def build(out: Path, stages: tuple[str, ...] = STAGES) -> None:
 
 
 def build_tokenizer(folder: Path) -> None:
-    """A byte-level BPE trained on a sample of both training sets; digits stand alone, so that numbers are copied digit by digit."""
+    """A byte-level BPE trained on a sample of both training sets; digits stand alone, to be copied one by one."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

@@ -41,7 +41,7 @@ def draw_training_tasks(which: Partition, count: int, seed: int) -> Iterator[Tas
 
 
 def pretraining_text(count: int, seed: int = 0) -> list[dict[str, str]]:
-    """Rows with `prompt` "" and `completion` a whole function with its docstring: plain text, as one finds it in files."""
+    """Rows with `prompt` "" and `completion` a function with its docstring: plain text, as one finds it in files."""
     return [
         {"prompt": "", "completion": task.prompt + task.body}
         for task in draw_training_tasks(Partition.TEXT, count, seed)

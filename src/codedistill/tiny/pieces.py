@@ -53,8 +53,8 @@ class Map:
 class Reduction:
     """What becomes of the elements.
 
-    `compact` is an expression in which `{g}` is `expression for x in source if condition`; `start`, `step` and `end` are the
-    loop, where `{e}` is the expression. An empty `compact` or `start` means that this style does not exist.
+    `compact` is an expression in which `{g}` is `expression for x in source if condition`; `start`, `step` and `end`
+    are the loop, where `{e}` is the expression. An empty `compact` or `start` means that this style does not exist.
     """
 
     key: str
@@ -162,23 +162,29 @@ _APPEND = ("result = []", "result.append({e})")
 REDUCTIONS = (
     Reduction("sum", (NUMBER,), ("the sum", "the total"), "sum({g})", "total = 0", "total += {e}", "return total"),
     Reduction("product", (NUMBER,), ("the product",), "", "result = 1", "result *= {e}", "return result"),
-    Reduction("largest", (NUMBER,), ("the largest, or 0 if there is none", "the maximum, 0 if there is none"), "max([{g}], default=0)"),
-    Reduction("smallest", (NUMBER,), ("the smallest, or 0 if there is none", "the minimum, 0 if there is none"), "min([{g}], default=0)"),
+    Reduction("largest", (NUMBER,), ("the largest, or 0 if there is none", "the maximum, 0 if there is none"),
+              "max([{g}], default=0)"),
+    Reduction("smallest", (NUMBER,), ("the smallest, or 0 if there is none", "the minimum, 0 if there is none"),
+              "min([{g}], default=0)"),
     Reduction("running", (NUMBER,), ("the running totals as a list",), "",
               "total = 0\nresult = []", "total += {e}\nresult.append(total)", "return result"),
     Reduction("over", (NUMBER,), ("whether the sum is greater than {k}",), "sum({g}) > {k}",
               "total = 0", "total += {e}", "return total > {k}", ("10", "20", "30", "50")),
     Reduction("list", BOTH, ("a list of the results", "the results as a list"), "[{g}]", *_APPEND, "return result"),
-    Reduction("sorted", BOTH, ("a sorted list", "the results in ascending order"), "sorted([{g}])", *_APPEND, "return sorted(result)"),
+    Reduction("sorted", BOTH, ("a sorted list", "the results in ascending order"), "sorted([{g}])",
+              *_APPEND, "return sorted(result)"),
     Reduction("descending", BOTH, ("the results in descending order",), "sorted([{g}], reverse=True)",
               *_APPEND, "return sorted(result, reverse=True)"),
     Reduction("backwards", BOTH, ("the results in reverse order",), "[{g}][::-1]", *_APPEND, "return result[::-1]"),
-    Reduction("take", BOTH, ("the first {k} results as a list",), "[{g}][:{k}]", *_APPEND, "return result[:{k}]", ("2", "3", "4")),
+    Reduction("take", BOTH, ("the first {k} results as a list",), "[{g}][:{k}]",
+              *_APPEND, "return result[:{k}]", ("2", "3", "4")),
     Reduction("every_second", BOTH, ("every second result as a list",), "[{g}][::2]", *_APPEND, "return result[::2]"),
     Reduction("count", BOTH, ("how many results there are", "the number of results"), "len([{g}])",
               "count = 0", "count += 1", "return count"),
-    Reduction("distinct", BOTH, ("how many different results there are",), "len(set([{g}]))", *_APPEND, "return len(set(result))"),
-    Reduction("unique", BOTH, ("the different results in ascending order",), "sorted(set([{g}]))", *_APPEND, "return sorted(set(result))"),
+    Reduction("distinct", BOTH, ("how many different results there are",), "len(set([{g}]))",
+              *_APPEND, "return len(set(result))"),
+    Reduction("unique", BOTH, ("the different results in ascending order",), "sorted(set([{g}]))",
+              *_APPEND, "return sorted(set(result))"),
     Reduction("tally", BOTH, ("a dictionary that counts each result",), "",
               "counts = {{}}", "key = {e}\ncounts[key] = counts.get(key, 0) + 1", "return counts"),
     Reduction("mapping", BOTH, ("a dictionary from each element to its result",), "{{{x}: {g}}}",

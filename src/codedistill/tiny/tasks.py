@@ -96,7 +96,7 @@ def draw_composition(rng: random.Random) -> Composition:
     reduction = rng.choice([r for r in REDUCTIONS if kind in r.kinds and (mapping or r.key != "mapping")])
     pieces = (predicate, second, mapping, otherwise, reduction)
     constants = tuple(rng.choice(piece.constants) if piece else "" for piece in pieces)
-    return Composition(source, predicate, second, mapping, otherwise, reduction, constants)  # type: ignore[arg-type]
+    constants: Any = tuple(rng.choice(piece.constants) if piece else "" for piece in pieces)  # five of them, as typed
 
 
 def draw_task(rng: random.Random, held_out: bool) -> Task:
@@ -120,6 +120,7 @@ def write_task(composition: Composition, rng: random.Random) -> Task:
 
 def describe(c: Composition, argument: str, rng: random.Random) -> str:
     """The instruction in words, in one of several wordings."""
+    wordings: tuple[str, ...]
     source = rng.choice(c.source.of).format(a=argument)
     those = _those(c, "plural")
     result = rng.choice(c.reduction.words).format(k=c.constants[4])
@@ -200,9 +201,7 @@ def _simpler(c: Composition) -> list[Composition]:
         )
     elif c.second:
         found.append(Composition(c.source, c.predicate, None, c.map, None, c.reduction, constants))
-        found.append(
-            Composition(c.source, c.second, None, c.map, None, c.reduction, (constants[1], *constants[1:]))  # type: ignore[arg-type]
-        )
+        found.append(Composition(c.source, c.second, None, c.map, None, c.reduction, (constants[1], *constants[1:])))
     elif c.predicate:
         found.append(Composition(c.source, None, None, c.map, None, c.reduction, constants))
     if c.map and not c.otherwise and c.reduction.key != "count":

@@ -247,8 +247,8 @@ def _check_finite(step: int, statistics: StepStatistics, norm: float, examples: 
     bad = [name for name, value in values.items() if value is not None and not math.isfinite(value)]
     if bad:
         raise CodedistillError(
-            f"step {step + 1}, method {method}: {', '.join(bad)} not finite on examples {examples}; nothing of this step was "
-            "applied, the last checkpoint is whole; lower training.learning_rate or look at these examples"
+            f"step {step + 1}, method {method}: {', '.join(bad)} not finite on examples {examples}; nothing of this "
+            "step was applied, the last checkpoint is whole; lower training.learning_rate or look at these examples"
         )
 
 
