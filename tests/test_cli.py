@@ -105,6 +105,8 @@ def test_bad_input_is_one_line_and_exit_code_2(
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("codedistill:")]
     assert len(lines) == 1
     assert message in lines[0]
+    assert call(monkeypatch, "recipes", "validate", write(tmp_path / "mended.yaml", micro_recipe)) == 0
+    assert not RunDirectory(Path(micro_recipe["output"])).holds_a_run  # the mended command may use the same output
 
 
 def test_a_model_folder_without_weights(
@@ -212,6 +214,25 @@ def test_malformed_samples_are_named_by_line(
     (tmp_path / "samples.jsonl").write_text(line)
     assert call(monkeypatch, "execute", tmp_path / "samples.jsonl", "--benchmark", "tiny") == 2
     assert message in capsys.readouterr().err
+
+
+def test_doctor_tells_what_the_machine_has(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "doctor", "--json") == 0
+    findings = {row["subject"]: row for row in json.loads(capsys.readouterr().out)["findings"]}
+    assert findings["sandbox"]["state"] == "ok"
+    assert findings["embedded pair"]["state"] == "ok"
+    monkeypatch.setattr("codedistill.doctor.OPTIONAL", {"no_such_package": ("nothing", "pip install nothing")})
+    assert call(monkeypatch, "doctor") == 0
+    assert "missing no_such_package" in capsys.readouterr().out
+    monkeypatch.setattr("codedistill.sandbox.run_programs", _broken)
+    assert call(monkeypatch, "doctor") == 1
+    assert "fault   sandbox        no workers" in capsys.readouterr().out
+
+
+def _broken(*_: object) -> None:
+    raise OSError("no workers")
 
 
 def test_wrong_options_are_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,6 +157,22 @@ def report(
         comparison.print()
 
 
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """What this machine can do, and what is missing."""
+    from codedistill.doctor import State, examine
+
+    findings = examine()
+    if as_json:
+        _print_json({"findings": [finding.to_json() for finding in findings]})
+    else:
+        for finding in findings:
+            mend = f"; {finding.mend}" if finding.mend else ""
+            typer.echo(f"{finding.state.value:8}{finding.subject:15}{finding.detail}{mend}")
+    if any(finding.state is State.FAULT for finding in findings):
+        raise typer.Exit(1)
+
+
 @recipes.command("ls")
 def recipes_ls(as_json: Json = False) -> None:
     """Names of the shipped recipes."""

@@ -172,7 +172,12 @@ def _train(recipe: Recipe, directory: RunDirectory, watch: Watch) -> TrainingRes
 
     write_yaml(directory.recipe, recipe.dump())
     watch.stage(f"training with {recipe.method}")
-    return train(recipe, directory, watch.step)
+    try:
+        return train(recipe, directory, watch.step)
+    except BaseException:
+        if not directory.metrics.exists():  # nothing was begun, so the folder stays free for the corrected command
+            directory.recipe.unlink(missing_ok=True)
+        raise
 
 
 def _models(recipe: Recipe, directory: RunDirectory) -> list[tuple[str, ModelSpec]]:

@@ -11,6 +11,7 @@ import random
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from codedistill.tiny.inputs import draw_argument
 from codedistill.tiny.pieces import MAPS, NUMBER, PREDICATES, REDUCTIONS, SOURCES, Map, Predicate, Reduction, Source
@@ -95,8 +96,8 @@ def draw_composition(rng: random.Random) -> Composition:
     kind = mapping.gives if mapping else source.kind
     reduction = rng.choice([r for r in REDUCTIONS if kind in r.kinds and (mapping or r.key != "mapping")])
     pieces = (predicate, second, mapping, otherwise, reduction)
-    constants = tuple(rng.choice(piece.constants) if piece else "" for piece in pieces)
-    constants: Any = tuple(rng.choice(piece.constants) if piece else "" for piece in pieces)  # five of them, as typed
+    constants: Any = tuple(rng.choice(piece.constants) if piece else "" for piece in pieces)  # five, as typed
+    return Composition(source, predicate, second, mapping, otherwise, reduction, constants)
 
 
 def draw_task(rng: random.Random, held_out: bool) -> Task:
