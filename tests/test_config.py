@@ -6,6 +6,7 @@ import pytest
 
 from codedistill.config import find_recipe, load_recipe, recipe_keys, shipped_recipes, validate
 from codedistill.errors import UserError
+from codedistill.methods import METHODS
 
 MINIMAL = {"teacher": "t", "student": "s"}
 
@@ -21,7 +22,28 @@ MINIMAL = {"teacher": "t", "student": "s"}
         ),
         (["training.steps=many"], "training.steps: should be a valid integer"),
         (["training.steps=0"], "training.steps: should be greater than or equal to 1"),
-        (["method=akdd"], "method: should be 'sft', "),
+        (["method=akdd"], "method: should be 'sft', 'kd', "),
+        (["method=akdd"], "did you mean akd?"),
+        (["method=sft", "loss.temperature=2"], "loss.temperature would have no effect with method sft"),
+        (["loss.divergence=jsd"], "loss.divergence would have no effect with method akd; remove it or use method=kd"),
+        (["method=rkd", "loss.parameters.beta=0.5"], "loss.parameters would have no effect with method rkd"),
+        (["method=kd", "loss.divergence=jds"], "did you mean jsd?"),
+        (["method=kd", "loss.divergence=akd"], "is not one that method kd knows"),
+        (["method=kd", "loss.divergence=jsd", "loss.parameters.alpha=0.1"], "jsd takes beta"),
+        (["method=kd", "loss.divergence=todi", "loss.parameters.alpha=0.1"], "todi takes none"),
+        (["method=kd", "loss.divergence=jsd", "loss.parameters.beta=1"], "must lie strictly between 0 and 1"),
+        (["method=kd", "loss.cross_entropy_weight=1.5"], "loss.cross_entropy_weight: should be less than or equal"),
+        (["beta.strategy=M9"], "strategy should be one of M1, "),
+        (["beta.strategy=M1", "beta.epsilon=0.1"], "beta.epsilon would have no effect with beta.strategy=M1"),
+        (["beta.strategy=gap", "beta.learning_rate=1"], "beta.learning_rate would have no effect with"),
+        (["beta.regulariser=none", "beta.regulariser_weight=1"], "no effect with beta.regulariser=none"),
+        (["seqkd.temperature=1"], "seqkd.temperature would have no effect with method akd"),
+        (["method=seqkd", "seqkd.seed=1"], "seqkd.seed would have no effect with seqkd.temperature=0"),
+        (["method=seqkd", "beta.initial=0.2"], "set loss.divergence=akd"),
+        (
+            ["method=seqkd", "seqkd.objective=cross_entropy", "loss.divergence=jsd"],
+            "loss.divergence would have no effect with seqkd.objective=cross_entropy",
+        ),
         (["beta.strategy=fixed"], "a fixed beta needs beta.initial"),
         (["beta.initial=[0.6, 0.1]"], "initial is a number in [0, 1] or a rising pair"),
         (["method=kd", "beta.initial=0.2"], "beta.initial would have no effect with method kd"),
@@ -62,11 +84,36 @@ def test_an_override_of_steps_replaces_the_recipes_epochs() -> None:
     assert (recipe.training.steps, recipe.training.epochs) == (5, None)
 
 
-@pytest.mark.parametrize("method", ["akd", "kd", "sft"])
-def test_the_resolved_recipe_is_a_recipe(method: str) -> None:
-    recipe = load_recipe(MINIMAL | {"method": method})
+ROUND_TRIPS = {
+    **{method: [] for method in METHODS},
+    "kd": ["loss.divergence=alpha_beta", "loss.parameters.alpha=0.3", "loss.squared_temperature=true"],
+    "akd": ["beta.strategy=gap", "beta.smoothing=0.8"],
+    "seqkd": ["loss.divergence=akd", "seqkd.temperature=1", "seqkd.seed=3"],
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("plain", [True, False])
+def test_the_resolved_recipe_is_a_recipe(method: str, plain: bool) -> None:
+    recipe = load_recipe(MINIMAL | {"method": method}, [] if plain else ROUND_TRIPS[method])
     again = validate(recipe.dump(), "recipe.yaml")
     assert again.dump() == recipe.dump()
+    assert again.unread() == recipe.unread()
+
+
+def test_the_resolved_recipe_has_what_is_used_and_no_more() -> None:
+    resolved = load_recipe(MINIMAL | {"method": "kd"}, ["loss.divergence=alpha_beta"]).dump()
+    assert resolved["loss"]["parameters"] == {"alpha": 0.2, "beta": 0.7}
+    assert not resolved.keys() & {"beta", "seqkd"}
+    resolved = load_recipe(MINIMAL | {"method": "seqkd"}, ["seqkd.objective=cross_entropy"]).dump()
+    assert resolved["loss"].keys() == {"normalization", "chunk_rows"}
+    assert "seed" not in resolved["seqkd"]
+    assert load_recipe(MINIMAL).dump()["beta"]["strategy"] == "M3"
+
+
+def test_what_methods_read_are_recipe_keys() -> None:
+    known = set(recipe_keys())
+    assert {key for entry in METHODS.values() for key in entry.reads} <= known
 
 
 def test_yaml_faults_name_the_line(tmp_path: Path) -> None:

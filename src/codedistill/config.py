@@ -9,136 +9,52 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from codedistill.errors import UserError
+from codedistill.methods import METHODS
+from codedistill.sections import (
+    Beta,
+    Data,
+    Evaluation,
+    Gkd,
+    Lora,
+    Loss,
+    Minillm,
+    Model,
+    ModelSpec,
+    Section,
+    Seqkd,
+    Training,
+)
+
+__all__ = [
+    "Beta",
+    "Data",
+    "Evaluation",
+    "Gkd",
+    "Lora",
+    "Loss",
+    "Minillm",
+    "Model",
+    "ModelSpec",
+    "Recipe",
+    "Section",
+    "Seqkd",
+    "Training",
+    "find_recipe",
+    "load_recipe",
+    "read_yaml",
+    "recipe_keys",
+    "shipped_recipes",
+    "validate",
+]
 
 RECIPES = Path(__file__).parent / "recipes"
 DEFAULT_RECIPE = "tiny"
-
-
-class Section(BaseModel):
-    """A part of the recipe: unknown keys are errors, and nothing changes after validation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelSpec(Section):
-    """A model: a folder, a hub id or `tiny/teacher`; or a new one from an `architecture`."""
-
-    path: str | None = Field(None, description="folder in transformers' format, hub id, tiny/teacher or tiny/student")
-    tokenizer: str | None = Field(None, description="folder or hub id of the tokenizer; default: the model's own")
-    keep_layers: int | None = Field(None, ge=1, description="cut the model to so many of its layers, evenly spread")
-    architecture: dict[str, Any] | None = Field(None, description="fields of a transformers config: random weights")
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> ModelSpec:
-        if (self.path is None) == (self.architecture is None):
-            raise ValueError("give either a path or an architecture")
-        if self.architecture is not None and self.tokenizer is None:
-            raise ValueError("an architecture needs a tokenizer beside it")
-        return self
-
-    def __str__(self) -> str:
-        return self.path or f"new {(self.architecture or {}).get('model_type', 'model')}"
-
-
-def _spec(value: object) -> object:
-    return {"path": value} if isinstance(value, str) else value
-
-
-Model = Annotated[ModelSpec, BeforeValidator(_spec)]
-
-
-class Data(Section):
-    """Where the examples come from and how long they may be."""
-
-    source: str = Field("tiny", description="tiny, tiny/text, a JSON, JSONL or Parquet file, or a hub id")
-    limit: int | None = Field(None, ge=1, description="use only the first so many rows")
-    max_length: int = Field(512, ge=8, description="tokens per example; longer ones are cut")
-
-
-class Training(Section):
-    """The optimiser and the loop."""
-
-    steps: int | None = Field(None, ge=1, description="optimiser steps; instead of epochs")
-    epochs: int | None = Field(None, ge=1, description="passes over the data; 1 when neither is given")
-    batch_size: int = Field(8, ge=1, description="examples per optimiser step and process")
-    micro_batch_size: int | None = Field(None, ge=1, description="examples per forward pass; default: batch_size")
-    learning_rate: float = Field(1e-5, gt=0)
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup_steps: int = Field(0, ge=0)
-    weight_decay: float = Field(0.0, ge=0)
-    adam_betas: tuple[float, float] = (0.9, 0.999)
-    max_grad_norm: float | None = Field(1.0, gt=0)
-    seed: int = Field(0, ge=0)
-    checkpoint_every: int = Field(200, ge=1, description="optimiser steps between checkpoints")
-    keep_checkpoints: int = Field(1, ge=1)
-    gradient_checkpointing: bool = False
-
-    @model_validator(mode="after")
-    def _one_length(self) -> Training:
-        if self.steps is not None and self.epochs is not None:
-            raise ValueError("give steps or epochs, not both")
-        return self
-
-
-class Loss(Section):
-    """How the divergence is measured."""
-
-    temperature: float = Field(1.0, gt=0)
-    normalization: Literal["sample", "token"] = "sample"
-    chunk_rows: int | None = Field(None, ge=1, description="rows per pass through the heads; default: by memory")
-
-
-class Beta(Section):
-    """The mix of the two divergences: beta weighs the reverse KL."""
-
-    strategy: Literal["M1", "M2", "M3", "fixed"] = "M3"
-    initial: float | tuple[float, float] = (0.1, 0.6)
-    learning_rate: float = Field(0.01, gt=0)
-    regulariser: Literal["eq13", "algorithm1", "none"] = "eq13"
-    regulariser_weight: float = Field(0.5, ge=0, description="lambda of eq. 14")
-    epsilon: float = Field(1e-4, gt=0)
-
-    @model_validator(mode="after")
-    def _in_range(self) -> Beta:
-        bounds = self.initial if isinstance(self.initial, tuple) else (self.initial, self.initial)
-        if not 0 <= bounds[0] <= bounds[1] <= 1:
-            raise ValueError("initial is a number in [0, 1] or a rising pair of them")
-        if self.strategy == "fixed" and isinstance(self.initial, tuple):
-            raise ValueError("a fixed beta needs beta.initial, one number in [0, 1]")
-        return self
-
-
-class Lora(Section):
-    """Low-rank adapters on the student."""
-
-    rank: int = Field(8, ge=1)
-    alpha: int = Field(32, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
-    targets: list[str] | None = Field(None, description="module names; default: the family's attention projections")
-
-
-class Evaluation(Section):
-    """Which benchmarks judge the models, and how they are asked."""
-
-    benchmarks: list[str] = Field(default_factory=lambda: ["tiny"])
-    limit: int | None = Field(None, ge=1, description="only the first so many tasks of each benchmark")
-    form: Literal["complete", "instruct", "chat"] = "instruct"
-    samples: int = Field(1, ge=1, description="completions per task")
-    temperature: float = Field(0.0, ge=0, description="0: greedy")
-    seed: int = Field(0, ge=0)
-    max_new_tokens: int = Field(512, ge=1)
-    batch_size: int = Field(32, ge=1)
-    timeout: float = Field(5.0, gt=0, description="seconds a program may take")
-
-
-Method = Literal["sft", "kd", "rkd", "akd"]
 
 
 class Recipe(Section):
@@ -147,32 +63,114 @@ class Recipe(Section):
     name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     teacher: Model | None = None
     student: Model
-    method: Method = "akd"
+    method: str = Field("akd", description="a name in methods.METHODS")
     template: Literal["alpaca", "starcoder", "instruct_eval", "chat", "plain"] = "alpaca"
     data: Data = Data()
     training: Training = Training()
     loss: Loss = Loss()
     beta: Beta = Beta()
+    seqkd: Seqkd = Seqkd()
+    gkd: Gkd = Gkd()
+    minillm: Minillm = Minillm()
     lora: Lora | None = None
     evaluation: Evaluation = Evaluation()
     output: str | None = Field(None, description="the run directory; default: runs/<name>, numbered if taken")
     resume: Literal["never", "auto"] = Field("never", description="auto: go on from the newest whole checkpoint")
 
+    @field_validator("method")
+    @classmethod
+    def _known(cls, method: str) -> str:
+        if method not in METHODS:
+            near = difflib.get_close_matches(method, METHODS, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"should be {', '.join(repr(name) for name in METHODS)}, not {method!r}{hint}")
+        return method
+
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        if self.method != "sft" and self.teacher is None:
+        if METHODS[self.method].teacher and self.teacher is None:
             raise ValueError(f"method {self.method} needs a teacher")
-        if self.method != "akd" and self.beta.model_fields_set:
-            keys = ", ".join(f"beta.{key}" for key in sorted(self.beta.model_fields_set))
-            raise ValueError(f"{keys} would have no effect with method {self.method}; remove it or use method=akd")
+        if METHODS[self.method].warm and self.student.architecture is not None:
+            raise ValueError(f"method {self.method} starts from a student that can answer; train one with method=sft")
+        for key, reason in self.unread().items():
+            section, name = key.split(".")
+            if name in getattr(self, section).model_fields_set:
+                raise ValueError(f"{key} would have no effect with {reason}")
+        if self.loss.divergence is not None or self.loss.parameters:
+            self._check_divergence()
         return self
 
+    @property
+    def divergence(self) -> str | None:
+        """What the method compares the two models by; None: it has its own objective."""
+        return self.loss.divergence or METHODS[self.method].divergence
+
+    @property
+    def asks_teacher(self) -> bool:
+        """The teacher is needed while the student learns, not only before."""
+        writes_only = self.method == "seqkd" and self.seqkd.objective == "cross_entropy"
+        return METHODS[self.method].teacher and not writes_only
+
+    def divergence_parameters(self) -> dict[str, float]:
+        """Every parameter of the divergence, defaults included."""
+        from codedistill.methods.divergence import (
+            divergence_parameters,
+        )  # not above: torch would slow down every recipe
+
+        return divergence_parameters(self.divergence or "") | self.loss.parameters
+
+    def unread(self) -> dict[str, str]:
+        """Keys of the sections that would have no effect in this recipe, each with what makes it so."""
+        entry, idle = METHODS[self.method], {}
+        for key in _keys_of({key for other in METHODS.values() for key in other.reads} - set(entry.reads)):
+            idle[key] = f"method {self.method}; remove it or use method={_readers(key)}"
+        if "beta" in entry.reads and self.divergence != "akd":
+            idle |= dict.fromkeys(_keys_of({"beta"}), "this loss.divergence; remove it or set loss.divergence=akd")
+        if "seqkd" in entry.reads and self.seqkd.objective == "cross_entropy":
+            compared = {key for key in entry.reads if key.startswith("loss.")} | {"beta"}
+            idle |= dict.fromkeys(_keys_of(compared), "seqkd.objective=cross_entropy; remove one of them")
+        for section in ("beta", "seqkd", "gkd", "minillm"):
+            for name, reason in getattr(self, section).unread().items():
+                idle.setdefault(f"{section}.{name}", f"{section}.{reason}; remove it")
+        return idle
+
     def dump(self) -> dict[str, Any]:
-        """The resolved recipe as plain data: every value that is used."""
-        resolved = self.model_dump(mode="json")
-        if self.method != "akd":  # validated again on resume, where an explicit beta would be refused
-            del resolved["beta"]
-        return resolved
+        """The resolved recipe as plain data: every value that is used, and none that is not.
+
+        It is a recipe again, and its dump is the same: resuming compares them.
+        """
+        resolved, idle = self.model_dump(mode="json"), self.unread()
+        if "loss.divergence" not in idle:
+            resolved["loss"]["divergence"] = self.divergence
+            resolved["loss"]["parameters"] = self.divergence_parameters()
+        for key in idle:
+            section, name = key.split(".")
+            del resolved[section][name]
+        return {name: value for name, value in resolved.items() if value != {}}
+
+    def _check_divergence(self) -> None:
+        from codedistill.losses import DIVERGENCES
+        from codedistill.methods.divergence import check_divergence
+
+        known = [*DIVERGENCES, *(["akd"] if "beta" in METHODS[self.method].reads else [])]
+        name = self.divergence
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            raise ValueError(f"loss.divergence {name} is not one that method {self.method} knows; {hint}")
+        check_divergence(name, self.loss.parameters)
+
+
+def _keys_of(reads: set[str]) -> list[str]:
+    """The dotted keys behind names of keys and of whole sections, in a steady order."""
+    every = [key for key in recipe_keys() if "." in key]
+    return [key for key in every if key in reads or key.split(".")[0] in reads]
+
+
+def _readers(key: str) -> str:
+    """The methods that read a key."""
+    section = key.split(".")[0]
+    return " or ".join(name for name, entry in METHODS.items() if key in entry.reads or section in entry.reads)
 
 
 def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe | None = None, overrides: Iterable[str] = ()) -> Recipe:

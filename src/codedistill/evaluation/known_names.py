@@ -36,7 +36,7 @@ ALIASES = frozenset({"np", "pd", "plt", "nx", "numpy", "pandas", "scipy", "sympy
 
 _CHECKED = (
     "array ast bisect calendar cmath collections copy csv datetime decimal enum fractions functools hashlib heapq io "
-    "itertools json math numbers operator os queue random re secrets statistics string struct sys textwrap time types typing uuid"
+    "itertools json math numbers operator os queue random re secrets statistics string struct sys textwrap time types"
 )
 CHECKED = frozenset(_CHECKED.split())
 """Modules that are looked into. Many have variables' names: in `numbers.append(1)` no import is missing."""

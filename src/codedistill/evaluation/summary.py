@@ -12,7 +12,6 @@ from codedistill.evaluation.metrics import pass_at_k
 from codedistill.evaluation.statistics import Interval, bootstrap_interval, wilson_interval
 from codedistill.evaluation.taxonomy import COMPLETE, Category
 
-
 KS = (1, 5, 10, 100)
 
 

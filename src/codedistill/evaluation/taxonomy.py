@@ -7,9 +7,7 @@ table is its own category, under its own name. docs/taxonomy.md has the rules in
 from __future__ import annotations
 
 import ast
-import io
 import re
-import tokenize
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -154,7 +152,7 @@ def _quoted(message: str) -> str | None:
 
 
 def _is_missing_import(tree: ast.Module, name: str) -> bool:
-    """Whether `name` is what an import brings: a well-known member or package, or a module of which a member is used."""
+    """Whether `name` is what an import brings: a well-known member or package, or a module that is used as one."""
     if name in ALIASES or (name in MEMBERS and (name not in WORDS or _is_called(tree, name))):
         return True
     return any(
@@ -173,7 +171,7 @@ def _is_called(tree: ast.Module, name: str) -> bool:
 def _syntax(verdict: Verdict) -> str:
     if _overflows(verdict):
         return Category.FUNCTION_OVERFLOW
-    return Category.UNBALANCED_DELIMITERS if _is_unbalanced(verdict.source) else "SyntaxError"
+    return Category.UNBALANCED_DELIMITERS if UNBALANCED.search(verdict.message) else "SyntaxError"
 
 
 def _indentation(verdict: Verdict) -> str:
@@ -192,32 +190,8 @@ def _overflows(verdict: Verdict) -> bool:
     return len(starts) > 1 and _function(verdict.source[: starts[-1]], verdict.entry_point) is not None
 
 
-UNCLOSED = (
-    "was never closed",
-    "unterminated",
-    "unmatched",
-    "does not match opening",
-    "EOF in multi-line",
-    "unexpected EOF",
-)
-
-
-def _is_unbalanced(source: str) -> bool:
-    """Whether a quote or a bracket is left open or closes nothing."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the program's, about its escapes and its like
-            compile(source, "program", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
-        if any(sign in str(error) for sign in UNCLOSED):
-            return True
-    try:
-        for _ in tokenize.generate_tokens(io.StringIO(source).readline):
-            pass
-    except (tokenize.TokenError, SyntaxError) as error:
-        return any(sign in str(error) for sign in UNCLOSED)
-    return False
-
+UNBALANCED = re.compile(r"was never closed|unterminated|unmatched|does not match opening|expecting '}'|unexpected EOF")
+"""What Python says of an open or stray quote or bracket. It says so of the first fault only, and that one counts."""
 
 NOTHING_THERE = re.compile(
     r"empty (?:sequence|iterable|list|array|set|dict|string|collection)|arg(?:ument)? is (?:an )?empty"

@@ -3,6 +3,6 @@
 decode.py    batched decoding with a cache; finished sequences leave the batch
 """
 
-from codedistill.generation.decode import Completion, Finish, Request, Sampling, generate
+from codedistill.generation.decode import Completion, Finish, Mixture, Request, Sampling, generate
 
-__all__ = ["Completion", "Finish", "Request", "Sampling", "generate"]
+__all__ = ["Completion", "Finish", "Mixture", "Request", "Sampling", "generate"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import torch
 from transformers import DynamicCache
@@ -37,27 +39,42 @@ class Sampling:
     temperature: float = 0.0
     seed: int = 0
     batch_size: int = 32
+    vocabulary: int | None = None  # only the first so many tokens may be chosen
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A second model of the same tokens: the next one follows share * its distribution + (1 - share) * the first's."""
+
+    model: Any
+    share: float
 
 
 @dataclass(frozen=True)
 class Request:
-    """One completion to make: `index` comes back with it, `sample` tells repeated requests of one prompt apart."""
+    """One completion to make: `index` comes back with it, `sample` tells repeated requests of one prompt apart.
+
+    `ids`: the prompt as token ids, instead of `prompt`. `limit`: fewer new tokens than the sampling allows.
+    """
 
     index: int
-    prompt: str
+    prompt: str = ""
     stop: tuple[str, ...] = ()
     sample: int = 0
+    ids: tuple[int, ...] | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
 class Completion:
-    """What a model wrote: `text` without the end token and without the stop sequence."""
+    """What a model wrote: `text` without the end token and without the stop sequence; `ids` with both."""
 
     index: int
     sample: int
     text: str
     tokens: int
     finish: Finish
+    ids: tuple[int, ...] = ()
 
 
 @dataclass
@@ -65,34 +82,62 @@ class _Sequence:
     request: Request
     ids: list[int]
     generator: torch.Generator | None
+    limit: int
     made: list[int] = field(default_factory=list)
 
 
-def generate(loaded: Loaded, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
+@dataclass
+class _Stream:
+    """A model with its cache and its share in the choice of the next token."""
+
+    model: Any
+    share: float
+
+    def __post_init__(self) -> None:
+        self.cache = DynamicCache(config=self.model.config)
+        self._takes_positions = "position_ids" in inspect.signature(self.model.forward).parameters
+
+    def logits(self, ids: torch.Tensor, mask: torch.Tensor, vocabulary: int | None) -> torch.Tensor:
+        """Of the next token [B, V], in float32."""
+        positions = (mask.cumsum(-1) - 1).clamp_min(0)[:, -ids.shape[1] :]
+        extra = {"position_ids": positions} if self._takes_positions else {}
+        out = self.model(
+            input_ids=ids, attention_mask=mask, past_key_values=self.cache, use_cache=True, logits_to_keep=1, **extra
+        )
+        last: torch.Tensor = out.logits[:, -1, :vocabulary].float()
+        return last
+
+
+def generate(
+    loaded: Loaded, requests: Sequence[Request], sampling: Sampling, mixture: Mixture | None = None
+) -> Iterator[Completion]:
     """Completions of all requests, longest prompts first, each as soon as its batch is done.
 
-    The model must be in evaluation mode; prompts that leave no room in the model's context are cut on the left.
+    The models must be in evaluation mode; prompts that leave no room in the model's context are cut on the left.
     """
     window = getattr(loaded.model.config, "max_position_embeddings", None) or 1 << 30
-    room = max(1, window - sampling.max_new_tokens)
-    sequences = [_start(loaded, request, sampling, room) for request in requests]
+    sequences = [_start(loaded, request, sampling, window) for request in requests]
     sequences.sort(key=lambda s: (-len(s.ids), s.request.index, s.request.sample))
     for start in range(0, len(sequences), sampling.batch_size):
         part = sequences[start : start + sampling.batch_size]
-        yield from sorted(_decode(loaded, part, sampling), key=lambda c: (c.index, c.sample))
+        yield from sorted(_decode(loaded, part, sampling, mixture), key=lambda c: (c.index, c.sample))
 
 
-def _start(loaded: Loaded, request: Request, sampling: Sampling, room: int) -> _Sequence:
-    ids = encode_prompt(request.prompt, loaded.tokenizer)[-room:]
+def _start(loaded: Loaded, request: Request, sampling: Sampling, window: int) -> _Sequence:
+    limit = min(sampling.max_new_tokens, request.limit or sampling.max_new_tokens)
+    prompt = encode_prompt(request.prompt, loaded.tokenizer) if request.ids is None else list(request.ids)
+    ids = prompt[-max(1, window - limit) :]
     generator = None
     if sampling.temperature > 0:
         generator = torch.Generator().manual_seed(hash((sampling.seed, request.index, request.sample)) & (1 << 63) - 1)
-    return _Sequence(request, ids, generator)
+    return _Sequence(request, ids, generator, limit)
 
 
 @torch.inference_mode()
-def _decode(loaded: Loaded, sequences: list[_Sequence], sampling: Sampling) -> Iterator[Completion]:
-    model, device = loaded.model, loaded.model.device
+def _decode(
+    loaded: Loaded, sequences: list[_Sequence], sampling: Sampling, mixture: Mixture | None
+) -> Iterator[Completion]:
+    device = loaded.model.device
     ends = _end_tokens(loaded)
     length = max(len(s.ids) for s in sequences)
     ids = torch.full((len(sequences), length), loaded.tokenizer.pad_token_id, device=device)
@@ -100,19 +145,15 @@ def _decode(loaded: Loaded, sequences: list[_Sequence], sampling: Sampling) -> I
     for row, sequence in enumerate(sequences):
         ids[row, length - len(sequence.ids) :] = torch.tensor(sequence.ids, device=device)
         mask[row, length - len(sequence.ids) :] = 1
-    takes_positions = "position_ids" in inspect.signature(model.forward).parameters
-    cache = DynamicCache(config=model.config)
-    for step in range(sampling.max_new_tokens):
-        positions = (mask.cumsum(-1) - 1).clamp_min(0)[:, -ids.shape[1] :]
-        extra = {"position_ids": positions} if takes_positions else {}
-        logits = model(
-            input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1, **extra
-        ).logits
-        chosen = _choose(logits[:, -1].float(), sequences, sampling.temperature)
-        last = step + 1 == sampling.max_new_tokens
+    streams = [_Stream(loaded.model, 1.0 - (mixture.share if mixture else 0.0))]
+    if mixture is not None:
+        streams.append(_Stream(mixture.model, mixture.share))
+    while True:
+        logits = [stream.logits(ids, mask, sampling.vocabulary) for stream in streams]
+        chosen = _choose(_mixed(streams, logits, sampling.temperature), sequences, sampling.temperature)
         kept = []
         for row, (sequence, token) in enumerate(zip(sequences, chosen.tolist(), strict=True)):
-            done = _finish(loaded, sequence, token, ends, last)
+            done = _finish(loaded, sequence, token, ends)
             if done is None:
                 kept.append(row)
             else:
@@ -121,11 +162,25 @@ def _decode(loaded: Loaded, sequences: list[_Sequence], sampling: Sampling) -> I
             return
         if len(kept) < len(sequences):
             index = torch.tensor(kept, device=device)
-            cache.batch_select_indices(index)
+            for stream in streams:
+                stream.cache.batch_select_indices(index)
             mask, chosen = mask[index], chosen[index]
             sequences = [sequences[row] for row in kept]
         ids = chosen.unsqueeze(-1)
         mask = torch.cat([mask, mask.new_ones(len(sequences), 1)], dim=-1)
+
+
+def _mixed(streams: list[_Stream], logits: list[torch.Tensor], temperature: float) -> torch.Tensor:
+    """One model's logits as they are; of several, `temperature` times the logarithm of the mixed probabilities."""
+    if len(streams) == 1:
+        return logits[0]
+    divisor = temperature or 1.0
+    parts = [
+        torch.log_softmax(each / divisor, -1) + math.log(stream.share)
+        for stream, each in zip(streams, logits, strict=True)
+        if stream.share > 0
+    ]
+    return divisor * torch.logsumexp(torch.stack(parts), 0)
 
 
 def _end_tokens(loaded: Loaded) -> frozenset[int]:
@@ -143,7 +198,7 @@ def _choose(logits: torch.Tensor, sequences: list[_Sequence], temperature: float
     return (logits / temperature - (-noise.clamp_min(1e-20).log()).log()).argmax(-1)
 
 
-def _finish(loaded: Loaded, sequence: _Sequence, token: int, ends: frozenset[int], last: bool) -> Completion | None:
+def _finish(loaded: Loaded, sequence: _Sequence, token: int, ends: frozenset[int]) -> Completion | None:
     """Append a token; the completion if that ended the sequence."""
     request, finish = sequence.request, None
     if token in ends:
@@ -152,14 +207,15 @@ def _finish(loaded: Loaded, sequence: _Sequence, token: int, ends: frozenset[int
         sequence.made.append(token)
         if request.stop and _has_stop(_text(loaded, sequence.made[-TAIL_TOKENS:]), request.stop):
             finish = Finish.STOP
-        elif last:
+        elif len(sequence.made) >= sequence.limit:
             finish = Finish.LENGTH
     if finish is None:
         return None
     text = _text(loaded, sequence.made)
     if finish is Finish.STOP:
         text = text[: min((at for stop in request.stop if (at := text.find(stop)) >= 0), default=None)]
-    return Completion(request.index, request.sample, text, len(sequence.made), finish)
+    ids = (*sequence.made, token) if finish is Finish.EOS else tuple(sequence.made)
+    return Completion(request.index, request.sample, text, len(sequence.made), finish, ids)
 
 
 def _text(loaded: Loaded, ids: list[int]) -> str:

@@ -1,61 +1,111 @@
-"""Distillation with (1 - beta) * forward KL + beta * reverse KL: one class for KD, RKD and AKD."""
+"""Distillation by a divergence between the next-token distributions: one class for KD, RKD, AKD and their relatives."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+import torch
 
-from codedistill.config import Loss
-from codedistill.data.batches import Batch
-from codedistill.losses import BetaController, BetaStatistics, Head, Objective, fused_divergence
-from codedistill.methods.base import LossSum, StepStatistics, row_weights
-from codedistill.teachers import Teacher
+from codedistill.config import Recipe
+from codedistill.data import Batch
+from codedistill.losses import (
+    BetaConfig,
+    BetaPolicy,
+    BetaShare,
+    BetaStatistics,
+    Objective,
+    beta_controller,
+    fused_divergence,
+)
+from codedistill.methods.base import Ingredients, LossSum, Method, StepStatistics, row_weights
+from codedistill.methods.divergence import divergence_function
+
+ENDS = {"forward_kl": 0.0, "reverse_kl": 1.0}
+"""Divergences that are the mix at a fixed beta, and so have gradients in closed form."""
 
 
-class Distillation:
+class Distillation(Method):
     """Matches the teacher's next-token distribution at the response positions.
 
-    KD is beta fixed at 0, RKD at 1, AKD a beta that `controller` moves after every optimiser step (eq. 9 and 14 of the
-    AKD paper).
+    The loss of a row is (1 - c) t D + c CE. D is (1 - beta) forward KL + beta reverse KL, where beta is 0 (KD), 1 (RKD)
+    or moved by its controller after every optimiser step (eq. 9 and 14 of the AKD paper), or another divergence.
     """
 
-    def __init__(
-        self,
-        states: nn.Module,
-        head: Head,
-        teacher: Teacher,
-        loss: Loss,
-        controller: BetaController,
-        vocabulary: int | None,
-    ) -> None:
-        self._states, self._head, self._teacher = states, head, teacher
-        self._loss, self._controller, self._vocabulary = loss, controller, vocabulary
+    def __init__(self, given: Ingredients) -> None:
+        assert given.teacher is not None
+        recipe, name = given.recipe, given.recipe.divergence or "forward_kl"
+        self._states, self._head, self._teacher = given.states, given.head, given.teacher
+        self._loss, self._vocabulary = recipe.loss, given.vocabulary
+        self._controller: BetaPolicy | None = None
+        self._divergence = None
+        if name == "akd":
+            self._controller = beta_controller(beta_config(recipe))
+        elif name in ENDS:
+            self._controller = beta_controller(BetaConfig(strategy="fixed", initial=ENDS[name]))
+        else:
+            self._divergence = divergence_function(name, recipe.loss.parameters)
+        gap_driven = name == "akd" and recipe.beta.strategy == "gap"
+        self._head_mass = recipe.beta.head_mass if gap_driven else None
+        self.more = ("head_gap", "tail_gap") if gap_driven else ()
+        if self._controller and isinstance(self._controller.row_beta(torch.zeros(0, dtype=torch.long)), BetaShare):
+            self.more = ("beta",)  # every row has its own: the log gets the mean
 
     def loss(self, batch: Batch) -> LossSum:
         signal = self._teacher.signal(batch)
         weights, count = row_weights(batch, self._loss.normalization)
         objective = Objective(
-            beta=self._controller.value,
+            beta=0.0 if self._controller is None else self._controller.row_beta(batch.owner),
             temperature=self._loss.temperature,
+            squared_temperature=self._loss.squared_temperature,
+            cross_entropy_weight=self._loss.cross_entropy_weight,
+            divergence=self._divergence,
+            head_mass=self._head_mass,
             vocabulary_size=self._vocabulary,
             chunk_rows=self._loss.chunk_rows,
         )
-        out = fused_divergence(self._states(batch), self._head, signal.hidden, signal.head, weights, objective)
-        return LossSum(out.loss, count, out.forward_kl, out.reverse_kl)
+        targets = batch.targets if self._loss.cross_entropy_weight > 0 else None
+        out = fused_divergence(self._states(batch), self._head, signal.hidden, signal.head, weights, objective, targets)
+        rows = {"head_gap": out.per_row_head_gap, "tail_gap": out.per_row_tail_gap, "beta": out.per_row_beta}
+        more = {name: (weights * row).sum() for name, row in rows.items() if name in self.more and row is not None}
+        return LossSum(out.loss, count, out.forward_kl, out.reverse_kl, more)
 
     def start_epoch(self, epoch: int) -> None:
-        self._controller.start_epoch(epoch)
+        if self._controller is not None:
+            self._controller.start_epoch(epoch)
 
     def after_step(self, statistics: StepStatistics) -> dict[str, float | None]:
-        used = self._controller.value
+        logged: dict[str, float | None] = dict(statistics.more)
+        if self._controller is None:
+            return logged
         assert statistics.forward_kl is not None
         assert statistics.reverse_kl is not None
-        objective = self._controller.update(BetaStatistics(statistics.forward_kl, statistics.reverse_kl))
-        return {"beta": used, "beta_loss": objective}
+        used = statistics.more.get("beta", self._controller.value)
+        means = BetaStatistics(
+            statistics.forward_kl,
+            statistics.reverse_kl,
+            statistics.more.get("head_gap"),
+            statistics.more.get("tail_gap"),
+        )
+        return logged | {"beta": used, "beta_loss": self._controller.update(means)}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"beta": self._controller.state_dict()}
+        return {} if self._controller is None else {"beta": self._controller.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._controller.load_state_dict(state["beta"])
+        if self._controller is not None:
+            self._controller.load_state_dict(state["beta"])
+
+
+def beta_config(recipe: Recipe) -> BetaConfig:
+    """The recipe's `beta` section as its controller takes it; its draws follow training.seed."""
+    beta = recipe.beta
+    return BetaConfig(
+        strategy=beta.strategy,
+        initial=beta.initial,
+        learning_rate=beta.learning_rate,
+        regulariser=beta.regulariser,
+        lambda_=beta.regulariser_weight,
+        epsilon=beta.epsilon,
+        seed=recipe.training.seed,
+        smoothing=beta.smoothing,
+    )

@@ -1,22 +1,19 @@
-"""Supervised fine-tuning: cross entropy on the data set's own responses."""
+"""Supervised fine-tuning: cross entropy on the responses."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from torch import nn
-
-from codedistill.config import Loss
-from codedistill.data.batches import Batch
-from codedistill.losses import Head, fused_cross_entropy
-from codedistill.methods.base import LossSum, StepStatistics, row_weights
+from codedistill.data import Batch
+from codedistill.losses import fused_cross_entropy
+from codedistill.methods.base import Ingredients, LossSum, Method, row_weights
 
 
-class SupervisedFineTuning:
+class SupervisedFineTuning(Method):
     """The baseline without a teacher."""
 
-    def __init__(self, states: nn.Module, head: Head, loss: Loss) -> None:
-        self._states, self._head, self._loss = states, head, loss
+    compares = False
+
+    def __init__(self, given: Ingredients) -> None:
+        self._states, self._head, self._loss = given.states, given.head, given.recipe.loss
 
     def loss(self, batch: Batch) -> LossSum:
         weights, count = row_weights(batch, self._loss.normalization)
@@ -24,15 +21,3 @@ class SupervisedFineTuning:
             self._states(batch), self._head, batch.targets, weights, chunk_rows=self._loss.chunk_rows
         )
         return LossSum(out.loss, count)
-
-    def start_epoch(self, epoch: int) -> None:
-        pass
-
-    def after_step(self, statistics: StepStatistics) -> dict[str, float | None]:
-        return {}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass

@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One model on one benchmark. `answers` holds each task's first sample, `shares` the share of passing samples, both in the file's order."""
+    """One model on one benchmark. By task, in the file's order: `answers` is the first sample, `verdicts` are all."""
 
     who: str
     benchmark: str
@@ -50,12 +50,17 @@ class Evaluated:
     template: str | None
     sandbox: str | None
     answers: Mapping[str, Answer]
-    shares: Mapping[str, float]
+    verdicts: Mapping[str, tuple[bool, ...]]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of passing samples by task."""
+        return {task: sum(passed) / len(passed) for task, passed in self.verdicts.items()}
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run directory holds. `recipe` and `environment` are None and `steps` is empty where those files are missing."""
+    """What a run directory holds. Where a file is missing, `recipe` and `environment` are None and `steps` is empty."""
 
     path: Path
     name: str
@@ -178,7 +183,7 @@ def _evaluated(directory: RunDirectory, who: str, benchmark: str) -> Evaluated:
         template=about.get("template"),
         sandbox=about.get("sandbox"),
         answers=answers,
-        shares={task: sum(values) / len(values) for task, values in passed.items()},
+        verdicts={task: tuple(values) for task, values in passed.items()},
     )
 
 

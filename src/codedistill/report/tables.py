@@ -1,4 +1,4 @@
-"""The results of a run as a typed table, and as text: terminal and markdown. Also the sentence that says what the run achieved."""
+"""The results of a run as a typed table, and as text. Also the sentence that says what the run achieved."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from codedistill.errors import UserError
-from codedistill.report.text import count, for_markdown, percent, points, short_model, visible
+from codedistill.report.text import count, for_markdown, interval, percent, points, short_model, visible
+
+MISSING = "-"
 
 NAMES = {"teacher": "teacher", "base": "base student", "student": "distilled student"}
 
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One model on one benchmark. Shares are fractions, `accuracy_loss` is in percent of the teacher's pass@1; None is unknown."""
+    """One model on one benchmark. `accuracy_loss` is in percent of the teacher's pass@1; None is unknown."""
 
     who: str
     model: str
@@ -60,14 +62,15 @@ class ResultsTable:
         return {"models": [{**asdict(row), "correct_of_complete": row.correct_of_complete} for row in self.rows]}
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
-        """Header and rows of text. Columns that no row fills are left out, and the benchmark where there is one only."""
-        header = ["", "model", "parameters", "benchmark", "pass@1", "95% interval", "accuracy loss"]
+        """Header and rows of text. Columns that no row fills are left out, and so is the name of a single benchmark."""
+        header = ["", "model", "benchmark", "parameters", "pass@1", "95% interval", "accuracy loss"]
         header += ["complete", "correct", "correct/complete"]
         rows = [_cells(row) for row in self.rows]
-        kept = [i for i in range(len(header)) if any(row[i] for row in rows)]
-        if len(self.benchmarks) < 2:
-            kept.remove(3) if 3 in kept else None
-        return [header[i] for i in kept], [[row[i] or "–" for i in kept] for row in rows]
+        single = len(self.benchmarks) < 2
+        kept = [
+            i for i, name in enumerate(header) if any(row[i] for row in rows) and not (single and name == "benchmark")
+        ]
+        return [header[i] for i in kept], [[row[i] or MISSING for i in kept] for row in rows]
 
 
 def results_table(summary: Mapping[str, Any]) -> ResultsTable:
@@ -83,7 +86,7 @@ def results_table(summary: Mapping[str, Any]) -> ResultsTable:
 
 
 def headlines(summary: Mapping[str, Any]) -> list[str]:
-    """One sentence for each benchmark: from where to where the student went, and what that is of the teacher's accuracy."""
+    """One sentence a benchmark: from where to where the student went, and what that is of the teacher's accuracy."""
     table = results_table(summary)
     method = str(summary.get("method") or "run")
     several = len(table.benchmarks) > 1
@@ -123,7 +126,9 @@ def _headline(summary: Mapping[str, Any], table: ResultsTable, benchmark: str) -
         return None
     of = f"of {student.tasks} tasks" if student.samples == student.tasks else f"pass@1 on {student.tasks} tasks"
     end = percent(student.pass_at_1)
-    text = f"the student solves {end} {of}" if base is None else f"the student went from {percent(base.pass_at_1)} to {end} {of}"
+    text = f"the student solves {end} {of}"
+    if base is not None:
+        text = f"the student went from {percent(base.pass_at_1)} to {end} {of}"
     pairs = summary.get("paired")
     paired = pairs.get(benchmark) if isinstance(pairs, Mapping) else None
     if base is not None and isinstance(paired, Mapping):
@@ -140,17 +145,17 @@ def _paired(paired: Mapping[str, Any]) -> str:
         text = f"{points(float(paired['difference']))}, 95% interval {low * 100:.1f} to {high * 100:.1f}"
     except (KeyError, TypeError, ValueError):
         raise UserError("paired: needs difference and interval as numbers") from None
-    return text + ("; no change is within it" if low <= 0 <= high else "")
+    return text + (", so this may be chance" if low <= 0 <= high else "")
 
 
 def _cells(row: ResultRow) -> list[str]:
     return [
         visible(row.name),
         short_model(row.model) if row.model else "",
-        count(row.parameters) if row.parameters is not None else "",
         visible(row.benchmark),
+        count(row.parameters) if row.parameters is not None else "",
         percent(row.pass_at_1),
-        f"{row.low * 100:.1f}–{row.high * 100:.1f}%" if row.low is not None and row.high is not None else "",  # noqa: RUF001
+        interval(row.low, row.high) if row.low is not None and row.high is not None else "",
         f"{row.accuracy_loss:.1f}%" if row.accuracy_loss is not None else "",
         f"{row.complete} of {row.samples}" if row.complete is not None else "",
         str(row.correct) if row.correct is not None else "",
@@ -162,13 +167,13 @@ def _row(row: Mapping[str, Any], where: str) -> ResultRow:
     passed = _number(row, "pass@1", where)
     if passed is None:
         raise UserError(f"{where}: pass@1 is missing")
-    interval = row.get("interval") or (None, None)
+    ends = row.get("interval") or (None, None)
     categories = row.get("categories") or {}
-    if not isinstance(interval, list | tuple) or len(interval) != 2:
+    if not isinstance(ends, list | tuple) or len(ends) != 2:
         raise UserError(f"{where}: interval must be two numbers")
     if not isinstance(categories, Mapping) or not all(isinstance(n, int) for n in categories.values()):
         raise UserError(f"{where}: categories must be counts by name")
-    low, high = (_number({"interval": end}, "interval", where) for end in interval)
+    low, high = (_number({"interval": end}, "interval", where) for end in ends)
     samples = _integer(row, "samples", where) or 0
     return ResultRow(
         who=str(row.get("who") or "model"),

@@ -34,6 +34,7 @@ def _plain(header: list[str], rows: list[list[str]], text_columns: int) -> str:
     widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
     lines = []
     for line in [header, *rows]:
-        cells = [c.ljust(w) if i < text_columns else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
+        pairs = enumerate(zip(line, widths, strict=True))
+        cells = [cell.ljust(width) if i < text_columns else cell.rjust(width) for i, (cell, width) in pairs]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines) + "\n"

@@ -1,4 +1,7 @@
-"""Numbers and untrusted text as they are shown. What a model wrote may hold anything: it is made visible before it is escaped."""
+"""Numbers and untrusted text as they are shown.
+
+What a model wrote may hold anything: it is made visible first, and then escaped.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,16 @@ def percent(share: float) -> str:
 def points(difference: float) -> str:
     """0.353 as +35.3 points."""
     return f"{difference * 100:+.1f} points"
+
+
+def interval(low: float, high: float) -> str:
+    """(0.291, 0.412) as 29.1 to 41.2%."""
+    return f"{low * 100:.1f} to {high * 100:.1f}%"
+
+
+def number(value: float | None) -> str:
+    """A measured quantity with four significant digits; a dash where there is none."""
+    return "-" if value is None else f"{value:.4g}"
 
 
 def count(number: int) -> str:
@@ -44,20 +57,25 @@ def short_model(model: str) -> str:
     return visible(model) if len(parts) <= 2 else "/".join(parts[-2:])
 
 
+HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories of control, format, surrogate and line separator characters."""
+
+
 def visible(text: str) -> str:
-    """Control characters, lone surrogates and direction overrides as escapes, so that text cannot hide or steer anything."""
+    """Control characters, lone surrogates and direction overrides as escapes: text cannot hide or steer anything."""
     return "".join(_shown(c) for c in text.replace("\r\n", "\n"))
 
 
 def _shown(character: str) -> str:
-    if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Cs"):
+    if character in "\n\t" or unicodedata.category(character) not in HIDDEN:
         return character
-    return f"\\u{ord(character):04x}" if ord(character) > 0xFF else f"\\x{ord(character):02x}"
+    code = ord(character)
+    return f"\\U{code:08x}" if code > 0xFFFF else f"\\u{code:04x}" if code > 0xFF else f"\\x{code:02x}"
 
 
 def for_markdown(text: str) -> str:
     """Text for one markdown table cell or line: nothing in it is markup."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", visible(text).replace("\n", " ").replace("\t", " "))
+    return re.sub(r"([\\`*_~$&\[\]<>|#])", r"\\\1", visible(text).replace("\n", " ").replace("\t", " "))
 
 
 def fenced(code: str, language: str = "") -> str:
@@ -66,3 +84,8 @@ def fenced(code: str, language: str = "") -> str:
     longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{code.rstrip()}\n{fence}\n"
+
+
+def clipped(text: str, limit: int) -> str:
+    """Text up to `limit` characters, and how much is left out."""
+    return text if len(text) <= limit else f"{text[:limit]}\n... {len(text) - limit} more characters"

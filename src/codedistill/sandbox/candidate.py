@@ -38,7 +38,7 @@ MODULE_NAME = "program"
 
 
 def main(channel: socket.socket, calls: int | None = None) -> None:
-    """Run the source that comes over `channel`, then serve calls until the checks end this process, or `calls` of them."""
+    """Run the source that comes over `channel`, then serve calls until this process is ended, or `calls` of them."""
     process = os.getpid()
     lines: list[bytes] = []
     try:

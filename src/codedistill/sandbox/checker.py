@@ -6,6 +6,7 @@ The checks and their expected answers exist in this process only, and so does th
 from __future__ import annotations
 
 import builtins
+import contextlib
 import socket
 import sys
 import types
@@ -51,11 +52,9 @@ def serve(zygote: socket.socket) -> None:
         request, descriptors, _, _ = socket.recv_fds(zygote, 1, 2)
         if not request:
             return
-        with socket.socket(fileno=descriptors[0]) as job, socket.socket(fileno=descriptors[1]) as channel:
-            try:
-                _serve_one(job, channel)
-            except OSError:
-                pass  # the caller has hung up
+        hung_up = contextlib.suppress(OSError)  # by the caller, who wants no verdict then
+        with socket.socket(fileno=descriptors[0]) as job, socket.socket(fileno=descriptors[1]) as channel, hung_up:
+            _serve_one(job, channel)
         sys.setrecursionlimit(limit)
         zygote.sendall(b"d")
 
@@ -72,7 +71,9 @@ def _serve_one(job: socket.socket, channel: socket.socket) -> None:
     wire.send_frame(job, wire.dumps({"d": list(verdict.items())}))
 
 
-def _judge(job: socket.socket, channel: socket.socket, entry_point: str | None, source: bytes, checks: str) -> dict[str, Any]:
+def _judge(
+    job: socket.socket, channel: socket.socket, entry_point: str | None, source: bytes, checks: str
+) -> dict[str, Any]:
     run = _Run(channel, entry_point)
     try:
         hello = wire.receive_frame(channel)
@@ -110,10 +111,8 @@ class _Run:
         """Let the program run its source and fetch the names that the checks use."""
         self.code = compile(checks, CHECKS_NAME, "exec", dont_inherit=True)
         wanted = wanted_names(self.code, checks, self.entry_point)
-        try:
+        with contextlib.suppress(OSError):  # it died early: receive() tells
             wire.send_frame(self.channel, source)
-        except OSError:
-            pass  # it died early: receive() tells
         self.peer.send(["names", sorted(wanted)])
         message = self.peer.receive()
         if message[0] == "error":

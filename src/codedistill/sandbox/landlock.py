@@ -10,9 +10,9 @@ from .layers import DEVICES, Layer, hidden_places, readable_places
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE, _IOCTL = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14, 1 << 15
 
-# ABI version: (file rights it knows, network rights, scopes, bytes of the attribute structure). Rights are a growing set of
-# bits: 13 in the first version, then REFER, TRUNCATE and IOCTL_DEV; TCP bind and connect since 4; signals and abstract sockets
-# since 6. See Documentation/userspace-api/landlock.rst of the kernel.
+# ABI version: (file rights it knows, network rights, scopes, bytes of the attribute structure). Rights are a growing
+# set of bits: 13 in the first version, then REFER, TRUNCATE and IOCTL_DEV; TCP bind and connect since 4; signals and
+# abstract sockets since 6. See Documentation/userspace-api/landlock.rst of the kernel.
 VERSIONS: dict[int, tuple[int, int, int, int]] = {
     1: (2**13 - 1, 0, 0, 8),
     2: (2**14 - 1, 0, 0, 8),
@@ -27,6 +27,7 @@ class LandlockLayer(Layer):
     """`Layer` with file access limited to the home folder (all) and to the interpreter and the libraries (reading)."""
 
     name = "landlock"
+    guards_files = True
 
     def prepare(self) -> None:
         version = min(system.landlock_version(), max(VERSIONS))

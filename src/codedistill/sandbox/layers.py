@@ -33,18 +33,22 @@ DESCRIPTORS = 256
 class Layer:
     """The weakest layer; the others build on it. One instance per zygote, which outlives many programs.
 
-    Order of calls: `prepare` and `separate` once; then per program `enter_program` in the forked process, `sweep` and `tidy`.
+    Order of calls: `prepare` and `separate` once; then per program `enter_program` in the forked process, `sweep` and
+    `tidy`.
     """
 
     name = "rlimits"
     in_the_open = True
     """Other processes and the machine's own files are visible to the program."""
+    guards_files = False
+    """The layer itself keeps a program from files outside its folder."""
 
     def __init__(self, folder: str, limits: Limits) -> None:
         self.limits = limits
         self.folder = folder
         self.home = os.path.join(folder, "program")
         self.user: int | None = None
+        self.filtered = seccomp.available()
         self.spare: list[int] = []
         """Processes of the zygote that are not the program's."""
 
@@ -53,14 +57,18 @@ class Layer:
         system.forbid_inspection()
         system.adopt_orphans()
         os.mkdir(self.home, 0o700)
-        if os.getuid() == 0 and _readable_as(NOBODY, self.folder):
-            self.user = NOBODY
-            os.chown(self.home, NOBODY, NOBODY)
+        if os.getuid() == 0:
+            os.chmod(self.folder, 0o711)
+            if _readable_as(NOBODY, self.folder):
+                self.user = NOBODY
+                os.chown(self.home, NOBODY, NOBODY)
+            elif not self.guards_files:
+                raise OSError("root would have to run programs as root: no other user can read this Python's library")
         # RLIMIT_NPROC counts all processes of the user on the whole machine, so here it can only stop a fork bomb.
         self._others = _threads_of(self.user if self.user is not None else os.getuid()) + 64
 
     def full_name(self) -> str:
-        return f"{self.name}+seccomp" if seccomp.available() else self.name
+        return f"{self.name}+seccomp" if self.filtered else self.name
 
     def separate(self) -> None:
         """Called once, after the checker has been forked: every process forked from here on is a program's.
@@ -77,7 +85,7 @@ class Layer:
         system.forbid_new_privileges()
         # The limit on processes does not bind root.
         forks = os.getuid() != 0 or self.user is not None
-        self.filter = seccomp.instructions(self.in_the_open, forks) if seccomp.available() else None
+        self.filter = seccomp.instructions(self.in_the_open, forks) if self.filtered else None
         cpu = self.limits.cpu_seconds if self.limits.cpu_seconds is not None else self.limits.wall_seconds + 1
         self.cpu = ceil(cpu)
 
@@ -94,6 +102,9 @@ class Layer:
             os.setgroups([])
             os.setresgid(self.user, self.user, self.user)
             os.setresuid(self.user, self.user, self.user)
+        elif os.getuid() == 0:
+            system.drop_capabilities()  # they lift limits
+        system.die_with_parent(signal.SIGKILL)  # a change of user would have cancelled it
         if self.filter is not None:
             system.filter_system_calls(seccomp.for_process(self.filter, os.getpid()))
 
@@ -111,6 +122,7 @@ class Layer:
 
     def tidy(self) -> None:
         """Make the home folder empty for the next program."""
+        os.chmod(self.home, 0o700)
         for name in os.listdir(self.home):
             remove_tree(os.path.join(self.home, name))
 
@@ -119,8 +131,16 @@ def _children() -> set[int]:
     try:
         with open(f"/proc/self/task/{os.getpid()}/children") as file:
             return set(map(int, file.read().split()))
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        return {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _parent(pid) == os.getpid()}
+
+
+def _parent(process: int) -> int | None:
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return int(file.read().rpartition(")")[2].split()[1])
     except OSError:
-        return set()
+        return None
 
 
 def _threads_of(user: int) -> int:
@@ -205,4 +225,3 @@ def hidden_places() -> list[str]:
 
 
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-

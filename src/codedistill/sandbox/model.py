@@ -15,7 +15,6 @@ class Status(StrEnum):
     MEMORY = "memory"
     CRASHED = "crashed"  # ended by a signal
     EXITED = "exited"  # ended by itself before the checks were done: sys.exit, os._exit
-    INFRASTRUCTURE = "infrastructure"  # the machine's fault, never the program's
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Program:
     """A program and the checks that it has to stand.
 
     `source` is untrusted. `checks` is trusted test code that defines `check(candidate)`; the sandbox calls
-    `check(<entry_point>)`. With `entry_point` None, `checks` is a plain script that uses the names which `source` defines.
+    `check(<entry_point>)`. With `entry_point` None, `checks` is a plain script that uses the names `source` defines.
     """
 
     source: str
@@ -82,6 +81,8 @@ class Result:
     """A `raise` statement of the source raised the exception."""
     seconds: float = 0.0
     stdout: str = ""
+    layer: str = ""
+    """What stood between the program and the machine: `sandbox_layer()` says what the names mean."""
 
     @property
     def passed(self) -> bool:

@@ -20,8 +20,8 @@ def names_in(code: types.CodeType) -> set[str]:
 def wanted_names(code: types.CodeType, checks: str, entry_point: str | None) -> set[str]:
     """The names to ask the program for.
 
-    A program may not redefine `abs` under the checks' feet, so builtins are left out. Only a script that uses nothing but
-    builtins ("assert sum(10, 15) == 6", where the program's own `sum` is meant) sees the program's.
+    A program may not redefine `abs` under the checks' feet, so builtins are left out. Only a script that uses nothing
+    but builtins ("assert sum(10, 15) == 6", where the program's own `sum` is meant) sees the program's.
     """
     if entry_point is None:
         loaded, bound = _loaded_and_bound(checks)

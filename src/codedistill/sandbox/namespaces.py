@@ -1,7 +1,7 @@
 """The strongest layer: a program sees a file system, a network and a process table made for it alone.
 
-A worker's zygote lives in namespaces of its own, made once. A root folder in memory shows the interpreter and the system's
-libraries read-only; beside them there is only the program's home, in memory too and limited in size. Programs
+A worker's zygote lives in namespaces of its own, made once. A root folder in memory shows the interpreter and the
+system's libraries read-only; beside them there is only the program's home, in memory too and limited in size. Programs
 run in a process namespace below the zygote's, so they see neither it nor the checks, and one signal ends them all.
 """
 
@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 from . import system
-from .layers import DEVICES, NOBODY, Layer, hidden_places, readable_places, remove_tree, set_limit
+from .layers import DEVICES, NOBODY, Layer, hidden_places, readable_places, set_limit
 
 if TYPE_CHECKING:
     from .model import Limits
@@ -126,15 +126,14 @@ class NamespaceLayer(Layer):
                 _mount_memory(path.lstrip("/"), "size=4k,nr_inodes=2,mode=555")
                 system.make_read_only(path.lstrip("/"))
         os.mkdir("tmp")
-        _mount_memory("tmp", f"size={self.limits.file_mb}m,nr_inodes={_FILES_AT_MOST},mode=755,uid={_INSIDE},gid={_INSIDE}")
-        os.mkdir("tmp/program", 0o700)
-        os.mkdir("tmp/shm", 0o700)
-        os.symlink("/tmp/shm", "dev/shm")
+        size = f"size={self.limits.file_mb}m,nr_inodes={_FILES_AT_MOST}"
+        _mount_memory("tmp", f"{size},mode=700,uid={_INSIDE},gid={_INSIDE}")
+        os.symlink("/tmp", "dev/shm")
         system.make_read_only(".")
-        self.home = "/tmp/program"
+        self.home = "/tmp"
 
     def separate(self) -> None:
-        """Start the first process of the programs' namespace: programs cannot hurt it, and it can kill them all at once."""
+        """Start the first process of the programs' namespace: they cannot hurt it, and it can kill them all at once."""
         system.unshare(system.CLONE_NEWPID)
         self._sweeper, theirs = socket.socketpair()
         pid = os.fork()
@@ -154,7 +153,7 @@ class NamespaceLayer(Layer):
             os._exit(0)
 
     def _confine_zygote(self) -> None:
-        """The zygote needs no privilege any more and is not within a program's reach: its children inherit all of it."""
+        """The zygote needs no privilege any more and is out of a program's reach: its children inherit all of it."""
         super().separate()
         # The zygote, its parent, the checker and the sweeper are of the same user.
         set_limit(resource.RLIMIT_NPROC, self.limits.processes + 4)
@@ -170,11 +169,6 @@ class NamespaceLayer(Layer):
         self._sweeper.sendall(b"k")
         if not self._sweeper.recv(1):
             raise OSError("the sweeper has ended")
-
-    def tidy(self) -> None:
-        for folder in (self.home, "/tmp/shm"):
-            for name in os.listdir(folder):
-                remove_tree(os.path.join(folder, name))
 
 
 def _kill_everything() -> None:

@@ -50,11 +50,11 @@ class Origin(NamedTuple):
         )
 
 
-_UNREADABLE = Origin("Exception", ("Exception",), "the program's exception could not be read", (), None, "source", False)
+_UNREADABLE = Origin("Exception", ("Exception",), "the exception could not be read", (), None, "source", False)
 
 
 def describe(error: BaseException, source_lines: Callable[[], list[bytes]]) -> Origin:
-    """What `error`, raised in this process by the program, looks like. Never raises, whatever the program's class does."""
+    """What `error`, raised here by the program, looks like. Never raises, whatever the program's class does."""
     try:
         message = str(error)
     except BaseException:
@@ -118,7 +118,7 @@ def rebuild(fields: Any) -> BaseException:
         error = kind(*origin.arguments)
     except Exception:
         error = Exception(origin.message)
-    error.codedistill_origin = origin  # type: ignore[attr-defined]
+    error.codedistill_origin = origin
     return error
 
 

@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from codedistill.errors import InfrastructureError
+from codedistill.sandbox.available import sandbox_layer
 from codedistill.sandbox.model import Limits, Program, Result, Status
 from codedistill.sandbox.worker import Worker, WorkerError
-
-LAYERS = ("namespaces", "landlock", "rlimits")
-"""Strongest first."""
 
 ATTEMPTS = 3
 """Attempts at a program whose processes failed through no fault of its own."""
 
 _News = tuple[int, Result] | BaseException
-
-
-@functools.cache
-def sandbox_layer() -> str:
-    """Name of the strongest layer that works on this machine. Tried once per process."""
-    faults = []
-    for name in LAYERS:
-        try:
-            worker = Worker(name, Limits())
-        except (WorkerError, OSError, EOFError) as error:
-            faults.append(f"{name}: {error}")
-            continue
-        worker.close()
-        return worker.layer
-    raise InfrastructureError("no layer of the sandbox works here: " + "; ".join(faults))
 
 
 def run_programs(
@@ -43,9 +26,12 @@ def run_programs(
 ) -> list[Result]:
     """Run every program under its checks. Results are in the programs' order.
 
-    `on_result(index, result)` is called in the caller's thread as results come, in any order. A timeout is tried once more
-    after all others are done, with no other program running, unless the program had the CPU all the time. Nothing
-    that a program does raises; a machine that fails gives Status.INFRASTRUCTURE after three attempts.
+    `on_result(index, result)` is called in the caller's thread as results come, in any order. A timeout is tried once
+    more after all others are done, with no other program running, and only the second one counts.
+
+    Raises:
+        InfrastructureError: no layer works here, or a program's processes failed three times through no fault of its
+            own. Nothing that a program does by itself raises.
     """
     return run_on(sandbox_layer().partition("+")[0], programs, limits, on_result)
 
@@ -89,7 +75,7 @@ def _run_all(
                 index = next(todo, None)
                 if index is None:
                     break
-                news.put((index, lane.run(programs[index])))
+                news.put((index, lane.run(index, programs[index])))
         except BaseException as error:
             news.put(error)
         finally:
@@ -118,9 +104,10 @@ class _Lane:
         self.limits = limits
         self.worker: Worker | None = None
 
-    def run(self, program: Program) -> Result:
+    def run(self, index: int, program: Program) -> Result:
         fault = ""
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
+            time.sleep(0.2 * attempt)
             try:
                 if self.worker is None:
                     self.worker = Worker(self.layer, self.limits)
@@ -129,9 +116,9 @@ class _Lane:
                     self.close()
                 return result
             except (WorkerError, OSError, EOFError) as error:
-                fault = f"{type(error).__name__}: {error}"
+                fault = str(error) or type(error).__name__
                 self.close()
-        return Result(Status.INFRASTRUCTURE, "InfrastructureError", fault[:500])
+        raise InfrastructureError(f"sandbox: program {index} could not be run, tried {ATTEMPTS} times: {fault[:500]}")
 
     def close(self) -> None:
         if self.worker is not None:

@@ -18,7 +18,6 @@ MODULES = (
     "json",
     "math",
     "operator",
-
     "re",
     "string",
     "time",

@@ -1,7 +1,7 @@
 """Calls between the process of the checks and the process of the program, in both directions.
 
-A value that is not plain data stays where it is and travels as a reference: {"x": [number, class name]} for an object of
-the sender, {"y": number} for one of the receiver. The receiver sees a `Remote`, which forwards what one does with
+A value that is not plain data stays where it is and travels as a reference: {"x": [number, class name]} for an object
+of the sender, {"y": number} for one of the receiver. The receiver sees a `Remote`, which forwards what one does with
 functions, classes, instances and iterators, and which is equal to nothing but itself: comparison and arithmetic
 are never forwarded, so an object cannot lie about being the expected answer.
 """
@@ -138,6 +138,9 @@ class Peer:
             data = wire.dumps(form)
         except RecursionError:
             raise RecursionError("a value too deeply nested to be handed over") from None
+        self._send(data)
+
+    def _send(self, data: bytes) -> None:
         try:
             wire.send_frame(self.sock, data)
         except OSError as error:
@@ -159,7 +162,7 @@ class Peer:
         raise Gone(self.gone)
 
     def request(self, operation: str, target: Remote, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Do `operation` on an object of the other side. Raises what it raised there, rebuilt as a builtin exception."""
+        """Do `operation` on an object of the other side. Raises what it raised there, as a builtin exception."""
         if self.gone is not None:
             raise Gone(self.gone)
         self.asked += 1
@@ -178,28 +181,35 @@ class Peer:
                 self._lose("broke the protocol: an unexpected message")
 
     def answer(self, message: list[Any]) -> None:
-        """Serve one request of the other side."""
+        """Serve one request of the other side, of an object that it was given."""
         if len(message) != 5 or message[1] not in self.operations or type(message[3]) is not tuple:
             self._lose("broke the protocol: an unknown request")
         _, operation, target, args, kwargs = message
-        mutable = [(key, value) for key, value in enumerate(args) if type(value) not in _SCALARS]
+        if id(target) not in self._numbers:
+            # A value of the other side's own would do as a tool: "{0.__globals__}".format reads what getattr refuses.
+            self._lose("broke the protocol: a request of an object that it was not given")
+        mutable: list[tuple[int | str, Any]] = [
+            (key, value) for key, value in enumerate(args) if type(value) not in _SCALARS
+        ]
         mutable += [(key, value) for key, value in kwargs.items() if type(value) not in _SCALARS]
         before = [wire.dumps(self.pack(value)) for _, value in mutable]
         try:
             value = self.operations[operation](target, *args, **kwargs)
+            reply = self._reply(value, mutable, before)
         except (Gone, SystemExit):
             raise
         except BaseException as error:
-            self.before_reply()
-            self.send(["error", self.explain(error).to_wire(self.pack)])
-            return
+            reply = wire.dumps(["error", self.explain(error).to_wire(self.pack)])
         self.before_reply()
-        after = [wire.dumps(self.pack(value)) for _, value in mutable]
-        changed = [[key, self.pack(v)] for (key, v), a, b in zip(mutable, before, after, strict=True) if a != b]
+        self._send(reply)
+
+    def _reply(self, value: Any, mutable: list[tuple[int | str, Any]], before: list[bytes]) -> bytes:
+        after = [wire.dumps(self.pack(item)) for _, item in mutable]
+        changed = [[key, self.pack(item)] for (key, item), a, b in zip(mutable, before, after, strict=True) if a != b]
         try:
-            self.send(["value", self.pack(value), changed])
+            return wire.dumps(["value", self.pack(value), changed])
         except RecursionError:
-            self.send(["value", self._refer(value), changed])
+            return wire.dumps(["value", self._refer(value), changed])
 
     def _take_back(self, args: tuple[Any, ...], kwargs: dict[str, Any], changed: Any) -> None:
         """Arguments travel by value: repeat here what the other side did to its copies."""

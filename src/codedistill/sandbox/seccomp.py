@@ -1,10 +1,12 @@
-"""The filter of system calls: no sockets, no new namespaces, nothing that serves to inspect or steer other processes."""
+"""The filter of system calls: no sockets, no new namespaces, nothing to inspect or steer other processes with."""
 
 from __future__ import annotations
 
 import os
 import struct
 import sys
+
+from . import system
 
 _X86_64, _AARCH64 = 0xC000003E, 0xC00000B7
 ARCHITECTURES = {"x86_64": (_X86_64, 0), "aarch64": (_AARCH64, 1)}
@@ -48,8 +50,12 @@ FORBIDDEN: dict[str, tuple[int | None, int | None]] = {
 }
 
 # Also forbidden where other processes and the machine's own files are visible to the program: signals and scheduling of
-# others, and changes of a file's attributes, which Landlock does not cover.
+# others, changes of a file's attributes, which Landlock does not cover, and System V memory, which outlives its maker.
 FORBIDDEN_IN_THE_OPEN: dict[str, tuple[int | None, int | None]] = {
+    "shmget": (29, 194),
+    "semget": (64, 190),
+    "msgget": (68, 186),
+    "mq_open": (240, 180),
     "tkill": (200, 130),
     "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240),
@@ -82,20 +88,35 @@ FORBIDDEN_IN_THE_OPEN: dict[str, tuple[int | None, int | None]] = {
 
 _ONLY_ITSELF = {"kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261)}
 """In the open: allowed where the first argument, a process, is the caller itself."""
-_FORKS = {"fork": (57, None), "vfork": (58, None)}
+_SIGNALLING = {"fcntl": ((72, 25), (8, 10, 15)), "ioctl": ((16, 29), (0x8901, 0x8902, 0x5412))}
+"""In the open: second arguments (F_SETOWN, F_SETSIG, F_SETOWN_EX; FIOSETOWN, SIOCSPGRP, TIOCSTI) that make the kernel
+send signals to another process, or type on its terminal."""
+_FORKS: dict[str, tuple[int | None, int | None]] = {"fork": (57, None), "vfork": (58, None)}
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 
 _NEW_NAMESPACES = 0x7E020080  # every CLONE_NEW* flag
 _CLONE_THREAD = 0x00010000
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data; the low half of the argument
+# Offsets in struct seccomp_data; of the arguments, the low half.
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 _ALLOW, _KILL = 0x7FFF0000, 0x80000000
 _EPERM, _EAGAIN, _ENOSYS = 1, 11, 38
 
 
 def available() -> bool:
-    return os.uname().machine in ARCHITECTURES and sys.byteorder == "little"
+    """Does this machine take such a filter? Tried in a process of its own."""
+    if os.uname().machine not in ARCHITECTURES or sys.byteorder != "little":
+        return False
+    pid = os.fork()
+    if pid == 0:
+        try:
+            system.forbid_new_privileges()
+            system.filter_system_calls(for_process(instructions(True, True), os.getpid()))
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitpid(pid, 0)[1] == 0
 
 
 _PROCESS = 0x7EDCBA98
@@ -121,13 +142,11 @@ def instructions(in_the_open: bool, forks: bool) -> bytes:
             program += [(_EQUAL, 0, 1, number), _fail(_EPERM)]
     if not forks:
         for calls in _FORKS.values():
-            if calls[column] is not None:
-                program += [(_EQUAL, 0, 1, calls[column] or 0), _fail(_EAGAIN)]
+            number = calls[column]
+            if number is not None:
+                program += [(_EQUAL, 0, 1, number), _fail(_EAGAIN)]
     if in_the_open:
-        for name, calls in _ONLY_ITSELF.items():
-            zero = (_EQUAL, 2, 0, 0) if name == "prlimit64" else (_EQUAL, 2, 0, _PROCESS)
-            program += [(_EQUAL, 0, 5, calls[column]), (_LOAD, 0, 0, _FIRST_ARGUMENT), zero, (_EQUAL, 1, 0, _PROCESS)]
-            program += [_fail(_EPERM), _give(_ALLOW)]
+        program += _harmless_to_others(column)
     # clone3 keeps its flags in memory, where a filter cannot see them: without it, the C library takes clone.
     program += [(_EQUAL, 0, 1, _CLONE3[column]), _fail(_ENOSYS)]
     program += [(_EQUAL, 0, 5, _CLONE[column]), (_LOAD, 0, 0, _FIRST_ARGUMENT)]
@@ -135,6 +154,20 @@ def instructions(in_the_open: bool, forks: bool) -> bytes:
     program += [(_ANY_BIT, 1, 0, 0 if forks else _CLONE_THREAD), _give(_ALLOW) if forks else _fail(_EAGAIN)]
     program += [_give(_ALLOW)]
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
+
+
+def _harmless_to_others(column: int) -> list[tuple[int, int, int, int]]:
+    program = []
+    for name, numbers in _ONLY_ITSELF.items():
+        zero = (_EQUAL, 2, 0, 0 if name == "prlimit64" else _PROCESS)
+        program += [(_EQUAL, 0, 5, numbers[column]), (_LOAD, 0, 0, _FIRST_ARGUMENT), zero, (_EQUAL, 1, 0, _PROCESS)]
+        program += [_fail(_EPERM), _give(_ALLOW)]
+    for numbers, commands in _SIGNALLING.values():
+        program += [(_EQUAL, 0, 2 + 2 * len(commands), numbers[column]), (_LOAD, 0, 0, _SECOND_ARGUMENT)]
+        for command in commands:
+            program += [(_EQUAL, 0, 1, command), _fail(_EPERM)]
+        program += [_give(_ALLOW)]
+    return program
 
 
 def _give(action: int) -> tuple[int, int, int, int]:

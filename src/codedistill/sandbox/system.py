@@ -42,7 +42,7 @@ def _checked(result: int, what: str) -> int:
 
 
 def fork() -> int:
-    """`os.fork` without Python's own care for the child, which is for threads and for modules that a zygote does not load.
+    """`os.fork` without Python's own care for the child, which is for threads and modules that a zygote does not load.
 
     For a process with a single thread only. It spares the child some 70 page faults of about 4 microseconds each.
     """
@@ -142,7 +142,7 @@ def landlock_version() -> int:
 
 
 def landlock_ruleset(files: int, network: int, scoped: int, size: int) -> int:
-    """Descriptor of a ruleset that handles these access rights; `size` is that of the structure this ABI version knows."""
+    """Descriptor of a ruleset that handles these access rights; `size` is that of this ABI version's structure."""
     attributes = (ctypes.c_uint64 * 3)(files, network, scoped)
     arguments = (_LANDLOCK_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(size), ctypes.c_uint32(0))
     return _checked(_libc.syscall(*arguments), "landlock_create_ruleset")

@@ -1,7 +1,7 @@
 """Plain data on the wire between the program under test and its checks.
 
-Values travel as JSON text in length-prefixed frames. JSON's own types stand for themselves; every other plain type is an
-object with a single key, its tag. Reading a frame builds plain values and nothing else: no code of the other side
+Values travel as JSON text in length-prefixed frames. JSON's own types stand for themselves; every other plain type is
+an object with a single key, its tag. Reading a frame builds plain values and nothing else: no code of the other side
 runs, whatever the bytes are. A value that is not plain travels as a reference (see `remote.py`).
 """
 
@@ -21,7 +21,7 @@ MAX_FRAME = 512 * 2**20
 """Bytes. A longer frame is refused before it is read."""
 
 _HEADER = struct.Struct(">Q")
-_BIG = 1 << 1024  # Decimal text of longer integers is slow (quadratic) and limited by the interpreter: they go as hexadecimal.
+_BIG = 1 << 1024  # Decimal text of longer integers is slow (quadratic) and limited: they go as hexadecimal.
 _EASY = frozenset({str, float, bool, type(None)})
 _INTEGERS = frozenset({int, bool})
 
@@ -39,7 +39,7 @@ def _pack_int(value: int, refer: Refer) -> Any:
 
 def _pack_list(value: list[Any], refer: Refer) -> Any:
     kinds = set(map(type, value))
-    # Lists of simple values are by far the most frequent large ones; json writes them without a Python step per element.
+    # Lists of simple values are the most frequent large ones; json writes them without a Python step per element.
     if kinds <= _EASY or (kinds <= _INTEGERS and min(value) > -_BIG and max(value) < _BIG):
         return value
     return [pack(item, refer) for item in value]
@@ -55,6 +55,17 @@ def _items(value: Any, refer: Refer) -> Any:
 
 def _itself(value: Any, refer: Refer) -> Any:
     return value
+
+
+# Not `type` and `object`: with these, the other side could make classes here.
+_TYPES: dict[str, type] = {
+    kind.__name__: kind
+    for kind in (bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, range, type(None))
+}
+
+
+def _pack_type(value: type, refer: Refer) -> Any:
+    return {"n": value.__name__} if value in _TYPES.values() else refer(value)
 
 
 PACKERS: dict[type, Callable[[Any, Refer], Any]] = {
@@ -73,6 +84,7 @@ PACKERS: dict[type, Callable[[Any, Refer], Any]] = {
     complex: lambda v, refer: {"c": [v.real, v.imag]},
     range: lambda v, refer: {"r": [pack(v.start, refer), pack(v.stop, refer), pack(v.step, refer)]},
     type(...): lambda v, refer: {"e": 0},
+    type: _pack_type,
     type({}.keys()): lambda v, refer: {"K": _items(v, refer)},
     type({}.values()): lambda v, refer: {"V": _items(v, refer)},
     type({}.items()): lambda v, refer: {"I": _items(v, refer)},
@@ -114,6 +126,7 @@ UNPACKERS: dict[str, Callable[[Any], Any]] = {
     "c": lambda v: complex(v[0], v[1]),
     "r": lambda v: range(*v),
     "e": lambda v: ...,
+    "n": _TYPES.__getitem__,
     "K": lambda v: dict.fromkeys(v).keys(),
     "V": lambda v: dict(enumerate(v)).values(),
     "I": lambda v: dict(v).items(),
@@ -152,7 +165,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators
 
 
 def make_decoder(resolve: Callable[[str, Any], Any]) -> Callable[[bytes], Any]:
-    """A function from frame bytes to values; `resolve(tag, payload)` finds what a reference means. It raises WireError."""
+    """A function from frame bytes to values; `resolve(tag, payload)` finds what a reference means. Raises WireError."""
 
     def unpack(form: dict[str, Any]) -> Any:
         if len(form) != 1:

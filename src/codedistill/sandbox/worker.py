@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """One zygote and the programs that run in it, one after the other. `layer` is the name of the layer it stands on."""
+    """One zygote and the programs that run in it, one after the other. `layer` names the layer it stands on."""
 
     def __init__(self, layer: str, limits: Limits) -> None:
         self.limits = limits
@@ -85,7 +85,7 @@ class Worker:
         self.worn = report["worn"]
         if report["fault"] is not None:
             raise WorkerError(report["fault"])
-        return settle(verdict, report, self.limits)
+        return replace(settle(verdict, report, self.limits), layer=self.layer)
 
     def _converse(self, job: socket.socket, program: Program) -> dict[str, Any]:
         """Send the job to the checker and read what it says until it has nothing more to say."""
@@ -132,7 +132,7 @@ _DECODE = wire.make_decoder(_no_references)
 
 
 def settle(verdict: dict[str, Any], report: dict[str, Any], limits: Limits) -> Result:
-    """What the checker said and how the processes ended, put together. Raises WorkerError if neither explains the end."""
+    """What the checker said and how the processes ended, together. Raises WorkerError if neither explains the end."""
     seconds, stdout = report["seconds"], report["stdout"]
     reached = verdict["reached_checks"]
 
@@ -154,7 +154,8 @@ def settle(verdict: dict[str, Any], report: dict[str, Any], limits: Limits) -> R
         return result(Status.EXITED, "SystemExit", verdict["message"])
     if os.WIFSIGNALED(status):
         return _signalled(os.WTERMSIG(status), report, limits, result)
-    return result(Status.EXITED, "SystemExit", f"ended with exit code {os.WEXITSTATUS(status)} before the checks were done")
+    code = os.WEXITSTATUS(status)
+    return result(Status.EXITED, "SystemExit", f"ended with exit code {code} before the checks were done")
 
 
 def _signalled(number: int, report: dict[str, Any], limits: Limits, result: Any) -> Result:

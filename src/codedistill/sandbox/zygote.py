@@ -6,6 +6,7 @@ and per program one candidate, ahead of its use. It keeps the clock, collects th
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import gc
 import json
@@ -36,18 +37,20 @@ PROGRAMS_PER_CHECKER = 2_000
 
 
 def main() -> None:
-    """argv: control descriptor, layer, work folder, limits as JSON. Says the layer's full name, serves until hung up on."""
+    """argv: control descriptor, layer, work folder, limits as JSON. Says the layer's name, serves until hung up on."""
     descriptor = int(sys.argv[1])
     control = socket.socket(fileno=fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, CHANNEL + 1))
     os.close(descriptor)
     os.dup2(NOTHING, CHANNEL)  # taken, so that nothing else gets it
     limits: Any = types.SimpleNamespace(**json.loads(sys.argv[4]))
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")  # where memory runs out, a program goes first, not the training beside it
     preload.load()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, who then hangs up
     try:
         zygote = Zygote(control, open_layer(sys.argv[2], sys.argv[3], limits), limits)
     except OSError as error:
-        _tell(control, {"fault": f"layer {sys.argv[2]}: {error}"})
+        _tell(control, {"fault": error.strerror or str(error)})
         return
     _tell(control, {"layer": zygote.layer.full_name()})
     zygote.serve()
@@ -64,8 +67,8 @@ class _Candidate:
         self.checks_end, self.program_end = socket.socketpair()
         self.reader, writer = os.pipe()
         os.set_blocking(self.reader, False)
-        # The descriptors are put where the child wants them before it is forked: what the zygote does in its own memory is
-        # cheaper than what a child does in memory that it shares.
+        # The descriptors are put where the child wants them before it is forked: what the zygote does in its own memory
+        # is cheaper than what a child does in memory that it shares.
         os.dup2(writer, OUTPUT)
         os.dup2(self.program_end.fileno(), CHANNEL)
         os.close(writer)

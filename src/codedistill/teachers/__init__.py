@@ -1,6 +1,7 @@
 """What a teacher says about a batch, whatever kind of teacher it is.
 
-live.py     the model itself, in memory
+live.py        the model itself, in memory
+responses.py   what it writes before training, kept in the run directory
 """
 
 from codedistill.teachers.live import LiveTeacher

@@ -1,6 +1,7 @@
 """The one training loop.
 
-loop.py          steps: micro-batches, one division, clip, optimiser, log, save
+loop.py          from the first step to the last: schedule, optimiser, log, checkpoints
+step.py          one step's numbers: micro-batches, one division, clip, the check that all is finite
 setup.py         recipe -> student, teacher, batches, method
 checkpoint.py    whole checkpoints or none, and the way back from them
 schedule.py      learning rate by step

@@ -31,7 +31,7 @@ class TrainState:
     data_fingerprint: str
     method: dict[str, Any]
     optimizer: dict[str, Any]
-    random: dict[str, Any]
+    random: list[dict[str, Any]]  # of every process
 
 
 def random_states() -> dict[str, Any]:
@@ -157,7 +157,16 @@ def check_same_run(state: TrainState, recipe: dict[str, Any], data_fingerprint: 
         )
 
 
-FREE_TO_CHANGE = ("resume", "output", "name", "evaluation", "training.checkpoint_every", "training.keep_checkpoints")
+FREE_TO_CHANGE = (
+    "resume",
+    "output",
+    "name",
+    "evaluation",
+    "training.checkpoint_every",
+    "training.keep_checkpoints",
+    "seqkd.batch_size",
+    "seqkd.responses",
+)
 
 
 def _deciding(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -7,24 +7,23 @@ and processes, checked, clipped, applied; then the method sees the step's means 
 from __future__ import annotations
 
 import json
-import math
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Any, TextIO
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import gather_object, set_seed
 
 from codedistill.config import Recipe
-from codedistill.data import Batch, collate
 from codedistill.environment import describe_environment
-from codedistill.errors import CodedistillError
-from codedistill.methods import LossSum, StepStatistics
+from codedistill.errors import CodedistillError, UserError
 from codedistill.run_directory import RunDirectory, write_json
 from codedistill.training.checkpoint import (
     TrainState,
@@ -38,6 +37,7 @@ from codedistill.training.checkpoint import (
 from codedistill.training.save import save_student
 from codedistill.training.schedule import learning_rate
 from codedistill.training.setup import Setup, prepare
+from codedistill.training.step import accumulate, check_finite, clip, divide
 
 
 class Interrupted(CodedistillError):
@@ -48,7 +48,10 @@ class Interrupted(CodedistillError):
 
 @dataclass(frozen=True)
 class StepMetrics:
-    """One line of metrics.jsonl: means over the step, `tokens` response tokens, `seconds` of the step."""
+    """One line of metrics.jsonl: means over the step, `tokens` response tokens, `seconds` of the step.
+
+    `more`: what the method adds; its entries stand beside the others in the file.
+    """
 
     step: int
     epoch: int
@@ -61,6 +64,11 @@ class StepMetrics:
     grad_norm: float
     tokens: int
     seconds: float
+    more: dict[str, float | None] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        values = asdict(self)
+        return values | values.pop("more")
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,13 @@ OnStep = Callable[[StepMetrics, int], None]
 """Called with each step's metrics and the number of steps in all."""
 
 
-def train(recipe: Recipe, directory: RunDirectory, on_step: OnStep | None = None) -> TrainingResult:
+OnCount = Callable[[int, int], None]
+"""Called with how many responses are written before training, of how many."""
+
+
+def train(
+    recipe: Recipe, directory: RunDirectory, on_step: OnStep | None = None, on_count: OnCount | None = None
+) -> TrainingResult:
     """Train the recipe's student into `directory`. The caller holds the directory's lock.
 
     Raises:
@@ -87,33 +101,32 @@ def train(recipe: Recipe, directory: RunDirectory, on_step: OnStep | None = None
         Interrupted: stopped by a signal; a checkpoint has been saved.
         CodedistillError: a loss or gradient is not finite; nothing of that step was applied.
     """
-    accelerator = Accelerator()
+    accelerator = _accelerator()
+    main = accelerator.is_main_process
     set_seed(recipe.training.seed)
-    setup = prepare(recipe, accelerator)
-    done = _resume(recipe, directory, setup)
-    if accelerator.is_main_process:
+    setup = prepare(recipe, accelerator, directory, on_count or (lambda done, of: None))
+    done = _resume(recipe, directory, setup, accelerator)
+    if main:
         write_json(directory.environment, describe_environment(setup.fingerprints))
-    with _stop_signal() as stopped, _metrics_file(directory.metrics, done) as log:
+    with _stop_signal() as caught, _metrics_file(directory.metrics if main else Path(os.devnull), done) as log:
         for step, metrics in _steps(recipe, setup, accelerator, done):
-            if accelerator.is_main_process:
-                log.write(json.dumps(asdict(metrics)) + "\n")
+            if main:
+                log.write(json.dumps(metrics.to_json()) + "\n")
                 log.flush()
-            if on_step is not None:
+            if main and on_step is not None:
                 on_step(metrics, setup.steps)
-            if stopped() or (step + 1) % recipe.training.checkpoint_every == 0 or step + 1 == setup.steps:
-                if accelerator.is_main_process:
-                    save_checkpoint(
-                        directory.checkpoints,
-                        setup.student.model,
-                        _state(recipe, setup, step + 1),
-                        recipe.training.keep_checkpoints,
-                    )
+            stopped = _anywhere(caught(), accelerator)
+            if stopped or (step + 1) % recipe.training.checkpoint_every == 0 or step + 1 == setup.steps:
+                state = _state(recipe, setup, accelerator, step + 1)
+                if main:
+                    keep = recipe.training.keep_checkpoints
+                    save_checkpoint(directory.checkpoints, setup.student.model, state, keep)
                 accelerator.wait_for_everyone()
-            if stopped() and step + 1 < setup.steps:
+            if stopped and step + 1 < setup.steps:
                 raise Interrupted(
                     f"stopped after step {step + 1} of {setup.steps}; checkpoint saved in {directory.checkpoints}"
                 )
-    if accelerator.is_main_process:
+    if main:
         save_student(recipe, setup.student, directory)
     accelerator.wait_for_everyone()
     report = setup.report
@@ -121,35 +134,66 @@ def train(recipe: Recipe, directory: RunDirectory, on_step: OnStep | None = None
     return TrainingResult(directory.model, setup.steps, report.examples, report.cut, report.dropped, parameters)
 
 
-def _resume(recipe: Recipe, directory: RunDirectory, setup: Setup) -> int:
+def _accelerator() -> Accelerator:
+    """Raises UserError for a way of running that this loop has not."""
+    accelerator = Accelerator()
+    kind = str(accelerator.distributed_type.value)
+    if kind not in ("NO", "MULTI_CPU", "MULTI_GPU"):
+        raise UserError(f"accelerate: distributed type {kind} is not supported; use several plain processes or one")
+    if accelerator.mixed_precision == "fp16":
+        raise UserError("accelerate: mixed precision fp16 is not supported; use bf16 or none")
+    return accelerator
+
+
+def _resume(recipe: Recipe, directory: RunDirectory, setup: Setup, accelerator: Accelerator) -> int:
     """Steps already done; 0 for a fresh start."""
     newest = newest_checkpoint(directory.checkpoints) if recipe.resume == "auto" else None
     if newest is None:
         return 0
     state = load_checkpoint(newest, setup.student.model)
     check_same_run(state, recipe.dump(), setup.fingerprints["data"], newest)
+    if len(state.random) != accelerator.num_processes:
+        raise UserError(
+            f"{newest}: was trained by {len(state.random)} processes, now there are {accelerator.num_processes}; "
+            "use as many, or another output"
+        )
     setup.student.optimizer.load_state_dict(state.optimizer)
     setup.method.load_state_dict(state.method)
-    restore_random_states(state.random)
+    restore_random_states(state.random[accelerator.process_index])
     return state.step
 
 
-def _state(recipe: Recipe, setup: Setup, step: int) -> TrainState:
+def _state(recipe: Recipe, setup: Setup, accelerator: Accelerator, step: int) -> TrainState:
+    """Called by every process: random states and what a method gathers are of all of them."""
     return TrainState(
         step=step,
         recipe=recipe.dump(),
         data_fingerprint=setup.fingerprints["data"],
         method=setup.method.state_dict(),
         optimizer=setup.student.optimizer.state_dict(),
-        random=random_states(),
+        random=gather_object([random_states()]),
     )
+
+
+def _anywhere(flag: bool, accelerator: Accelerator) -> bool:
+    """True in every process if it is true in any: all must stop after the same step."""
+    if accelerator.num_processes == 1:
+        return flag
+    return bool(accelerator.reduce(torch.tensor(float(flag), device=accelerator.device), "sum") > 0)
+
+
+def _batches(setup: Setup, done: int) -> Iterator[tuple[int, list[int]]]:
+    """(epoch, indices) of every step from `done` on; a method may make several steps of one batch."""
+    updates = setup.method.updates
+    for number, batch in enumerate(setup.plan.start_at(done // updates)):
+        yield from repeat(batch, updates - (done % updates if number == 0 else 0))
 
 
 def _steps(recipe: Recipe, setup: Setup, accelerator: Accelerator, done: int) -> Iterator[tuple[int, StepMetrics]]:
     """Every optimiser step from `done` on, as it is finished."""
     optimizer, method = setup.student.optimizer, setup.method
-    last_epoch = (done - 1) // len(setup.plan) if done else -1
-    for step, (epoch, indices) in zip(range(done, setup.steps), setup.plan.start_at(done), strict=False):
+    last_epoch = (done - 1) // (len(setup.plan) * method.updates) if done else -1
+    for step, (epoch, indices) in zip(range(done, setup.steps), _batches(setup, done), strict=False):
         start = time.perf_counter()
         if epoch != last_epoch:
             method.start_epoch(epoch)
@@ -157,10 +201,13 @@ def _steps(recipe: Recipe, setup: Setup, accelerator: Accelerator, done: int) ->
         rate = learning_rate(recipe.training, step, setup.steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        total, tokens = _accumulate(recipe, setup, accelerator, indices)
-        statistics = _divide(total, accelerator, setup)
-        norm = _clip(setup, recipe.training.max_grad_norm)
-        _check_finite(step, statistics, norm, [setup.examples[i].id for i in indices], recipe.method)
+        own = [setup.examples[i] for i in indices[accelerator.process_index :: accelerator.num_processes]]
+        seen = method.start_step(step, own)
+        pad_id = setup.student.loaded.tokenizer.pad_token_id
+        sums = accumulate(method, seen, recipe.training.micro_batch_size, pad_id, accelerator)
+        statistics, tokens = divide(sums, method, setup.student.model, accelerator)
+        norm = clip(setup.student.model, recipe.training.max_grad_norm)
+        check_finite(step, statistics, norm, sums, recipe.method)
         optimizer.step()
         optimizer.zero_grad()
         extra = method.after_step(statistics)
@@ -172,83 +219,14 @@ def _steps(recipe: Recipe, setup: Setup, accelerator: Accelerator, done: int) ->
                 loss=statistics.loss,
                 forward_kl=statistics.forward_kl,
                 reverse_kl=statistics.reverse_kl,
-                beta=extra.get("beta"),
-                beta_loss=extra.get("beta_loss"),
+                beta=extra.pop("beta", None),
+                beta_loss=extra.pop("beta_loss", None),
                 lr=rate,
                 grad_norm=norm,
                 tokens=tokens,
                 seconds=time.perf_counter() - start,
+                more=extra,
             ),
-        )
-
-
-def _accumulate(recipe: Recipe, setup: Setup, accelerator: Accelerator, indices: list[int]) -> tuple[LossSum, int]:
-    """Backward over this process's micro-batches; the sums of losses and counts."""
-    own = indices[accelerator.process_index :: accelerator.num_processes]
-    size = recipe.training.micro_batch_size or len(own)
-    parts, tokens = [], 0
-    for start in range(0, len(own), size):
-        batch = _batch(setup, own[start : start + size], accelerator)
-        part = setup.method.loss(batch)
-        accelerator.backward(part.loss)
-        parts.append(part)
-        tokens += batch.response_tokens
-    return _add(parts), tokens
-
-
-def _batch(setup: Setup, indices: list[int], accelerator: Accelerator) -> Batch:
-    examples = [setup.examples[i] for i in indices]
-    return collate(examples, setup.student.loaded.tokenizer.pad_token_id).to(accelerator.device)
-
-
-def _add(parts: list[LossSum]) -> LossSum:
-    def total(values: list[Any]) -> Any:
-        return None if values[0] is None else torch.stack([v.detach().double() for v in values]).sum()
-
-    return LossSum(
-        total([p.loss for p in parts]),
-        sum(p.count for p in parts),
-        total([p.forward_kl for p in parts]),
-        total([p.reverse_kl for p in parts]),
-    )
-
-
-def _divide(total: LossSum, accelerator: Accelerator, setup: Setup) -> StepStatistics:
-    """The one division: sums over micro-batches and processes by their counts, for the gradients and the statistics."""
-    values = [total.loss, total.forward_kl, total.reverse_kl]
-    packed = torch.stack(
-        [*(torch.zeros_like(total.loss) if v is None else v for v in values), torch.full_like(total.loss, total.count)]
-    )
-    loss, forward, reverse, count = accelerator.reduce(packed, "sum").tolist()
-    # Distributed wrappers average gradients over processes, hence their number.
-    factor = accelerator.num_processes / count
-    gradients = [p.grad for p in setup.student.model.parameters() if p.grad is not None]
-    torch._foreach_mul_(gradients, factor)
-    return StepStatistics(
-        loss / count,
-        None if total.forward_kl is None else forward / count,
-        None if total.reverse_kl is None else reverse / count,
-    )
-
-
-def _clip(setup: Setup, limit: float | None) -> float:
-    parameters = [p for p in setup.student.model.parameters() if p.grad is not None]
-    return torch.nn.utils.clip_grad_norm_(parameters, math.inf if limit is None else limit).item()
-
-
-def _check_finite(step: int, statistics: StepStatistics, norm: float, examples: list[int], method: str) -> None:
-    """Stop before the optimiser sees a value that is not finite."""
-    values = {
-        "loss": statistics.loss,
-        "forward KL": statistics.forward_kl,
-        "reverse KL": statistics.reverse_kl,
-        "gradient": norm,
-    }
-    bad = [name for name, value in values.items() if value is not None and not math.isfinite(value)]
-    if bad:
-        raise CodedistillError(
-            f"step {step + 1}, method {method}: {', '.join(bad)} not finite on examples {examples}; nothing of this "
-            "step was applied, the last checkpoint is whole; lower training.learning_rate or look at these examples"
         )
 
 

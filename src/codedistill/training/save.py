@@ -30,8 +30,10 @@ def save_student(recipe: Recipe, student: Student, directory: RunDirectory) -> N
         aside.mkdir(parents=True)
         model: Any = student.model
         if recipe.lora is not None:
+            from codedistill.models.lora import merged  # not above: who only reads a template needs no peft
+
             model.save_pretrained(aside / "adapter")
-            model = model.merge_and_unload()
+            model = merged(model)
         model.save_pretrained(aside)
         student.loaded.tokenizer.save_pretrained(aside)
         (aside / TEMPLATE_FILE).write_text(json.dumps({"template": recipe.template, "method": recipe.method}) + "\n")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 
 from codedistill.config import Recipe
 from codedistill.data import BatchPlan, Encoded, EncodingReport, encode_examples, load_examples
-from codedistill.methods import Method, build_method
+from codedistill.methods import METHODS, build_method
+from codedistill.methods.base import Ingredients, Method, Workplace, Written
 from codedistill.models import Loaded, load_model, shared_vocabulary
 from codedistill.models.heads import HiddenStates
 from codedistill.models.lora import add_adapters
 from codedistill.prompts import TEMPLATES
+from codedistill.run_directory import RunDirectory
 from codedistill.teachers import LiveTeacher
 
 
@@ -42,23 +46,72 @@ class Setup:
     vocabulary: int | None
 
 
-def prepare(recipe: Recipe, accelerator: Accelerator) -> Setup:
+def prepare(
+    recipe: Recipe, accelerator: Accelerator, directory: RunDirectory, count: Callable[[int, int], None]
+) -> Setup:
     """Load models and data, build the method. Data comes first: its faults show before anything slow happens."""
     examples = load_examples(recipe.data.source, recipe.data.limit)
     loaded = load_model(recipe.student, "student")
     encoded, report = encode_examples(examples, TEMPLATES[recipe.template], loaded.tokenizer, recipe.data.max_length)
-    teacher, vocabulary = None, None
-    if recipe.method != "sft" and recipe.teacher is not None:
-        behind = load_model(recipe.teacher, "teacher")
-        vocabulary = shared_vocabulary(behind, loaded)
-        teacher = LiveTeacher(behind.model.to(accelerator.device))
+    teacher = load_model(recipe.teacher, "teacher") if METHODS[recipe.method].teacher and recipe.teacher else None
+    rewrite = METHODS[recipe.method].rewrite
+    if rewrite is not None and teacher is not None:
+        kept = {example.id for example in encoded}
+        place = Workplace(
+            folder=directory.path,
+            device=accelerator.device,
+            part=accelerator.process_index,
+            parts=accelerator.num_processes,
+            gather=gather_object,
+            count=count,
+        )
+        written = rewrite()(recipe, [example for example in examples if example.id in kept], teacher, place)
+        encoded, report = _encode_written(recipe, written, loaded, report)
     student = _student(recipe, loaded, accelerator)
-    method = build_method(recipe, student.model, student.states, teacher, vocabulary)
+    method, vocabulary = _method(recipe, student, teacher, accelerator)
     training = recipe.training
     lengths = tuple(len(example.ids) for example in encoded)
     plan = BatchPlan(lengths, training.batch_size * accelerator.num_processes, training.seed)
-    steps = training.steps or (training.epochs or 1) * len(plan)
+    steps = training.steps or (training.epochs or 1) * len(plan) * method.updates
     return Setup(student, method, encoded, report, plan, steps, _fingerprints(encoded, loaded), vocabulary)
+
+
+def _encode_written(
+    recipe: Recipe, written: Written, student: Loaded, before: EncodingReport
+) -> tuple[list[Encoded], EncodingReport]:
+    """Rewritten examples as token ids. A response that its writer did not end must not teach an end there."""
+    template, end = TEMPLATES[recipe.template], student.tokenizer.eos_token_id
+    encoded, report = encode_examples(written.examples, template, student.tokenizer, recipe.data.max_length)
+    cut = sum(example.id in written.unfinished for example in encoded)
+    encoded = [
+        replace(example, ids=example.ids[:-1])
+        if example.id in written.unfinished and example.ids[-1] == end and example.response_length > 1
+        else example
+        for example in encoded
+    ]
+    return encoded, EncodingReport(before.examples, max(cut, report.cut), before.dropped + report.dropped)
+
+
+def _method(
+    recipe: Recipe, student: Student, teacher: Loaded | None, accelerator: Accelerator
+) -> tuple[Method, int | None]:
+    """The method, and the number of vocabulary entries that both models' heads keep."""
+    vocabulary, live = None, None
+    if teacher is not None and recipe.asks_teacher:
+        vocabulary = shared_vocabulary(teacher, student.loaded)
+        live = LiveTeacher(teacher.model.to(accelerator.device))
+    given = Ingredients(
+        recipe=recipe,
+        student=student.loaded,
+        model=student.model,
+        states=student.states,
+        teacher=live,
+        teacher_model=None if live is None else teacher,
+        vocabulary=vocabulary,
+        total=lambda tensor: accelerator.reduce(tensor, "sum"),
+        gather=gather_object,
+    )
+    return build_method(given), vocabulary
 
 
 def _student(recipe: Recipe, loaded: Loaded, accelerator: Accelerator) -> Student:
@@ -77,7 +130,9 @@ def _student(recipe: Recipe, loaded: Loaded, accelerator: Accelerator) -> Studen
         betas=recipe.training.adam_betas,
         weight_decay=recipe.training.weight_decay,
     )
-    states, optimizer = accelerator.prepare(HiddenStates(model), optimizer)
+    # For its device and mixed precision alone: gradients of several processes are summed by the loop (step.py).
+    states = accelerator.prepare_model(HiddenStates(model), evaluation_mode=True)
+    optimizer = accelerator.prepare_optimizer(optimizer)
     return Student(loaded, model, states, optimizer)
 
 

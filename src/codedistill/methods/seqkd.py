@@ -1,0 +1,60 @@
+"""Sequence-level distillation: the student learns from responses that the teacher writes. Kim and Rush 2016.
+
+The AKD paper (section 4.4.2) trains with the forward KL on them; Kim and Rush with the cross entropy alone. Both are
+methods that exist already; what is new here is where the examples come from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from codedistill.config import Recipe
+from codedistill.data import Example
+from codedistill.data.encode import prompt_text
+from codedistill.generation import Sampling
+from codedistill.methods.base import Workplace, Written
+from codedistill.models import Loaded
+from codedistill.prompts import TEMPLATES
+from codedistill.teachers.responses import Order, keep_responses, kept_responses, responses_of, write_responses
+
+
+def teacher_examples(recipe: Recipe, examples: list[Example], teacher: Loaded, place: Workplace) -> Written:
+    """The data's examples with the teacher's responses, written now or found in the run directory.
+
+    Raises:
+        UserError: `seqkd.responses` names a file that does not fit.
+    """
+    settings, template = recipe.seqkd, TEMPLATES[recipe.template]
+    template.check(teacher.tokenizer)
+    prompts = {example.id: prompt_text(example, template, teacher.tokenizer) for example in examples}
+    sampling = Sampling(settings.max_new_tokens, settings.temperature, settings.seed, settings.batch_size)
+    about = {
+        "teacher": str(recipe.teacher),
+        "data": recipe.data.source,
+        "template": recipe.template,
+        "sampling": settings.model_dump(include={"temperature", "seed", "max_new_tokens"}),
+    }
+    order = Order(teacher, prompts, sampling, about)
+    fingerprint = order.fingerprint()
+    if settings.responses is not None:
+        rows = responses_of(Path(settings.responses), fingerprint)
+    else:
+        found = kept_responses(place.folder, fingerprint)
+        rows = _write(order, fingerprint, place) if found is None else found
+    by_id = {row["id"]: row for row in rows}
+    return Written(
+        [replace(example, response=by_id[example.id]["response"]) for example in examples],
+        frozenset(i for i, row in by_id.items() if row["finish"] == "length"),
+    )
+
+
+def _write(order: Order, fingerprint: str, place: Workplace) -> list[dict[str, object]]:
+    model: Any = order.teacher.model
+    model.to(place.device)
+    own = write_responses(order, fingerprint, place.folder, place.part, place.parts, place.count)
+    rows = place.gather(own)
+    if place.part == 0:
+        keep_responses(place.folder, rows, fingerprint, order.about)
+    return rows

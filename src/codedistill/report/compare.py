@@ -1,0 +1,254 @@
+"""Several runs side by side: results, differences on the same tasks against the first run, means over seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from codedistill.errors import UserError
+from codedistill.evaluation import holm
+from codedistill.report.facts import flat
+from codedistill.report.load import Run, load_run
+from codedistill.report.paired import HEADER, Difference, difference
+from codedistill.report.tables import MISSING, ResultRow
+from codedistill.report.text import interval, p_value, percent, visible
+
+Cells = tuple[list[str], list[list[str]]]
+
+OWN_KEYS = ("name", "output", "resume")
+"""Recipe keys that differ between runs of the same recipe."""
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Runs of one recipe with different seeds on one benchmark: the students' pass@1."""
+
+    label: str
+    benchmark: str
+    seeds: tuple[int | None, ...]
+    shares: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return mean(self.shares)
+
+    @property
+    def deviation(self) -> float:
+        """The sample standard deviation, n - 1 below."""
+        return stdev(self.shares)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs in the order given. `labels` tells them apart, `differences` are each later student minus the first one."""
+
+    runs: tuple[Run, ...]
+    labels: tuple[str, ...]
+    differences: tuple[Difference, ...]
+    adjusted: tuple[float, ...]
+    repeated: tuple[Repeated, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for run in self.runs for name in run.table.benchmarks))
+
+    def results(self) -> Cells:
+        """One row for each run and benchmark: the student with its interval, and the models around it."""
+        header = ["run", "method", "benchmark", "seed", "teacher", "base", "student", "95% interval", "accuracy loss"]
+        rows = [
+            _cells(label, run, name)
+            for name in self.benchmarks
+            for label, run in zip(self.labels, self.runs, strict=True)
+            if name in run.table.benchmarks
+        ]
+        single = len(self.benchmarks) < 2
+        kept = [i for i, name in enumerate(header) if not (single and name == "benchmark")]
+        return [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+    def difference_table(self) -> Cells:
+        """Paired differences with McNemar's p, as it is and after Holm's correction for all rows."""
+        rows = [[*d.cells(), p_value(p)] for d, p in zip(self.differences, self.adjusted, strict=True)]
+        header, single = [*HEADER, "p (Holm)"], len(self.benchmarks) < 2
+        kept = [i for i, name in enumerate(header) if not (single and name == "benchmark")]
+        return [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+    def seed_table(self) -> Cells:
+        """Mean and standard deviation over the seeds of one recipe; no rows where no recipe was run twice."""
+        header = ["recipe of", "benchmark", "runs", "seeds", "mean", "deviation", "range"]
+        rows = [
+            [
+                visible(r.label),
+                visible(r.benchmark),
+                str(len(r.shares)),
+                ", ".join(MISSING if seed is None else str(seed) for seed in r.seeds),
+                percent(r.mean),
+                f"{r.deviation * 100:.1f} points",
+                interval(min(r.shares), max(r.shares)),
+            ]
+            for r in self.repeated
+        ]
+        return header, rows
+
+    def recipe_table(self) -> Cells:
+        """The recipe's values that are not the same in all runs."""
+        recipes = [dict(flat(run.recipe)) for run in self.runs if run.recipe is not None]
+        if len(recipes) < len(self.runs):
+            return ["", *self.labels], []
+        keys = dict.fromkeys(key for recipe in recipes for key in recipe if key not in OWN_KEYS)
+        values = {key: [recipe.get(key, MISSING) for recipe in recipes] for key in keys}
+        rows = [[key, *map(visible, found)] for key, found in values.items() if len(set(found)) > 1]
+        return ["", *self.labels], rows
+
+    def print(self) -> None:
+        """Write the tables to standard output."""
+        from codedistill.report.terminal import render
+
+        tables = [(self.results(), ("run", "method", "benchmark")), (self.difference_table(), ("", "benchmark"))]
+        tables += [(self.seed_table(), ("recipe of", "benchmark"))]
+        for (header, rows), texts in tables:
+            if rows:
+                print(render(header, rows, text_columns=sum(name in texts for name in header)))
+        for note in self.notes:
+            print(visible(note))
+
+    def write(self, folder: Path) -> Path:
+        """Write comparison.html, comparison.md and comparison.json into a folder; the path of the first.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        from codedistill.report.comparison import comparison_markdown, comparison_page
+        from codedistill.run_directory import write_json, write_text
+
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be made: {error.strerror}; choose another --output") from None
+        write_json(folder / "comparison.json", self.to_json())
+        write_text(folder / "comparison.md", comparison_markdown(self))
+        write_text(folder / "comparison.html", comparison_page(self, folder))
+        return folder / "comparison.html"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "runs": [
+                {"label": label, "path": str(run.path), "method": run.method, "seed": run.seed, **run.table.to_json()}
+                for label, run in zip(self.labels, self.runs, strict=True)
+            ],
+            "differences": [
+                {
+                    "first": d.first,
+                    "second": d.second,
+                    "benchmark": d.benchmark,
+                    "tasks": d.tasks,
+                    "difference": d.paired.difference,
+                    "interval": list(d.paired.interval),
+                    "better": d.paired.wins,
+                    "worse": d.paired.losses,
+                    "p": d.paired.mcnemar_p,
+                    "p_holm": p,
+                }
+                for d, p in zip(self.differences, self.adjusted, strict=True)
+            ],
+            "seeds": [
+                {"label": r.label, "benchmark": r.benchmark, "seeds": list(r.seeds), "pass@1": list(r.shares)}
+                | {"mean": r.mean, "deviation": r.deviation}
+                for r in self.repeated
+            ],
+            "notes": list(self.notes),
+        }
+
+
+def compare(paths: Sequence[Path]) -> Comparison:
+    """Read the runs and compare them; see `codedistill.report.compare_runs`."""
+    if len(paths) < 2:
+        raise UserError(f"a comparison needs at least two runs, got {len(paths)}")
+    resolved = [path.resolve() for path in paths]
+    for path in paths:
+        if resolved.count(path.resolve()) > 1:
+            raise UserError(f"{path}: given twice; give each run once")
+    runs = [load_run(path) for path in paths]
+    labels = _labels(runs)
+    found, notes = _differences(runs, labels)
+    return Comparison(
+        runs=tuple(runs),
+        labels=tuple(labels),
+        differences=tuple(found),
+        adjusted=tuple(holm([d.paired.mcnemar_p for d in found])),
+        repeated=tuple(_repeated(runs, labels)),
+        notes=tuple(notes),
+    )
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    """Each run's name; its folder where names are not unique, its path where folders are not either."""
+    for choice in ([run.name for run in runs], [run.path.resolve().name for run in runs]):
+        if len(set(choice)) == len(runs):
+            return choice
+    return [str(run.path) for run in runs]
+
+
+def _differences(runs: Sequence[Run], labels: Sequence[str]) -> tuple[list[Difference], list[str]]:
+    """Every later student against the first one on each benchmark, and in words what stands in the way of that."""
+    found, notes = [], []
+    for benchmark in runs[0].table.benchmarks:
+        first = runs[0].evaluated("student", benchmark)
+        for run, label in zip(runs[1:], labels[1:], strict=True):
+            other = run.evaluated("student", benchmark)
+            if first is None or other is None:
+                continue
+            result = difference(other, first, (label, labels[0]))
+            if result is None:
+                notes.append(f"{label} and {labels[0]} were not asked the same tasks of {benchmark}: no difference.")
+                continue
+            found.append(result)
+            if result.tasks < max(len(first.answers), len(other.answers)):
+                notes.append(f"{label} and {labels[0]} share {result.tasks} tasks of {benchmark}.")
+            if (first.prompt_form, first.template) != (other.prompt_form, other.template):
+                notes.append(f"{label} and {labels[0]} were asked {benchmark} with different prompts.")
+    return found, notes
+
+
+def _repeated(runs: Sequence[Run], labels: Sequence[str]) -> list[Repeated]:
+    """Groups of at least two runs whose recipes differ in name, output and seed alone."""
+    groups: dict[str, list[int]] = {}
+    for i, run in enumerate(runs):
+        if run.recipe is not None:
+            recipe = {k: v for k, v in flat(run.recipe) if k not in (*OWN_KEYS, "training.seed")}
+            groups.setdefault(json.dumps(recipe, sort_keys=True), []).append(i)
+    found = []
+    for members in groups.values():
+        for benchmark in runs[members[0]].table.benchmarks:
+            rows = [(runs[i].seed, runs[i].table.row("student", benchmark)) for i in members]
+            shares = [(seed, row.pass_at_1) for seed, row in rows if row is not None]
+            if len(shares) > 1:
+                seeds, values = zip(*shares, strict=True)
+                found.append(Repeated(labels[members[0]], benchmark, seeds, values))
+    return found
+
+
+def _cells(label: str, run: Run, benchmark: str) -> list[str]:
+    student = run.table.row("student", benchmark)
+    return [
+        visible(label),
+        visible(run.method),
+        visible(benchmark),
+        MISSING if run.seed is None else str(run.seed),
+        _share(run.table.row("teacher", benchmark)),
+        _share(run.table.row("base", benchmark)),
+        _share(student),
+        interval(student.low, student.high)
+        if student and student.low is not None and student.high is not None
+        else MISSING,
+        MISSING if student is None or student.accuracy_loss is None else f"{student.accuracy_loss:.1f}%",
+    ]
+
+
+def _share(row: ResultRow | None) -> str:
+    return MISSING if row is None else percent(row.pass_at_1)

@@ -1,0 +1,187 @@
+"""Inline SVG, drawn from the data.
+
+Colours are classes that the page's style sheet sets, so that a chart follows dark mode and print. A chart
+is drawn for a width of 380 pixels and never shrinks below 300: its text stays readable on a phone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from codedistill.report.series import Point
+from codedistill.report.text import number, percent, visible
+
+WIDTH = 380
+LEFT, RIGHT, TOP, BOTTOM = 46, 14, 10, 36
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve of a chart; `style` is its class in the style sheet."""
+
+    name: str
+    style: str
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One row of an interval chart: a share and its confidence interval."""
+
+    name: str
+    style: str
+    share: float
+    low: float | None
+    high: float | None
+
+
+def line_chart(
+    title: str, lines: Sequence[Line], limits: tuple[float, float] | None = None, band: bool = True
+) -> Markup:
+    """Curves over the steps; a value that is not finite is a gap.
+
+    Args:
+        limits: bounds of the vertical axis; default: from 0, or the lowest value if that is negative, to the highest.
+        band: show the range of the steps that a point stands for.
+    """
+    height = 210
+    points = [point for line in lines for point in line.points]
+    values = [v for point in points for v in (point.mean, *((point.low, point.high) if band else ())) if v is not None]
+    low, high = limits or (min(0.0, *values), max(values)) if values else (0.0, 1.0)
+    across = _Scale(min(p.step for p in points), max(p.step for p in points), LEFT, WIDTH - RIGHT)
+    up = _Scale(low, high, height - BOTTOM, TOP)
+    parts = [_rule(up(tick), number(tick)) for tick in ticks(low, high, 4)]
+    for tick in ticks(across.low, across.high, 5):
+        parts.append(_text(across(tick), height - BOTTOM + 15, number(tick), "middle"))
+    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, height - 5, "optimiser step", "middle"))
+    for line in lines:
+        if band:
+            parts += [_band(part, across, up, line.style) for part in _runs(line.points)]
+        parts += [_curve(part, across, up, line.style) for part in _runs(line.points)]
+    return _svg(title, height, parts)
+
+
+def interval_chart(title: str, rows: Sequence[Measured]) -> Markup:
+    """Shares with their confidence intervals on one axis from 0 to 100%."""
+    left, row_height = 116, 30
+    height = TOP + row_height * len(rows) + 24
+    across = _Scale(0, 1, left, WIDTH - 50)
+    bottom = height - 24
+    parts = []
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        x = across(tick)
+        parts.append(Markup('<line class="grid" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>').format(x, TOP, bottom))
+        parts.append(_text(x, height - 8, f"{tick:.0%}", "middle"))
+    for i, row in enumerate(rows):
+        y = TOP + row_height * (i + 0.5)
+        parts.append(_text(left - 10, y + 4, _short(row.name, 18), "end"))
+        if row.low is not None and row.high is not None:
+            parts.append(
+                Markup('<line class="whisker stroke {3}" x1="{0:.1f}" x2="{1:.1f}" y1="{2}" y2="{2}"/>').format(
+                    across(row.low), across(row.high), y, row.style
+                )
+            )
+        dot = Markup('<circle class="fill {}" cx="{:.1f}" cy="{}" r="5"/>')
+        parts.append(dot.format(row.style, across(row.share), y))
+        parts.append(_text(WIDTH - 4, y + 4, percent(row.share), "end", "value"))
+    return _svg(title, height, parts)
+
+
+def bar_chart(title: str, groups: Mapping[str, Sequence[int]], styles: Sequence[str]) -> Markup:
+    """Counts as horizontal bars: a group of bars for each name, a bar for each style."""
+    left, bar, gap = 148, 11, 12
+    group = bar * len(styles) + gap
+    height = TOP + group * len(groups)
+    highest = max((n for counts in groups.values() for n in counts), default=1)
+    across = _Scale(0, max(highest, 1), left, WIDTH - 40)
+    parts = []
+    for i, (name, counts) in enumerate(groups.items()):
+        top = TOP + group * i
+        parts.append(_text(left - 8, top + bar * len(styles) / 2 + 4, _short(name, 23), "end"))
+        for j, (style, n) in enumerate(zip(styles, counts, strict=True)):
+            y, end = top + bar * j, across(n)
+            parts.append(
+                Markup('<rect class="fill {4}" x="{0}" y="{1}" width="{2:.1f}" height="{3}" rx="1.5"/>').format(
+                    left, y + 0.75, max(end - left, 1 if n else 0), bar - 1.5, style
+                )
+            )
+            parts.append(_text(end + 4, y + bar - 2, str(n), "start", "small"))
+    return _svg(title, height, parts)
+
+
+def ticks(low: float, high: float, about: int) -> list[float]:
+    """Round values (1, 2 or 5 times a power of ten apart) within [low, high], about `about` of them."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [i * step for i in range(first, last + 1)]
+
+
+class _Scale:
+    """A linear map from values to pixels; a range without extent lies in the middle."""
+
+    def __init__(self, low: float, high: float, start: float, end: float) -> None:
+        self.low, self.high, self._start, self._end = low, high, start, end
+
+    def __call__(self, value: float) -> float:
+        extent = self.high - self.low
+        share = (value - self.low) / extent if extent > 0 else 0.5
+        return self._start + min(max(share, 0.0), 1.0) * (self._end - self._start)
+
+
+def _runs(points: Sequence[Point]) -> list[list[Point]]:
+    """The unbroken parts of a curve."""
+    parts: list[list[Point]] = [[]]
+    for point in points:
+        if point.mean is None:
+            parts.append([])
+        else:
+            parts[-1].append(point)
+    return [part for part in parts if part]
+
+
+def _curve(part: Sequence[Point], across: _Scale, up: _Scale, style: str) -> Markup:
+    at = [(across(p.step), up(p.mean)) for p in part if p.mean is not None]
+    if len(at) == 1:
+        return Markup('<circle class="fill {2}" cx="{0:.1f}" cy="{1:.1f}" r="2"/>').format(*at[0], style)
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
+    return Markup('<polyline class="curve stroke {}" points="{}"/>').format(style, path)
+
+
+def _band(part: Sequence[Point], across: _Scale, up: _Scale, style: str) -> Markup:
+    """The range of the values behind each point; nothing where every point is one step."""
+    if all(p.low == p.high for p in part):
+        return Markup("")
+    above = [(across(p.step), up(p.high)) for p in part if p.high is not None]
+    below = [(across(p.step), up(p.low)) for p in reversed(part) if p.low is not None]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in above + below)
+    return Markup('<polygon class="band fill {}" points="{}"/>').format(style, path)
+
+
+def _rule(y: float, label: str) -> Markup:
+    """A line of the grid with its value at the left."""
+    line = Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(LEFT, WIDTH - RIGHT, y, y)
+    return line + _text(LEFT - 6, y + 4, label, "end")
+
+
+def _text(x: float, y: float, text: str, anchor: str, style: str = "label") -> Markup:
+    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
+        style, x, y, anchor, visible(text)
+    )
+
+
+def _short(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _svg(title: str, height: float, parts: Sequence[Markup]) -> Markup:
+    return Markup('<svg role="img" aria-label="{0}" viewBox="0 0 {1} {2:.0f}">{3}</svg>').format(
+        visible(title), WIDTH, height, escape(Markup("").join(parts))
+    )

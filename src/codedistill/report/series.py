@@ -1,0 +1,67 @@
+"""Curves over the optimiser steps, thinned so that a chart of ten thousand steps stays small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from codedistill.report.load import Step
+from codedistill.report.text import number
+
+POINTS = 120
+"""A curve has at most this many points; each is the mean of as many steps as that takes."""
+
+CURVES: dict[str, Callable[[Step], float | None]] = {
+    "loss": lambda step: step.loss,
+    "forward KL": lambda step: step.forward_kl,
+    "reverse KL": lambda step: step.reverse_kl,
+    "beta": lambda step: step.beta,
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """Mean, lowest and highest value of some neighbouring steps; None where none of them has a finite value."""
+
+    step: float
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve. `width` is the number of steps in each point but perhaps the last."""
+
+    name: str
+    points: tuple[Point, ...]
+    width: int
+
+
+def series(steps: Sequence[Step], name: str) -> Series | None:
+    """The curve called `name`; None where no step has a value of it."""
+    pick = CURVES[name]
+    values = [(step.step, pick(step)) for step in steps]
+    if all(value is None for _, value in values):
+        return None
+    width = -(-len(values) // POINTS)
+    parts = [values[start : start + width] for start in range(0, len(values), width)]
+    return Series(name, tuple(_point(part) for part in parts), width)
+
+
+def _point(part: Sequence[tuple[int, float | None]]) -> Point:
+    at = sum(step for step, _ in part) / len(part)
+    found = [value for _, value in part if value is not None]
+    if not found:
+        return Point(at, None, None, None)
+    return Point(at, sum(found) / len(found), min(found), max(found))
+
+
+def curve_table(steps: Sequence[Step]) -> tuple[list[str], list[list[str]]]:
+    """The values at five steps, evenly spread from the first to the last, as text; no rows where there are no steps."""
+    if not steps:
+        return ["step"], []
+    chosen = sorted({round(i * (len(steps) - 1) / 4) for i in range(5)})
+    kept = [name for name, pick in CURVES.items() if any(pick(step) is not None for step in steps)]
+    rows = [[str(steps[i].step), *(number(CURVES[name](steps[i])) for name in kept)] for i in chosen]
+    return ["step", *kept], rows

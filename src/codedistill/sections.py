@@ -1,0 +1,218 @@
+"""The sections of a recipe: what may be set, within which limits, and what it is when nobody sets it.
+
+`Section.unread` names the keys that another key of the same section makes pointless; `config.py` refuses those.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """A part of the recipe: unknown keys are errors, and nothing changes after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def unread(self) -> dict[str, str]:
+        """Keys of this section that would have no effect, each with the key=value that makes it so."""
+        return {}
+
+
+class ModelSpec(Section):
+    """A model: a folder, a hub id or `tiny/teacher`; or a new one from an `architecture`."""
+
+    path: str | None = Field(None, description="folder in transformers' format, hub id, tiny/teacher or tiny/student")
+    tokenizer: str | None = Field(None, description="folder or hub id of the tokenizer; default: the model's own")
+    keep_layers: int | None = Field(None, ge=1, description="cut the model to so many of its layers, evenly spread")
+    architecture: dict[str, Any] | None = Field(None, description="fields of a transformers config: random weights")
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> ModelSpec:
+        if (self.path is None) == (self.architecture is None):
+            raise ValueError("give either a path or an architecture")
+        if self.architecture is not None and self.tokenizer is None:
+            raise ValueError("an architecture needs a tokenizer beside it")
+        return self
+
+    def __str__(self) -> str:
+        return self.path or f"new {(self.architecture or {}).get('model_type', 'model')}"
+
+
+def _spec(value: object) -> object:
+    return {"path": value} if isinstance(value, str) else value
+
+
+Model = Annotated[ModelSpec, BeforeValidator(_spec)]
+
+
+class Data(Section):
+    """Where the examples come from and how long they may be."""
+
+    source: str = Field("tiny", description="tiny, tiny/text, a JSON, JSONL or Parquet file, or a hub id")
+    limit: int | None = Field(None, ge=1, description="use only the first so many rows")
+    max_length: int = Field(512, ge=8, description="tokens per example; longer ones are cut")
+
+
+class Training(Section):
+    """The optimiser and the loop."""
+
+    steps: int | None = Field(None, ge=1, description="optimiser steps; instead of epochs")
+    epochs: int | None = Field(None, ge=1, description="passes over the data; 1 when neither is given")
+    batch_size: int = Field(8, ge=1, description="examples per optimiser step and process")
+    micro_batch_size: int | None = Field(None, ge=1, description="examples per forward pass; default: batch_size")
+    learning_rate: float = Field(1e-5, gt=0)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    adam_betas: tuple[float, float] = (0.9, 0.999)
+    max_grad_norm: float | None = Field(1.0, gt=0)
+    seed: int = Field(0, ge=0)
+    checkpoint_every: int = Field(200, ge=1, description="optimiser steps between checkpoints")
+    keep_checkpoints: int = Field(1, ge=1)
+    gradient_checkpointing: bool = False
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Training:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("give steps or epochs, not both")
+        return self
+
+
+class Loss(Section):
+    """How student and teacher are compared. Which keys a method reads stands in `methods.METHODS`."""
+
+    divergence: str | None = Field(
+        None,
+        description="a name in losses.DIVERGENCES, or akd: the mix that `beta` controls; default: the method's own",
+    )
+    parameters: dict[str, float] = Field(default_factory=dict, description="of the divergence, such as {beta: 0.3}")
+    temperature: float = Field(1.0, gt=0, description="divides both models' logits in the divergence")
+    squared_temperature: bool = Field(False, description="multiply the divergence by temperature ** 2")
+    cross_entropy_weight: float = Field(0.0, ge=0, le=1, description="c in (1 - c) divergence + c cross entropy")
+    normalization: Literal["sample", "token"] = "sample"
+    chunk_rows: int | None = Field(None, ge=1, description="rows per pass through the heads; default: by memory")
+
+
+class Beta(Section):
+    """The mix of the two divergences: beta weighs the reverse KL."""
+
+    strategy: str = Field("M3", description="M1, M2, M3, fixed, or beyond the paper: per_token, per_example, gap")
+    initial: float | tuple[float, float] = (0.1, 0.6)
+    learning_rate: float = Field(0.01, gt=0)
+    regulariser: Literal["eq13", "algorithm1", "none"] = "eq13"
+    regulariser_weight: float = Field(0.5, ge=0, description="lambda of eq. 14")
+    epsilon: float = Field(1e-4, gt=0)
+    smoothing: float = Field(0.9, ge=0, lt=1, description="gap: share of the old beta that is kept at each step")
+    head_mass: float = Field(0.5, gt=0, lt=1, description="gap: the teacher's probability that makes up its head")
+
+    @model_validator(mode="after")
+    def _in_range(self) -> Beta:
+        bounds = self.initial if isinstance(self.initial, tuple) else (self.initial, self.initial)
+        if not 0 <= bounds[0] <= bounds[1] <= 1:
+            raise ValueError("initial is a number in [0, 1] or a rising pair of them")
+        if self.strategy == "fixed" and isinstance(self.initial, tuple):
+            raise ValueError("a fixed beta needs beta.initial, one number in [0, 1]")
+        if self.strategy not in STRATEGY_KEYS:
+            from codedistill.losses import BETA_CONTROLLERS  # not above: torch would slow down every recipe
+
+            if self.strategy not in BETA_CONTROLLERS:
+                raise ValueError(f"strategy should be one of {', '.join(BETA_CONTROLLERS)}, not {self.strategy!r}")
+        return self
+
+    def unread(self) -> dict[str, str]:
+        read = STRATEGY_KEYS.get(self.strategy, frozenset(Beta.model_fields))
+        idle = {key: f"strategy={self.strategy}" for key in Beta.model_fields if key not in {*read, "strategy"}}
+        if self.regulariser == "none" and "regulariser" in read:
+            idle |= dict.fromkeys(("regulariser_weight", "epsilon"), "regulariser=none")
+        return idle
+
+
+STRATEGY_KEYS: dict[str, frozenset[str]] = {
+    "M1": frozenset({"initial", "learning_rate"}),
+    "M2": frozenset({"initial", "learning_rate", "regulariser", "regulariser_weight", "epsilon"}),
+    "M3": frozenset({"initial", "learning_rate", "regulariser", "regulariser_weight", "epsilon"}),
+    "fixed": frozenset({"initial"}),
+    "per_token": frozenset(),
+    "per_example": frozenset(),
+    "gap": frozenset({"initial", "smoothing", "head_mass"}),
+}
+"""What each strategy of beta reads; one that is not listed here may read everything."""
+
+
+class Seqkd(Section):
+    """Responses that the teacher writes."""
+
+    objective: Literal["divergence", "cross_entropy"] = Field(
+        "divergence", description="what the student learns on them; cross_entropy is Kim and Rush's form"
+    )
+    temperature: float = Field(0.0, ge=0, description="of the teacher's sampling; 0: greedy")
+    seed: int = Field(0, ge=0, description="of the teacher's sampling")
+    max_new_tokens: int = Field(512, ge=1)
+    batch_size: int = Field(32, ge=1, description="prompts that the teacher answers at once")
+    responses: str | None = Field(None, description="teacher_responses.jsonl of another run; must fit this one")
+
+    def unread(self) -> dict[str, str]:
+        return {"seed": "temperature=0"} if self.temperature == 0 else {}
+
+
+class Gkd(Section):
+    """Responses that the student writes while it learns."""
+
+    student_fraction: float = Field(0.5, ge=0, le=1, description="lambda: examples whose response the student writes")
+    temperature: float = Field(1.0, ge=0, description="of the student's sampling; 0: greedy")
+    max_new_tokens: int = Field(256, ge=1)
+    batch_size: int = Field(32, ge=1, description="responses written at once")
+
+    def unread(self) -> dict[str, str]:
+        keys = ("temperature", "max_new_tokens", "batch_size")
+        return dict.fromkeys(keys, "student_fraction=0") if self.student_fraction == 0 else {}
+
+
+class Minillm(Section):
+    """Reverse KL by policy gradient. Defaults are those of Gu et al. 2024 and of the settings that they published."""
+
+    teacher_share: float = Field(0.2, ge=0, lt=1, description="alpha: the teacher's part in choosing each token")
+    max_new_tokens: int = Field(256, ge=1)
+    batch_size: int = Field(32, ge=1, description="responses written at once")
+    updates: int = Field(4, ge=1, description="optimiser steps on each batch of responses (PPO epochs)")
+    reward_scaling: float = Field(0.5, gt=0, description="rewards are (log p - log q) / scaling")
+    reward_clip: float = Field(100.0, gt=0, description="rewards are clipped to +- this")
+    gamma: float = Field(0.95, ge=0, le=1, description="discount of later rewards")
+    length_normalised: bool = Field(True, description="divide each return by the number of rewards in it")
+    whiten: bool = Field(True, description="returns of a step get mean 0 and variance 1")
+    clip: float = Field(0.2, gt=0, lt=1, description="PPO: how far the ratio may move")
+    single_step: bool = Field(True, description="take the token's own reward as an exact expectation")
+    corpus: str | None = Field(None, description="plain text for the language-modelling loss, a source as data.source")
+    corpus_limit: int | None = Field(None, ge=1, description="use only the first so many rows")
+    corpus_weight: float = Field(1.0, ge=0, description="of the language-modelling loss")
+    corpus_teacher_share: float = Field(0.5, ge=0, le=1, description="of it, the part that is KL from the teacher")
+
+    def unread(self) -> dict[str, str]:
+        keys = ("corpus_limit", "corpus_weight", "corpus_teacher_share")
+        return dict.fromkeys(keys, "corpus=null") if self.corpus is None else {}
+
+
+class Lora(Section):
+    """Low-rank adapters on the student."""
+
+    rank: int = Field(8, ge=1)
+    alpha: int = Field(32, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    targets: list[str] | None = Field(None, description="module names; default: the family's attention projections")
+
+
+class Evaluation(Section):
+    """Which benchmarks judge the models, and how they are asked."""
+
+    benchmarks: list[str] = Field(default_factory=lambda: ["tiny"])
+    limit: int | None = Field(None, ge=1, description="only the first so many tasks of each benchmark")
+    form: Literal["complete", "instruct", "chat"] = "instruct"
+    samples: int = Field(1, ge=1, description="completions per task")
+    temperature: float = Field(0.0, ge=0, description="0: greedy")
+    seed: int = Field(0, ge=0)
+    max_new_tokens: int = Field(512, ge=1)
+    batch_size: int = Field(32, ge=1)
+    timeout: float = Field(5.0, gt=0, description="seconds a program may take")

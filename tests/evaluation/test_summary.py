@@ -1,0 +1,126 @@
+"""Results of one model in one row: pass@k, interval, counts, and the identities of the paper's table 13."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from codedistill.errors import InfrastructureError
+from codedistill.evaluation import Category, pass_at_k, summarize, wilson_interval
+from codedistill.evaluation.summary import check_identities
+from codedistill.evaluation.taxonomy import COMPLETE
+
+
+def row(task: str, category: str = Category.PASSED) -> dict[str, Any]:
+    passed = category == Category.PASSED
+    return {"task_id": task, "passed": passed, "status": "passed" if passed else "failed", "category": category}
+
+
+def test_one_sample_a_task_by_hand() -> None:
+    rows = [row("0"), row("1", "wrong answer"), row("2", "missing key"), row("3", "missing key"), row("4", "E")]
+    summary = summarize(rows)
+    assert summary.to_json() == {
+        "tasks": 5,
+        "samples": 5,
+        "pass@1": 0.2,
+        "interval": list(wilson_interval(1, 5)),
+        "complete": 2,
+        "incomplete": 3,
+        "correct": 1,
+        "categories": {"missing key": 2, "E": 1, "wrong answer": 1},
+    }
+
+
+def test_several_samples_a_task_by_hand() -> None:
+    good = {"a": 5, "b": 1, "c": 0}
+    rows = [row(task, "passed" if i < c else "wrong answer") for task, c in good.items() for i in range(5)]
+    summary = summarize(rows)
+    assert summary.pass_at_1 == pytest.approx((1 + 0.2 + 0) / 3)
+    assert summary.to_json()["pass@5"] == pytest.approx((1 + 1 + 0) / 3)
+    assert "pass@10" not in summary.to_json()
+    assert (summary.tasks, summary.samples, summary.correct) == (3, 15, 6)
+    low, high = summary.interval  # over three tasks, not fifteen programs
+    assert low <= 0.07
+    assert high == 1.0
+
+
+def test_tasks_with_different_numbers_of_samples_count_the_same() -> None:
+    rows = [row("a"), *[row("b", "wrong answer")] * 9]
+    assert summarize(rows).pass_at_1 == 0.5
+    assert list(summarize(rows).pass_at) == [1]
+
+
+def test_pass_at_k_is_the_mean_over_tasks() -> None:
+    rng = random.Random(0)
+    rows, expected = [], []
+    for task in range(7):
+        right = [rng.random() < 0.3 for _ in range(12)]
+        rows += [row(str(task), "passed" if r else "wrong answer") for r in right]
+        expected.append(pass_at_k(12, sum(right), 10))
+    assert summarize(rows).pass_at[10] == pytest.approx(sum(expected) / 7)
+
+
+def test_the_order_of_rows_changes_nothing() -> None:
+    rng = random.Random(3)
+    rows = [row(str(i % 9), rng.choice(["passed", "wrong answer", "missing key"])) for i in range(45)]
+    first = summarize(rows).to_json()
+    rng.shuffle(rows)
+    again = summarize(rows).to_json()
+    for key in ("tasks", "samples", "complete", "incomplete", "correct", "categories"):
+        assert again[key] == first[key]
+    assert again["pass@1"] == pytest.approx(first["pass@1"])
+
+
+def test_identities_hold_for_any_mixture() -> None:
+    rng = random.Random(1)
+    names = [*Category, "ZeroDivisionError", "early exit"]
+    for _ in range(100):
+        rows = [row(str(i % 20), rng.choice(names)) for i in range(rng.randint(20, 80))]
+        summary = summarize(rows)
+        assert summary.complete + summary.incomplete == len(rows)
+        assert summary.incomplete == sum(n for name, n in summary.categories.items() if name not in COMPLETE)
+        assert summary.correct <= summary.complete
+
+
+SOUND = summarize([row("0"), row("1", "wrong answer"), row("2", "missing key"), row("3", "E")])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"complete": 3}, "complete 3 \\+ incomplete 2 is not 4"),
+        ({"samples": 5}, "complete 2 \\+ incomplete 2 is not 5"),
+        ({"complete": 3, "incomplete": 1}, "add up to 2, incomplete is 1"),
+        ({"categories": {"wrong answer": 1, "missing key": 1}}, "add up to 1, incomplete is 2"),
+        ({"correct": 2}, "correct 2 \\+ wrong answers 1 is not complete 2"),
+        ({"correct": 0}, "correct 0 \\+ wrong answers 1 is not complete 2"),
+        ({"correct": 3, "complete": 2}, "correct 3"),
+    ],
+)
+def test_a_broken_identity_is_an_error(change: dict[str, Any], message: str) -> None:
+    check_identities(SOUND)
+    with pytest.raises(ValueError, match=message):
+        check_identities(replace(SOUND, **change))
+
+
+def test_a_passing_program_with_a_failure_s_category_is_an_error() -> None:
+    with pytest.raises(ValueError, match="is not complete"):
+        summarize([row("0") | {"passed": False}])
+    with pytest.raises(ValueError, match="is not complete"):
+        summarize([row("0", "missing key") | {"passed": True}])
+
+
+def test_programs_that_could_not_be_judged_fail_the_evaluation() -> None:
+    rows = [row("0"), row("1", "infrastructure") | {"status": "infrastructure"}]
+    for order in itertools.permutations(rows):
+        with pytest.raises(InfrastructureError, match="1 of 2 programs could not be judged, the first is 1"):
+            summarize(order)
+
+
+def test_no_rows() -> None:
+    with pytest.raises(ValueError, match="no results"):
+        summarize([])

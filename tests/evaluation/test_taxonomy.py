@@ -1,0 +1,113 @@
+"""The taxonomy on programs that really run: sandbox, verdict, category."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from taxonomy_cases import CASES, Case
+
+from codedistill.benchmarks import Benchmark, Problem
+from codedistill.config import Evaluation
+from codedistill.evaluation import Category, Verdict, classify
+from codedistill.run_directory import read_jsonl
+from codedistill.verdicts import execute
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Rows of results.jsonl for all cases, in their order, and the summary."""
+    folder: Path = tmp_path_factory.mktemp("cases")
+    problems, samples = [], []
+    for number, case in enumerate(CASES):
+        checks = f"def check(candidate):\n    assert {case.check}\n"
+        problems.append(Problem(str(number), "def f(x):\n", "f", checks))
+        completion = case.source if case.completion is None else case.completion
+        row = {"task_id": str(number), "solution": case.source, "completion": completion}
+        samples.append(row | {"finish": "length" if case.cut else "eos"})
+    (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in samples))
+    tasks = Benchmark("cases", tuple(problems), "0" * 64, "here")
+    result = execute(folder / "samples.jsonl", tasks, Evaluation(timeout=20), folder)
+    return read_jsonl(folder / "results.jsonl"), result.to_json()
+
+
+@pytest.mark.parametrize("number", range(len(CASES)), ids=[f"{i}-{case.belongs}" for i, case in enumerate(CASES)])
+def test_category(number: int, judged: tuple[list[dict[str, Any]], dict[str, Any]]) -> None:
+    case, row = CASES[number], judged[0][number]
+    assert row["category"] == case.belongs, f"{case.source}\n{row}"
+
+
+def test_every_category_has_five_examples() -> None:
+    count = Counter(case.belongs for case in CASES)
+    few = [name for name in Category if count[name] < 5 and name is not Category.EXECUTION_TIMEOUT]
+    assert not few
+
+
+def test_the_summary_of_all_cases_obeys_the_identities(judged: tuple[list[dict[str, Any]], dict[str, Any]]) -> None:
+    summary, count = judged[1], Counter(case.belongs for case in CASES)
+    assert summary["complete"] + summary["incomplete"] == summary["samples"] == len(CASES)
+    assert summary["correct"] == count[Category.PASSED] <= summary["complete"]
+    assert summary["complete"] == count[Category.PASSED] + count[Category.WRONG_ANSWER]
+    del count[Category.PASSED]
+    assert summary["categories"] == dict(count)
+
+
+def verdict(status: str, error: str | None = None, source: str = "def f(x):\n    pass\n", **more: Any) -> Verdict:
+    fields: dict[str, Any] = {
+        "message": "",
+        "raised_in": None,
+        "reached_checks": True,
+        "raised_deliberately": False,
+        "completion": source,
+        "entry_point": "f",
+    }
+    return Verdict(status=status, error_type=error, source=source, **fields | more)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "category"),
+    [
+        ("passed", None, "passed"),
+        ("timeout", "TimeoutError", "execution timeout"),
+        ("timeout", None, "execution timeout"),
+        ("memory", "MemoryError", "MemoryError"),
+        ("crashed", "SIGSEGV", "crash"),
+        ("exited", "SystemExit", "early exit"),
+        ("infrastructure", "InfrastructureError", "infrastructure"),
+    ],
+)
+@pytest.mark.parametrize("source", ["", "def f(x):\n    pass\n", "while True: pass", "def f(", "\x00"])
+def test_the_end_goes_before_the_source(status: str, error: str | None, category: str, source: str) -> None:
+    assert classify(verdict(status, error, source)) == category
+
+
+ODD = [
+    "",
+    "\x00",
+    "def f(" * 300,
+    "(" * 500,
+    "x = '" + "a" * 9999,
+    "\ufeffdef f(x): 1",
+    "\ud800",
+    "é = 1\n",
+    "\f\n",
+    "\\",
+]
+
+
+@pytest.mark.parametrize("error", ["AssertionError", "NameError", "SyntaxError", "ValueError", "Nonsense", None, ""])
+@pytest.mark.parametrize("cut", [False, True])
+def test_no_program_is_too_odd_to_have_a_category(error: str | None, cut: bool) -> None:
+    for source in ODD:
+        for message in ("", "name 'f' is not defined", "name is not defined", "'"):
+            category = classify(verdict("failed", error, source, message=message, hit_token_limit=cut))
+            assert isinstance(category, str)
+            assert category not in ("", "passed")
+
+
+def test_the_case_table_is_about_what_it_says() -> None:
+    assert CASES[0] == Case("passed", "def f(x):\n    return sum(x)\n")
+    assert len(CASES) > 200

@@ -1,0 +1,125 @@
+"""Adapters on small random models of several families, and merged back into plain weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from codedistill.config import Lora, load_recipe
+from codedistill.errors import UserError
+from codedistill.methods import METHODS
+from codedistill.models.lora import ATTENTION, DEFAULT_ATTENTION, add_adapters, merged
+from codedistill.run_directory import RunDirectory
+from codedistill.training import StepMetrics, train
+
+IDS = torch.arange(24).reshape(2, 12)
+OLD = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 32, "n_ctx": 32, "n_inner": 64}
+NEW = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "gpt2": OLD,
+    "gpt_bigcode": OLD,
+    "codegen": {**OLD, "n_head": 4, "rotary_dim": 4},
+    "gpt_neox": NEW,
+    "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 2},
+    "falcon": NEW,
+    "phi3": {**NEW, "pad_token_id": 0},
+    "llama": NEW,
+    "qwen2": {**NEW, "num_key_value_heads": 2, "tie_word_embeddings": True},
+    "starcoder2": {**NEW, "num_key_value_heads": 1},
+    "gemma": {**NEW, "num_key_value_heads": 1, "head_dim": 16, "tie_word_embeddings": True},
+    "gptj": {**OLD, "rotary_dim": 4},
+}
+
+
+def micro(family: str) -> Any:
+    torch.manual_seed(3)
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(family, vocab_size=64, **FAMILIES[family])).eval()
+
+
+def disturb(model: Any) -> None:
+    """Adapters start as nothing: give them something to merge."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter.normal_(0, 0.2)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_adapters_are_on_the_attention_and_merge_to_the_same_function(family: str, tmp_path: Path) -> None:
+    model = micro(family)
+    tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    with torch.no_grad():
+        plain = model(IDS).logits
+    adapted = add_adapters(model, Lora(rank=2, dropout=0.0))
+    learning = {name for name, p in adapted.named_parameters() if p.requires_grad}
+    targets = ATTENTION.get(family, DEFAULT_ATTENTION)
+    assert learning
+    assert all("lora_" in name and any(f".{t}." in name for t in targets) for name in learning)
+    disturb(adapted)
+    with torch.no_grad():
+        expected = adapted(IDS).logits
+    assert not torch.allclose(expected, plain, atol=1e-3)
+
+    adapted.save_pretrained(tmp_path / "adapter")
+    whole = merged(adapted)
+    whole.save_pretrained(tmp_path)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
+    for each in (whole, loaded):
+        with torch.no_grad():
+            assert torch.allclose(each(IDS).logits, expected, atol=1e-5)
+        assert (each.get_output_embeddings().weight is each.get_input_embeddings().weight) == tied
+    changed = {name for name, p in loaded.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == {name for name in before if any(f".{t}.weight" in name for t in targets)}
+    again = PeftModel.from_pretrained(micro(family), tmp_path / "adapter").eval()
+    with torch.no_grad():
+        assert torch.allclose(again(IDS).logits, expected, atol=1e-5)
+
+
+def test_the_papers_settings_are_the_defaults() -> None:
+    lora = Lora()
+    assert (lora.rank, lora.alpha, lora.dropout) == (8, 32, 0.1)
+    assert ATTENTION["gpt_bigcode"] == ["c_attn"]
+
+
+@pytest.mark.parametrize(
+    ("family", "targets", "message"),
+    [
+        ("llama", ["lm_head"], "lora.targets lm_head: is the output head"),
+        ("qwen2", ["embed_tokens"], "embed_tokens: shares its weights with the output head"),
+        ("llama", ["c_attn"], "llama has none of these; set lora.targets, its linear modules are down_proj, gate_proj"),
+        ("llama", ["input_layernorm"], "lora.targets input_layernorm"),
+    ],
+)
+def test_targets_that_cannot_be_meant(family: str, targets: list[str], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        add_adapters(micro(family), Lora(targets=targets))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_adapters(method: str, micro_recipe: dict[str, Any], tmp_path: Path) -> None:
+    """Only the attention moves, the head stays tied, and the adapter lies beside the merged weights."""
+    overrides = [f"method={method}", "lora={rank: 2}", "training.steps=2", "training.learning_rate=1e-2"]
+    overrides += ["data.limit=8", "data.max_length=160"]
+    overrides += ["seqkd.max_new_tokens=6"] if method == "seqkd" else []
+    recipe = load_recipe(micro_recipe, overrides)
+    seen: list[StepMetrics] = []
+    result = train(recipe, RunDirectory(tmp_path / "run"), lambda m, total: seen.append(m))
+    student = AutoModelForCausalLM.from_pretrained(result.model)
+    before = dict(AutoModelForCausalLM.from_pretrained(micro_recipe["student"]).named_parameters())
+    changed = {name for name, p in student.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == {name for name in before if any(t in name for t in DEFAULT_ATTENTION)}
+    assert (result.model / "adapter" / "adapter_model.safetensors").is_file()
+    adapted = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(micro_recipe["student"]), result.model / "adapter"
+    )
+    with torch.no_grad():
+        assert torch.allclose(adapted(IDS).logits, student(IDS).logits, atol=1e-5)
+    assert len(seen) == 2

@@ -1,0 +1,158 @@
+"""Teacher-written responses: made once, kept, and trained on exactly as if they were the data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from codedistill.config import ModelSpec, load_recipe
+from codedistill.data import EncodingReport, Example
+from codedistill.errors import UserError
+from codedistill.generation import Sampling
+from codedistill.methods.base import Workplace, Written
+from codedistill.methods.seqkd import teacher_examples
+from codedistill.models import Loaded, load_model
+from codedistill.run_directory import RunDirectory, read_jsonl
+from codedistill.teachers import responses
+from codedistill.teachers.responses import FILE, Order, keep_responses, write_responses
+from codedistill.training import train
+from codedistill.training.setup import _encode_written
+
+SHORT = ["method=seqkd", "data.limit=6", "training.steps=2", "training.batch_size=3", "seqkd.max_new_tokens=5"]
+
+
+def run(recipe: dict[str, Any], output: Path, overrides: Sequence[str]) -> dict[str, torch.Tensor]:
+    resolved = load_recipe(recipe, [*overrides, f"output={output}"])
+    return load_file(train(resolved, RunDirectory(output)).model / "model.safetensors")
+
+
+@pytest.mark.parametrize(("objective", "twin"), [("divergence", "kd"), ("cross_entropy", "sft")])
+def test_training_is_that_on_the_teachers_text(objective: str, twin: str, tmp_path: Path) -> None:
+    """The same weights as kd or sft on a data file with the teacher's responses in it."""
+    recipe: dict[str, Any] = {"teacher": "tiny/teacher", "student": "tiny/student"}
+    common = ["training.steps=2", "training.batch_size=4", "training.learning_rate=1e-3"]
+    with_teacher = ["method=seqkd", f"seqkd.objective={objective}", "seqkd.max_new_tokens=160"]
+    ours = run(recipe, tmp_path / "a", [*common, *with_teacher, "data.limit=4"])
+    rows = read_jsonl(tmp_path / "a" / FILE)
+    assert [row["finish"] for row in rows] == ["eos"] * 4
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps({"prompt": r["prompt"], "completion": r["response"]}) + "\n" for r in rows))
+    expected = run(recipe, tmp_path / "b", [*common, f"method={twin}", f"data.source={data}"])
+    assert all(torch.equal(ours[name], expected[name]) for name in expected)
+
+
+def test_responses_are_written_once_and_only_for_what_they_fit(
+    micro_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    plain = responses.generate
+
+    def counting(loaded: Any, requests: Any, sampling: Any) -> Any:
+        written.append(len(requests))
+        return plain(loaded, requests, sampling)
+
+    monkeypatch.setattr(responses, "generate", counting)
+    folder = tmp_path / "run"
+    first = run(micro_recipe, folder, SHORT)
+    rows = read_jsonl(folder / FILE)
+    assert [row["id"] for row in rows] == list(range(6))
+    assert rows[0]["prompt"].endswith("### Response:\n")
+    about = json.loads((folder / FILE).with_suffix(".json").read_text())
+    assert about["responses"] == 6
+    assert about["sampling"] == {"temperature": 0.0, "seed": 0, "max_new_tokens": 5}
+    assert not list(folder.glob(".*.partial"))
+
+    again = run(micro_recipe, folder, [*SHORT, "seqkd.batch_size=2"])
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert written == [6]
+    elsewhere = run(micro_recipe, tmp_path / "other", [*SHORT, f"seqkd.responses={folder / FILE}"])
+    assert all(torch.equal(first[name], elsewhere[name]) for name in first)
+    assert written == [6]
+    with pytest.raises(UserError, match="seqkd.responses .* of this teacher, data, template and sampling"):
+        run(micro_recipe, tmp_path / "third", [*SHORT, "template=plain", f"seqkd.responses={folder / FILE}"])
+    run(micro_recipe, folder, [*SHORT, "template=plain"])
+    assert written == [6, 6]
+
+
+@pytest.fixture(scope="module")
+def teacher(micro_pair: dict[str, Path]) -> Loaded:
+    return load_model(ModelSpec(path=str(micro_pair["teacher"])), "teacher")
+
+
+def test_the_fingerprint_is_of_all_that_decides(teacher: Loaded) -> None:
+    order = Order(teacher, {0: "a", 1: "b"}, Sampling(max_new_tokens=4), {})
+    same = replace(order, sampling=Sampling(max_new_tokens=4, batch_size=1, seed=9), about={"x": 1})
+    assert same.fingerprint() == order.fingerprint()
+    others = [
+        replace(order, prompts={0: "a", 1: "c"}),
+        replace(order, prompts={0: "a", 2: "b"}),
+        replace(order, sampling=Sampling(max_new_tokens=5)),
+        replace(order, sampling=Sampling(max_new_tokens=4, temperature=1.0)),
+        replace(order, sampling=Sampling(max_new_tokens=4, temperature=1.0, seed=1)),
+    ]
+    found = {other.fingerprint() for other in others} | {order.fingerprint()}
+    with torch.no_grad():
+        next(teacher.model.parameters())[0, 0] += 1e-3
+    found.add(order.fingerprint())
+    assert len(found) == 7
+
+
+def test_an_interrupted_call_is_gone_on_with(teacher: Loaded, tmp_path: Path) -> None:
+    order = Order(teacher, {i: f"x = {i}" for i in range(5)}, Sampling(max_new_tokens=4, batch_size=2), {})
+
+    class Killed(Exception):
+        pass
+
+    def kill(done: int, of: int) -> None:
+        if done == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        write_responses(order, "print", tmp_path, 0, 1, kill)
+    (partial,) = tmp_path.glob(".*.partial")
+    with partial.open("a") as handle:
+        handle.write('{"id": 4, "resp')  # what a killed process leaves
+    seen: list[int] = []
+    rows = write_responses(order, "print", tmp_path, 0, 1, lambda done, of: seen.append(done))
+    assert seen == [4, 5]
+    assert rows == write_responses(order, "another", tmp_path / "fresh", 0, 1, lambda done, of: None)
+    keep_responses(tmp_path, rows, "print", {})
+    assert read_jsonl(tmp_path / FILE) == rows
+
+
+def test_processes_share_the_work(teacher: Loaded, tmp_path: Path) -> None:
+    recipe = load_recipe({"teacher": "t", "student": "s"}, ["method=seqkd", "seqkd.max_new_tokens=4"])
+    examples = [Example(i, "", instruction=f"sort {i}") for i in range(5)]
+    whole = teacher_examples(recipe, examples, teacher, Workplace(tmp_path / "one", torch.device("cpu")))
+    gathered: list[Any] = []
+
+    def gather(rows: list[Any]) -> list[Any]:
+        gathered.extend(rows)
+        return gathered
+
+    for part in (1, 0):  # the first process is the one that writes the file
+        teacher_examples_of = Workplace(tmp_path / "two", torch.device("cpu"), part, 2, gather)
+        if part == 1:
+            with pytest.raises(KeyError):  # half of the responses are not there yet in this stand-in for a gather
+                teacher_examples(recipe, examples, teacher, teacher_examples_of)
+        else:
+            assert teacher_examples(recipe, examples, teacher, teacher_examples_of) == whole
+    assert read_jsonl(tmp_path / "two" / FILE) == read_jsonl(tmp_path / "one" / FILE)
+
+
+def test_an_unfinished_response_does_not_teach_to_stop() -> None:
+    recipe = load_recipe({"teacher": "t", "student": "tiny/student", "method": "seqkd"})
+    student = load_model(recipe.student, "student")
+    examples = [Example(0, "return 1", instruction="one"), Example(1, "return 1", instruction="one")]
+    encoded, report = _encode_written(recipe, Written(examples, frozenset({1})), student, EncodingReport(2, 0, 0))
+    end = student.tokenizer.eos_token_id
+    assert encoded[0].ids[-1] == end
+    assert encoded[1].ids == encoded[0].ids[:-1]
+    assert (report.examples, report.cut, report.dropped) == (2, 1, 0)

@@ -1,0 +1,115 @@
+"""Run directories that are incomplete or broken: one line that names the file, or a report without the part."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from made_runs import write_run
+
+from codedistill.errors import UserError
+from codedistill.report import write_report
+from codedistill.report.load import load_run
+
+RESULTS, SAMPLES = "evaluation/student/tiny/results.jsonl", "evaluation/student/tiny/samples.jsonl"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return write_run(tmp_path / "run", tasks=4, steps=3)
+
+
+def first_row(change: dict[str, object]) -> Callable[[str], str]:
+    def changed(text: str) -> str:
+        first, rest = text.split("\n", 1)
+        return json.dumps(json.loads(first) | change) + "\n" + rest
+
+    return changed
+
+
+BROKEN = {
+    "summary is not JSON": ("summary.json", lambda text: text[:40], "summary.json: line"),
+    "summary is a list": ("summary.json", lambda text: "[]", "summary.json: not a mapping"),
+    "summary without models": ("summary.json", lambda text: "{}", "summary.json: models"),
+    "recipe is not YAML": ("recipe.yaml", lambda text: "a: [", "recipe.yaml: not valid YAML"),
+    "environment is not JSON": ("environment.json", lambda text: "{", "environment.json: line 1"),
+    "metrics cut off": ("metrics.jsonl", lambda text: text[:-20], "metrics.jsonl: line 3: not valid JSON"),
+    "metrics without a step": ("metrics.jsonl", first_row({"step": None}), "metrics.jsonl: row 1: step"),
+    "metrics with text": ("metrics.jsonl", first_row({"beta": "high"}), "metrics.jsonl: row 1: beta: must be a number"),
+    "results without verdict": (RESULTS, first_row({"passed": None}), "results.jsonl: row 1: passed"),
+    "results without task": (RESULTS, first_row({"task_id": 3}), "results.jsonl: row 1: needs task_id"),
+    "results of unknown tasks": (RESULTS, first_row({"task_id": "x"}), "results.jsonl: row 1: samples.jsonl has no"),
+    "samples that are no objects": (SAMPLES, lambda text: "3\n", "samples.jsonl: line 1: not a JSON object"),
+    "not text": ("summary.json", None, "summary.json: cannot be read"),
+}
+
+
+@pytest.mark.parametrize(("name", "change", "says"), BROKEN.values(), ids=BROKEN.keys())
+def test_broken_files(run: Path, name: str, change: Callable[[str], str] | None, says: str) -> None:
+    path = run / name
+    path.write_bytes(b"\xff\xfe\x00" if change is None else change(path.read_text()).encode())
+    with pytest.raises(UserError) as caught:
+        write_report(run)
+    message = str(caught.value)
+    assert message.startswith(str(run))
+    assert says in message
+    assert "\n" not in message
+    assert not (run / "report.html").exists()
+
+
+@pytest.mark.parametrize("name", ["summary.json", RESULTS, SAMPLES])
+def test_files_that_must_be_there(run: Path, name: str) -> None:
+    (run / name).unlink()
+    with pytest.raises(UserError) as caught:
+        write_report(run)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_such_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such run directory"):
+        write_report(tmp_path / "nowhere")
+
+
+def test_files_that_may_be_missing(run: Path) -> None:
+    for name in ("recipe.yaml", "environment.json", "metrics.jsonl", "evaluation/student/tiny/summary.json"):
+        (run / name).unlink()
+    found = load_run(run)
+    assert (found.recipe, found.environment, found.steps, found.seed) == (None, None, (), None)
+    page = write_report(run)
+    for text in (page.read_text(), page.with_suffix(".md").read_text()):
+        for sentence in ("This run has no metrics.", "recipe.yaml is not there.", "environment.json is not there."):
+            assert sentence in text
+
+
+def test_values_that_are_not_finite_are_none(run: Path) -> None:
+    path = run / "metrics.jsonl"
+    path.write_text(first_row({"loss": math.nan, "beta": math.inf})(path.read_text()))
+    first = load_run(run).steps[0]
+    assert (first.loss, first.beta) == (None, None)
+    assert first.forward_kl is not None
+    write_report(run)
+
+
+def test_several_samples_of_a_task(run: Path) -> None:
+    """The first one is shown; the share is of all."""
+    for name, change in ((RESULTS, {"sample": 1, "passed": False}), (SAMPLES, {"sample": 1, "solution": "other"})):
+        rows = [json.loads(line) for line in (run / name).read_text().splitlines()]
+        text = "".join(json.dumps(row) + "\n" + json.dumps(row | change) + "\n" for row in rows)
+        (run / name).write_text(text)
+    student = load_run(run).evaluated("student", "tiny")
+    assert student is not None
+    assert student.verdicts["tiny/1"] == (True, False)
+    assert student.shares == {"tiny/0": 0.0, "tiny/1": 0.5, "tiny/2": 0.5, "tiny/3": 0.5}
+    assert student.answers["tiny/1"].solution.startswith("def positive_sum_1")
+    assert "1 of 2 samples pass" in write_report(run).read_text()
+
+
+def test_run_values(made_run: Path) -> None:
+    run = load_run(made_run)
+    assert (run.name, run.method, run.seed, run.seconds, len(run.steps)) == ("tiny", "akd", 0, 305.2, 100)
+    assert [e.who for e in run.evaluations] == ["teacher", "base", "student"]
+    assert run.evaluations[0].answers["tiny/1"].passed

@@ -1,0 +1,236 @@
+"""Programs and checks live in two processes: what crosses over means the same on both sides."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import decimal
+import fractions
+import math
+from typing import Any
+
+import pytest
+
+from codedistill.sandbox import Limits, Program, Result, Status, run_programs, wire
+from codedistill.sandbox.remote import Remote, replace_content
+
+LIMITS = Limits(wall_seconds=10)
+
+
+def _nothing(tag: str, payload: Any) -> Any:
+    raise wire.WireError("no references here")
+
+
+def _refuse(value: Any) -> Any:
+    raise AssertionError(f"{value!r} is plain")
+
+
+VALUES = [
+    None,
+    True,
+    0,
+    -(2**1023),
+    2**1024,
+    -(10**5000),  # its decimal text is longer than the interpreter likes
+    0.1,
+    math.inf,
+    "",
+    'quote " and \\ and \x00 and \ud800 and é',
+    b"\x00\xff",
+    bytearray(b"ab"),
+    1 + 2j,
+    [],
+    [1, [2, [3.5, "x", None]]],
+    (1, (2,), []),
+    {1: "a", (1, 2): [3], None: {}, "d": {"t": 1}},
+    {1, 2},
+    frozenset({"a"}),
+    range(3, 30, 4),
+    ...,
+    int,
+    type(None),
+    collections.Counter("hello"),
+    collections.OrderedDict([("b", 1), ("a", 2)]),
+    collections.deque([1, 2], maxlen=3),
+    decimal.Decimal("1.10"),
+    fractions.Fraction(2, 6),
+    datetime.datetime(2024, 2, 29, 12, 30, tzinfo=datetime.UTC),
+    datetime.date(2024, 2, 29),
+    datetime.time(1, 2, 3),
+    datetime.timedelta(days=-1, microseconds=5),
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_plain_values_come_over_unchanged(value: Any) -> None:
+    decoded = wire.make_decoder(_nothing)(wire.dumps(wire.pack(value, _refuse)))
+    assert decoded == value
+    assert type(decoded) is type(value)
+    if not isinstance(value, int):
+        assert repr(decoded) == repr(value)  # the order, and the types within
+
+
+def test_not_a_number_comes_over() -> None:
+    assert math.isnan(wire.make_decoder(_nothing)(wire.dumps(wire.pack(math.nan, _refuse))))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b'{"q":1}',
+        b'{"d":[[[],1]]}',
+        b'{"x":[0,"f"]}',
+        b'{"t":1,"l":2}',
+        b'{"i":"zz"}',
+        b"[" * 10**6,
+    ],
+)
+def test_bad_frames_are_refused(data: bytes) -> None:
+    with pytest.raises(wire.WireError):
+        wire.make_decoder(_nothing)(data)
+
+
+def test_replace_content_keeps_identity() -> None:
+    inner: list[int] = [1]
+    old = [inner, {"a": inner}]
+    assert replace_content(old, [[1, 2], {"a": [3], "b": 4}]) is old
+    assert old == [[3], {"a": [3], "b": 4}]  # the inner list is one object: the last content given to it holds
+    assert old[0] is inner
+
+
+# Sources, checks: each pair is correct.
+CORRECT = {
+    "argument changed in place": (
+        "def f(x, more):\n    x.append(3)\n    x[0] = 9\n    more['k'].add(1)\n",
+        "def check(f):\n    x, more = [1], {'k': set()}\n    assert f(x, more) is None\n"
+        "    assert x == [9, 3] and more == {'k': {1}}\n",
+    ),
+    "keyword arguments": (
+        "def f(a, *rest, b=1, **kw):\n    return a, rest, b, kw\n",
+        "def check(f):\n    assert f(1, 2, b=3, c=4) == (1, (2,), 3, {'c': 4})\n",
+    ),
+    "generator": (
+        "def f(n):\n    yield from range(n)\n",
+        "def check(f):\n    assert list(f(3)) == [0, 1, 2]\n    assert sum(f(4)) == 6\n    assert next(f(1)) == 0\n",
+    ),
+    "callback": (
+        "def f(g, x):\n    return [g(i) for i in x]\n",
+        "def check(f):\n    seen = []\n    assert f(lambda i: seen.append(i) or i * 2, [1, 2]) == [2, 4]\n"
+        "    assert seen == [1, 2]\n",
+    ),
+    "function from a function": (
+        "def f(n):\n    return lambda x: x + n\n",
+        "def check(f):\n    assert f(2)(3) == 5\n    assert callable(f(1))\n",
+    ),
+    "class": (
+        "class f:\n    kind = 'stack'\n    def __init__(self):\n        self.items = []\n"
+        "    def push(self, x):\n        self.items.append(x)\n        return self\n"
+        "    def __len__(self):\n        return len(self.items)\n    def __getitem__(self, i):\n"
+        "        return self.items[i]\n    def __str__(self):\n        return f'<{self.items}>'\n",
+        "def check(f):\n    s = f()\n    assert s.push(1).push(2) is s\n    assert len(s) == 2 and s[1] == 2\n"
+        "    assert str(s) == '<[1, 2]>' and s.items == [1, 2] and s.kind == 'stack'\n"
+        "    s.items = [5]\n    assert list(s) == [5]\n",
+    ),
+    "expected exception": (
+        "class Own(KeyError): pass\ndef f(x):\n    raise Own('no', x)\n",
+        "def check(f):\n    try:\n        f(3)\n    except KeyError as error:\n        assert error.args == ('no', 3)\n"
+        "    else:\n        assert False\n",
+    ),
+    "exception from a callback": (
+        "def f(g):\n    try:\n        g()\n    except ZeroDivisionError:\n        return 'caught'\n",
+        "def check(f):\n    assert f(lambda: 1 / 0) == 'caught'\n",
+    ),
+    "types": (
+        "def f(x, kind):\n    return isinstance(x, kind), type(x), kind\n",
+        "def check(f):\n    assert f(1, int) == (True, int, int)\n"
+        "    assert f('', (int, str)) == (True, str, (int, str))\n",
+    ),
+    "named tuple and enumeration": (
+        "from collections import namedtuple\nfrom enum import IntEnum\nP = namedtuple('P', 'x y')\n"
+        "class E(IntEnum):\n    A = 3\ndef f():\n    return P(1, E.A)\n",
+        "def check(f):\n    assert f() == (1, 3)\n",
+    ),
+    "no hash order": (
+        "def f(x):\n    return set(x), {k: 1 for k in x}\n",
+        "def check(f):\n    assert f('abc') == ({'a', 'b', 'c'}, {'a': 1, 'b': 1, 'c': 1})\n",
+    ),
+    "deep value": (
+        "def f(n):\n    x = []\n    for _ in range(n):\n        x = [x]\n    return x\n",
+        "def check(f):\n    x, n = f(200), 0\n    while x:\n        x, n = x[0], n + 1\n    assert n == 200\n",
+    ),
+    "its own print": (
+        "def f(x):\n    print('value', x)\n    return x\n",
+        "def check(f):\n    assert f(1) == 1\n",
+    ),
+    "dataclass": (
+        "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\n    next: 'P | None' = None\n"
+        "def f():\n    return P(1, P(2))\n",
+        "def check(f):\n    assert f().next.x == 2\n    assert repr(f()) == 'P(x=1, next=P(x=2, next=None))'\n",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def correct() -> dict[str, Result]:
+    results = run_programs([Program(source, checks, "f") for source, checks in CORRECT.values()], LIMITS)
+    return dict(zip(CORRECT, results, strict=True))
+
+
+@pytest.mark.parametrize("name", CORRECT)
+def test_correct_program_passes(correct: dict[str, Result], name: str) -> None:
+    assert correct[name].status is Status.PASSED, correct[name]
+    assert correct[name].stdout == ("value 1\n" if name == "its own print" else "")
+
+
+SCRIPTS = [
+    ("def add(a, b):\n    return a + b\n", "assert add(1, 2) == 3\nassert add([1], [2]) == [1, 2]\n", Status.PASSED),
+    ("def add(a, b):\n    return a - b\n", "assert add(1, 2) == 3\n", Status.FAILED),
+    ("def add(a, b):\n    return 1\n", "import math\nassert math.isclose(add(1, 2), 1.0)\n", Status.PASSED),
+    ("def sum(a, b):\n    return a + b\n", "assert sum(1, 2) == 3\n", Status.PASSED),
+    ("def abs(x):\n    return 0\ndef f(x):\n    return -x\n", "assert abs(f(1)) == 1\n", Status.PASSED),
+    ("def other(x):\n    return x\n", "assert wanted(1) == 1\n", Status.FAILED),
+    ("class Node:\n    def __init__(self, v):\n        self.v = v\n", "n = Node(3)\nassert n.v == 3\n", Status.PASSED),
+]
+
+
+def test_scripts_without_entry_point() -> None:
+    results = run_programs([Program(source, checks) for source, checks, _ in SCRIPTS], LIMITS)
+    assert [result.status for result in results] == [status for _, _, status in SCRIPTS]
+
+
+def test_where_an_exception_comes_from() -> None:
+    checks = "def check(f):\n    assert f(0) == 1\n"
+    sources = [
+        "def f(x):\n    y = 1\n    return y / x\n",
+        "def f(x):\n    if x == 0:\n        raise ValueError('never zero')\n",
+        "def f(x):\n    return 2\n",
+        "x = 1\nx = = 2\n",
+        "def f():\n    return 1\n",
+        "import nothing_of_this_name\n",
+        "def g(x):\n    return 1\n",
+    ]
+    results = run_programs([Program(source, checks, "f") for source in sources], LIMITS)
+    told = [(r.error_type, r.line, r.raised_in, r.reached_checks, r.raised_deliberately) for r in results]
+    assert told == [
+        ("ZeroDivisionError", 3, "source", True, False),
+        ("ValueError", 3, "source", True, True),
+        ("AssertionError", None, "checks", True, False),
+        ("SyntaxError", 2, "source", False, False),
+        ("TypeError", None, "checks", True, False),
+        ("ModuleNotFoundError", 1, "source", False, False),
+        ("NameError", None, "checks", False, False),
+    ]
+    assert results[1].message == "never zero"
+
+
+def test_a_remote_object_equals_itself_alone() -> None:
+    class Peer:
+        pass
+
+    one, other = Remote(Peer(), 1), Remote(Peer(), 1)  # type: ignore[arg-type]
+    assert one == one
+    assert one != other
+    assert one != 1

@@ -1,0 +1,356 @@
+"""What a program can reach: not the machine's files, secrets, network and processes, and never the checks' answers.
+
+Each program tells on its standard output what it could do, and returns 1.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from codedistill.sandbox import Limits, Program, Result, Status
+from codedistill.sandbox.pool import run_on
+
+Run = Callable[..., Result]
+
+SECRET = "secret-4c1d9e"
+
+HEADER = """
+import os
+def attempt(name, action):
+    try:
+        action()
+    except Exception as error:
+        return
+    print("could", name)
+
+def f():
+    return 1
+
+"""
+
+
+@pytest.fixture
+def guarded(layer: str) -> str:
+    """Layers that keep a program from the machine's files."""
+    if layer == "rlimits":
+        pytest.skip("this layer does not guard files")
+    return layer
+
+
+@pytest.fixture
+def victim() -> Iterator[Path]:
+    """A folder in which every user of the machine may do anything, with one file and one folder in it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "file").write_text(SECRET)
+        (folder / "below").mkdir()
+        for path in (folder, folder / "file", folder / "below"):
+            path.chmod(0o777)
+        yield folder
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A process of the same user."""
+    process = subprocess.Popen(["sleep", "1000"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_files_outside_cannot_be_changed(guarded: str, run: Run, victim: Path) -> None:
+    source = f"""{HEADER}
+import shutil
+victim, file = {str(victim)!r}, {str(victim / "file")!r}
+attempt("write", lambda: open(file, "w").write("x"))
+attempt("append", lambda: open(file, "a").write("x"))
+attempt("truncate", lambda: os.truncate(file, 0))
+attempt("create", lambda: open(victim + "/new", "w"))
+attempt("make a folder", lambda: os.mkdir(victim + "/new"))
+attempt("make a link", lambda: os.symlink("/", victim + "/new"))
+attempt("make a hard link", lambda: os.link(file, "mine"))
+attempt("rename", lambda: os.rename(file, victim + "/new"))
+attempt("move here", lambda: os.rename(file, "mine"))
+attempt("change the mode", lambda: os.chmod(file, 0))
+attempt("change the time", lambda: os.utime(file, (0, 0)))
+attempt("delete", lambda: os.unlink(file))
+attempt("delete a folder", lambda: os.rmdir(victim + "/below"))
+attempt("delete the tree", lambda: shutil.rmtree(victim))
+attempt("write to the library", lambda: open(os.__file__, "a"))
+os.symlink(file, "link")
+attempt("write through a link", lambda: open("link", "w").write("x"))
+"""
+    before = (victim / "file").stat()
+    result = run(source)
+    assert (result.status, result.stdout) == (Status.PASSED, "")
+    assert sorted(path.name for path in victim.iterdir()) == ["below", "file"]
+    assert (victim / "file").read_text() == SECRET
+    after = (victim / "file").stat()
+    assert (after.st_mode, after.st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
+
+
+def test_files_outside_cannot_be_read(guarded: str, run: Run, victim: Path) -> None:
+    interpreter = Path(sys.base_prefix).resolve()
+    at_home = [str(path) for path in Path.home().glob("*") if path not in (interpreter, *interpreter.parents)][:50]
+    source = f"""{HEADER}
+attempt("read", lambda: open({str(victim / "file")!r}).read())
+attempt("list", lambda: os.listdir({str(victim)!r}))
+for path in {at_home!r}:
+    attempt(path, lambda: open(path).read(1))
+    attempt(path, lambda: os.listdir(path))
+attempt("read accounts", lambda: open("/etc/passwd").read())
+attempt("read the checks' package", lambda: open({str(Path(__file__).resolve())!r}).read())
+"""
+    result = run(source)
+    assert (result.status, result.stdout) == (Status.PASSED, "")
+
+
+def test_its_own_folder_is_writable_and_empty_each_time(layer: str, run: Run) -> None:
+    source = """
+import os, tempfile
+found = os.listdir(".")
+for i in range(3):
+    os.makedirs(f"folder{i}/below")
+    open(f"folder{i}/below/file", "w").write("x" * 100)
+with tempfile.NamedTemporaryFile() as file:
+    inside = os.path.dirname(os.path.realpath(file.name)) == os.path.realpath(os.getcwd())
+
+def f():
+    return 1 if inside and not found and os.environ["HOME"] == os.getcwd() else (inside, found)
+"""
+    for _ in range(2):
+        assert run(source).status is Status.PASSED
+
+
+def test_disk_cannot_be_filled(layer: str) -> None:
+    """All files together are limited where the file system is the program's own; elsewhere, each of them is."""
+    many = "for i in range(40):\n    open(f'{i}', 'wb').write(bytes(2**20))\ndef f():\n    return 1\n"
+    one = "with open('0', 'wb') as file:\n    for i in range(40): file.write(bytes(2**20))\ndef f():\n    return 1\n"
+    programs = [Program(source, "def check(f):\n    assert f() == 1\n", "f") for source in (many, one)]
+    results = run_on(layer, programs, Limits(wall_seconds=10, file_mb=16))
+    assert results[0].error_type == ("OSError" if layer == "namespaces" else None)
+    assert results[1].error_type == "OSError"
+
+
+def test_folder_is_emptied_between_programs_of_one_worker(layer: str) -> None:
+    source = """
+import os
+found = os.listdir(".")
+os.makedirs("a/b/c")
+open("a/b/c/file", "w").write("x")
+try:
+    os.chmod("a/b", 0)
+    os.mkfifo("pipe")
+except OSError:
+    pass
+def f():
+    return found
+"""
+    program = Program(source, "def check(candidate):\n    assert candidate() == []\n", "f")
+    results = run_on(layer, [program] * 4, Limits(wall_seconds=10, workers=1))
+    assert [result.status for result in results] == [Status.PASSED] * 4
+
+
+def test_environment_is_empty(layer: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    result = run(HEADER + "print(dict(os.environ))\n")
+    assert result.status is Status.PASSED
+    assert SECRET not in result.stdout
+    assert set(eval(result.stdout)) == {"HOME", "TMPDIR", "LANG", "PATH"}
+
+
+def test_other_processes_tell_nothing(guarded: str, run: Run) -> None:
+    with subprocess.Popen(["sleep", "1000"], env={"HF_TOKEN": SECRET}) as process:
+        source = f"""{HEADER}
+for pid in {{1, {process.pid}, {os.getpid()}, os.getppid()}}:
+    for name in ("environ", "cmdline", "mem", "maps", "fd"):
+        attempt(name, lambda: open(f"/proc/{{pid}}/{{name}}").read(1))
+        attempt(name, lambda: os.listdir(f"/proc/{{pid}}/{{name}}"))
+"""
+        result = run(source)
+        process.kill()
+    assert (result.status, result.stdout) == (Status.PASSED, "")
+
+
+def test_no_network(layer: str, run: Run, filtered: bool) -> None:
+    if layer != "namespaces" and not filtered:
+        pytest.skip("neither a network namespace nor a filter of system calls")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+        server.settimeout(0.2)
+        source = f"""{HEADER}
+import socket
+attempt("connect", lambda: socket.create_connection({address!r}, 1))
+attempt("send", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", {address!r}))
+attempt("reach the name service", lambda: socket.getaddrinfo("example.org", 80))
+attempt("reach a service", lambda: socket.socket(socket.AF_UNIX).connect("/run/dbus/system_bus_socket"))
+"""
+        result = run(source)
+        assert (result.status, result.stdout) == (Status.PASSED, "")
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+def test_socket_is_an_error_of_the_program(layer: str, run: Run, filtered: bool) -> None:
+    if not filtered:
+        pytest.skip("no filter of system calls")
+    result = run("import socket\nsocket.socket()\n")
+    assert (result.status, result.error_type) == (Status.FAILED, "PermissionError")
+
+
+def test_other_processes_cannot_be_killed(
+    layer: str, run: Run, filtered: bool, sleeper: subprocess.Popen[bytes]
+) -> None:
+    if layer != "namespaces" and not filtered:
+        pytest.skip("neither a process namespace nor a filter of system calls")
+    # A harmless signal where the target is everything: the test must not end the machine when the sandbox is broken.
+    source = f"""{HEADER}
+import fcntl, signal
+sibling, caller, parent = {sleeper.pid}, {os.getpid()}, os.getppid()
+attempt("signal everything", lambda: os.kill(-1, signal.SIGCONT))
+attempt("kill a sibling", lambda: os.kill(sibling, signal.SIGKILL))
+attempt("kill a group", lambda: os.killpg(sibling, signal.SIGKILL))
+attempt("signal the caller", lambda: os.kill(caller, 0))
+attempt("kill the parent", lambda: os.kill(parent, signal.SIGKILL) if parent else 1 / 0)
+attempt("kill by handle", lambda: signal.pidfd_send_signal(os.pidfd_open(sibling), signal.SIGKILL))
+attempt("slow a sibling down", lambda: os.setpriority(os.PRIO_PROCESS, sibling, 19))
+def by_descriptor():
+    reader, writer = os.pipe()
+    fcntl.fcntl(reader, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(reader, fcntl.F_SETOWN, sibling)
+    fcntl.fcntl(reader, fcntl.F_SETFL, os.O_ASYNC)
+    os.write(writer, b"x")
+attempt("kill through a descriptor", by_descriptor)
+"""
+    result = run(source)
+    assert (result.status, result.stdout) == (Status.PASSED, "")
+    assert sleeper.poll() is None
+    assert os.getpriority(os.PRIO_PROCESS, sleeper.pid) == os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def test_no_memory_outlives_the_program(layer: str, run: Run, filtered: bool) -> None:
+    if layer != "namespaces" and not filtered:
+        pytest.skip("neither an IPC namespace nor a filter of system calls")
+    before = Path("/proc/sysvipc/shm").read_text()
+    result = run("import ctypes\nctypes.CDLL(None).shmget(0, 2**20, 0o1600)\ndef f():\n    return 1\n")
+    assert result.status is Status.PASSED
+    assert Path("/proc/sysvipc/shm").read_text() == before
+
+
+ANSWER = "answer-71b0"
+CHECKS = f"""
+def check(candidate):
+    answer = {ANSWER!r}
+    assert candidate(lambda: answer) == answer
+"""
+# Split, so that the program does not find itself.
+SPY = """
+import gc, os, sys
+def hidden(text):
+    return isinstance(text, str) and text.startswith("answer" + "-")
+
+def search(thing, depth=0):
+    if hidden(thing):
+        return thing
+    if depth > 4 or isinstance(thing, (str, bytes, int)):
+        return None
+    if isinstance(thing, dict):
+        thing = list(thing.values())
+    if isinstance(thing, (list, tuple, set)):
+        for item in thing:
+            found = search(item, depth + 1)
+            if found: return found
+    if hasattr(thing, "co_consts"):
+        return search(thing.co_consts, depth + 1)
+    return None
+
+"""
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "    frame = sys._getframe()\n    while frame:\n        found = search([frame.f_locals, frame.f_globals,"
+        " frame.f_code])\n        if found: return found\n        frame = frame.f_back\n",
+        "    for thing in gc.get_objects():\n        found = search(thing, 3)\n        if found: return found\n",
+        "    return callback.__closure__[0].cell_contents\n",
+        "    return callback.__code__.co_consts[0]\n",
+        "    return search(callback.__globals__)\n",
+        "    return search([callback.__getattribute__('__globals__')])\n",
+        "    import __main__, inspect\n    return search([inspect.stack(), vars(__main__), *sys.modules.values()])\n",
+        "    peer = object.__getattribute__(callback, '_peer')\n    text = '{0.__closure__[0].cell_contents}'\n"
+        "    peer.send(['ask', 'getattr', text, {'t': ['format']}, {'d': []}])\n"
+        "    return peer.receive()[1](callback)\n",
+        "    import checks\n    return checks.check.__code__.co_consts[1]\n",
+        "    for folder in ('.', '..', '/tmp', '/dev/shm', '/proc/self', '/proc/self/fd'):\n"
+        "        try: names = os.listdir(folder)\n        except OSError: continue\n"
+        "        for name in names:\n            try: text = open(f'{folder}/{name}', errors='replace').read(10**6)\n"
+        "            except OSError: continue\n"
+        "            at = text.find('answer' + '-')\n            if at >= 0: return text[at:at + 11]\n",
+        "    for number in range(64):\n        try:\n            os.set_blocking(number, False)\n"
+        "            text = os.read(number, 10**6)\n        except OSError: continue\n"
+        "        at = text.find(b'answer' + b'-')\n        if at >= 0: return text[at:at + 11].decode()\n",
+    ],
+    ids=[
+        "frames",
+        "objects",
+        "closure",
+        "constants",
+        "globals",
+        "dunder",
+        "stack",
+        "format",
+        "module",
+        "files",
+        "descriptors",
+    ],
+)
+def test_answers_are_out_of_reach(layer: str, way: str) -> None:
+    result = run_on(layer, [Program(f"{SPY}def f(callback):\n{way}", CHECKS, "f")], Limits(wall_seconds=1.5))[0]
+    assert result.status is not Status.PASSED
+    honest = Program("def f(callback):\n    return callback()\n", CHECKS, "f")
+    assert run_on(layer, [honest], Limits(wall_seconds=10))[0].status is Status.PASSED
+
+
+def test_checks_cannot_be_patched(layer: str) -> None:
+    """The checks import their own unittest and math, whatever the program has made of them."""
+    checks = """
+import math, unittest
+class Test(unittest.TestCase):
+    def test(self):
+        self.assertEqual(f(2), 4)
+        self.assertTrue(math.isclose(f(3), 9))
+result = unittest.TestResult()
+unittest.defaultTestLoader.loadTestsFromTestCase(Test).run(result)
+assert result.testsRun == 1 and result.wasSuccessful(), result.errors + result.failures
+"""
+    patched = """
+import math, sys, unittest
+for name in ("assertEqual", "assertTrue", "run"):
+    setattr(unittest.TestCase, name, lambda *arguments: True)
+math.isclose = lambda *numbers: True
+sys.modules["unittest"] = math
+"""
+    programs = [
+        Program(f"{patched}def f(x):\n    return 5\n", checks),
+        Program(f"{patched}def f(x):\n    return x * x\n", checks),
+    ]
+    wrong, right = run_on(layer, programs, Limits(wall_seconds=10))
+    assert (wrong.status, wrong.error_type) == (Status.FAILED, "AssertionError")
+    assert right.status is Status.PASSED, right
+
+
+def test_interrupt_is_for_the_caller(layer: str, run: Run) -> None:
+    """A program that signals its own group hurts nobody but itself."""
+    result = run("import os, signal\nos.killpg(0, signal.SIGKILL)\n")
+    assert result.status in (Status.CRASHED, Status.FAILED), result
+    assert result.error_type in (signal.Signals.SIGKILL.name, "PermissionError")
