@@ -81,7 +81,7 @@ def _embedded_pair() -> Finding:
     assets = Path(__file__).parent / "tiny" / "assets"
     missing = [who for who in ("teacher", "student") if not (assets / who / "model.safetensors").is_file()]
     if missing:
-        return Finding("embedded pair", State.FAULT, f"no weights for {', '.join(missing)}", "install the package again")
+        return Finding("embedded pair", State.FAULT, f"no weights for {', '.join(missing)}", "install it again")
     return Finding("embedded pair", State.OK, "tiny/teacher and tiny/student are here")
 
 
