@@ -74,7 +74,8 @@ def _sandbox() -> Finding:
         return Finding("sandbox", State.FAULT, str(error), "see docs/sandbox.md for what it needs")
     if result.status is not sandbox.Status.PASSED:
         return Finding("sandbox", State.FAULT, f"a correct program was judged {result.status.value}: {result.message}")
-    return Finding("sandbox", State.OK, f"layer {sandbox.sandbox_layer()}")
+    used = next(layer for layer in sandbox.describe_layers() if layer["used"])
+    return Finding("sandbox", State.OK, f"layer {result.layer}: {used['protects']}")
 
 
 def _embedded_pair() -> Finding:

@@ -12,8 +12,8 @@ from attacks import ATTACKS, CHECKS, DAEMON_SECONDS, GOOD
 from codedistill.sandbox import Limits, Program, Result, Status, describe_layers
 from codedistill.sandbox.pool import run_on
 
-LIMITS = Limits(wall_seconds=1.5, memory_mb=384, file_mb=32, processes=16, workers=2)
-"""Short, so that the timeouts do not take long: a good program needs a few thousandths of it."""
+LIMITS = Limits(wall_seconds=1.0, memory_mb=256, file_mb=32, processes=16, workers=2)
+"""Short, so that the timeouts do not take long: a good program needs a hundredth of it."""
 
 AVAILABLE = [layer["name"] for layer in describe_layers() if layer["available"]]
 RUNS = [

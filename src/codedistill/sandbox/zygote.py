@@ -54,6 +54,7 @@ def main() -> None:
         return
     _tell(control, {"layer": zygote.layer.full_name()})
     zygote.serve()
+    os._exit(0)  # what an interpreter does at its end would keep the caller waiting
 
 
 def _tell(control: socket.socket, fields: dict[str, Any]) -> None:
