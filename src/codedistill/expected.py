@@ -1,11 +1,10 @@
 """Expected outputs of benchmarks that check by input: the reference solutions are run in the sandbox, once.
 
-What they gave lies in the user's cache folder, in a file named after the data's hash.
+What they gave lies in the user's cache folder, in a file named after the hashes of the data and of the rules.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -16,7 +15,7 @@ from typing import Any
 
 from codedistill import sandbox
 from codedistill.benchmarks import Benchmark, Problem
-from codedistill.benchmarks.plus import OUTPUT_MARK, checks_of, expected_program
+from codedistill.benchmarks.plus import OUTPUT_MARK, cases_text, checks_of, expected_program, rules_hash
 from codedistill.benchmarks.references import references
 from codedistill.errors import InfrastructureError, UserError
 from codedistill.run_directory import write_text
@@ -40,14 +39,13 @@ def with_checks(tasks: Benchmark, watch: Watch | None = None) -> Benchmark:
     wanting = [problem for problem in tasks.problems if problem.cases is not None and not problem.checks]
     if not wanting:
         return tasks
-    file = cache_folder() / f"{tasks.sha256}.json"
-    known, programs = _read(file), references(tasks.source)
-    keys = {problem.task_id: _key(problem, programs[problem.task_id]) for problem in wanting}
-    missing = [problem for problem in wanting if keys[problem.task_id] not in known]
+    file = cache_folder() / f"{tasks.sha256[:40]}-{rules_hash()[:16]}.json"
+    known = _read(file)
+    missing = [problem for problem in wanting if problem.task_id not in known]
     if missing:
-        known |= _compute(missing, programs, keys, tasks.source, watch or Watch())
+        known |= _compute(missing, tasks.source, watch or Watch())
         _write(file, known)
-    ready = {problem.task_id: _bind(problem, known[keys[problem.task_id]], tasks.source) for problem in wanting}
+    ready = {problem.task_id: _bind(problem, known[problem.task_id], tasks.source) for problem in wanting}
     return replace(tasks, problems=tuple(ready.get(problem.task_id, problem) for problem in tasks.problems))
 
 
@@ -56,62 +54,60 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codedistill" / "expected"
 
 
-def _key(problem: Problem, reference: str) -> str:
-    """The hash of everything that decides the outputs: reference, inputs, contract, and the code that runs them."""
-    return hashlib.sha256(expected_program(problem, reference).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _compute(
-    problems: list[Problem], programs: Mapping[str, str], keys: Mapping[str, str], source: str, watch: Watch
-) -> dict[str, Any]:
-    todo = [
+def _compute(problems: list[Problem], source: str, watch: Watch) -> dict[str, Any]:
+    """Task id -> what `_bind` needs, by running the reference solutions."""
+    solutions = references(source)
+    programs = [
         sandbox.Program(
-            expected_program(problem, programs[problem.task_id]), "def check(candidate): pass", problem.entry_point
+            expected_program(problem, solutions[problem.task_id]), "def check(candidate): pass", problem.entry_point
         )
         for problem in problems
     ]
-    watch.stage(f"running {len(todo)} reference solutions for their expected outputs")
+    watch.stage(f"running {len(programs)} reference solutions for their expected outputs")
     finished = 0
 
     def count(index: int, result: sandbox.Result) -> None:
         nonlocal finished
         finished += 1
-        watch.count("references", finished, len(todo))
+        watch.count("references", finished, len(programs))
 
     found = {}
-    for problem, result in zip(problems, sandbox.run_programs(todo, LIMITS, count), strict=True):
+    for problem, result in zip(problems, sandbox.run_programs(programs, LIMITS, count), strict=True):
         where = f"{source}: {problem.task_id}"
         if not result.passed:
             raise UserError(f"{where}: the reference solution fails: {result.error_type}: {result.message}")
-        found[keys[problem.task_id]] = _lines(result.stdout, where)
+        found[problem.task_id] = _outputs(problem, result.stdout, where)
     return found
 
 
-def _lines(stdout: str, where: str) -> dict[str, Any]:
-    """What a program of `expected_program` printed."""
+def _outputs(problem: Problem, stdout: str, where: str) -> dict[str, Any]:
+    """What a program of `expected_program` printed: the cases, the time, and how many inputs are left out and why."""
+    assert problem.cases is not None
+    inputs = [*problem.cases.base, *problem.cases.plus]
     try:
-        rows = [json.loads(part.partition("\n")[0]) for part in stdout.split(OUTPUT_MARK)[1:]]
-        return {"seconds": rows[-1]["seconds"], "rows": rows[:-1]}
-    except (json.JSONDecodeError, LookupError):
-        raise InfrastructureError(
-            f"{where}: the reference solution's outputs take more than {LIMITS.output_bytes} bytes"
-        ) from None
+        *rows, last = [json.loads(part.partition("\n")[0]) for part in stdout.split(OUTPUT_MARK)[1:]]
+        pairs = list(zip(inputs, rows, strict=True))
+        seconds = last["seconds"]
+    except (ValueError, LookupError):
+        raise InfrastructureError(f"{where}: the outputs take more than {LIMITS.output_bytes} bytes") from None
+    why = [row["left_out"] for row in rows if "left_out" in row]
+    if len(why) == len(inputs):
+        raise UserError(f"{where}: all of {len(inputs)} inputs are left out: {why[0] if why else 'there are none'}")
+    cases = cases_text([(PARTS[row["part"]], given, row["out"]) for given, row in pairs if "out" in row])
+    return {"cases": cases, "seconds": seconds, "inputs": len(inputs), "left_out": why}
 
 
 def _bind(problem: Problem, found: Mapping[str, Any], source: str) -> Problem:
-    assert problem.cases is not None
-    inputs = [*problem.cases.base, *problem.cases.plus]
-    pairs = list(zip(inputs, found["rows"], strict=True))
-    outputs = [(PARTS[row["part"]], given, row["out"]) for given, row in pairs if "out" in row]
-    if len(outputs) < len(inputs):
-        first = next(row["left_out"] for _, row in pairs if "left_out" in row)
-        where = f"{source}: {problem.task_id}: {len(inputs) - len(outputs)} of {len(inputs)} inputs are left out"
-        if not outputs:
-            raise UserError(f"{where}: {first}")
-        log.warning("%s: %s", where, first)
-    left_out = len(inputs) - len(outputs)
+    why = found["left_out"]
+    if why:
+        log.warning(
+            "%s: %s: %d of %d inputs are left out: %s", source, problem.task_id, len(why), found["inputs"], why[0]
+        )
     return replace(
-        problem, checks=checks_of(problem, outputs), reference_seconds=found["seconds"], inputs_left_out=left_out
+        problem,
+        checks=checks_of(problem, found["cases"]),
+        reference_seconds=found["seconds"],
+        inputs_left_out=len(why),
     )
 
 

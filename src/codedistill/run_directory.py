@@ -136,6 +136,15 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     Raises:
         UserError: it cannot be read, or a line is not a JSON object (by number).
     """
+    return [row for _, row in numbered_rows(path)]
+
+
+def numbered_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Rows of a JSONL file with the numbers of their lines, from 1; empty lines are counted and left out.
+
+    Raises:
+        UserError: as of `read_jsonl`.
+    """
     rows = []
     try:
         lines = path.read_text(encoding="utf-8").split("\n")  # splitlines would also cut at U+2028 inside a string
@@ -150,5 +159,5 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
             raise UserError(f"{path}: line {number}: not valid JSON: {error.msg}") from None
         if not isinstance(row, dict):
             raise UserError(f"{path}: line {number}: not a JSON object")
-        rows.append(row)
+        rows.append((number, row))
     return rows

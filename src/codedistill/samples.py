@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from codedistill import benchmarks
 from codedistill.config import Evaluation, ModelSpec
 from codedistill.errors import UserError
-from codedistill.run_directory import read_jsonl, write_json, write_jsonl
+from codedistill.run_directory import numbered_rows, read_jsonl, write_json, write_jsonl
 from codedistill.watch import Watch
 
 if TYPE_CHECKING:
@@ -90,15 +90,19 @@ def prompt_for(problem: benchmarks.Problem, form: str, template: str, model: Loa
 def read_samples(path: Path, tasks: benchmarks.Benchmark) -> list[dict[str, Any]]:
     """Rows with task_id, sample, completion, solution and finish, from any tool's samples file.
 
-    A row needs `task_id` and `solution` (a whole program) or `completion` (what the model wrote).
+    A row needs `task_id` and `solution` (a whole program) or `completion` (what the model wrote). Errors name the
+    row by the number of its line.
     """
     problems = {problem.task_id: problem for problem in tasks.problems}
     seen: dict[str, int] = {}
     rows = []
-    for number, row in enumerate(read_jsonl(path), 1):
-        where, task_id = f"{path}: row {number}", row.get("task_id")
-        if task_id not in problems:
-            raise UserError(f"{where}: task_id {task_id!r} is not a task of {tasks.name}; check --benchmark")
+    for number, row in numbered_rows(path):
+        where, given_id = f"{path}: row {number}", row.get("task_id")
+        problem = problems.get(given_id) if isinstance(given_id, str) else None
+        problem = problem or tasks.find(given_id)
+        if problem is None:
+            raise UserError(f"{where}: task_id {given_id!r} is not a task of {tasks.name}; check --benchmark")
+        task_id = problem.task_id
         given = row.get("solution") if row.get("solution") is not None else row.get("completion")
         if not isinstance(given, str):
             raise UserError(f"{where}: needs completion or solution as text")
@@ -109,7 +113,7 @@ def read_samples(path: Path, tasks: benchmarks.Benchmark) -> list[dict[str, Any]
                 "task_id": task_id,
                 "sample": row.get("sample", seen.get(task_id, 0)),
                 "completion": completion,
-                "solution": given if whole else benchmarks.program_source(problems[task_id], given),
+                "solution": given if whole else benchmarks.program_source(problem, given),
                 "finish": row.get("finish"),
             }
         )

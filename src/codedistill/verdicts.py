@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from codedistill import benchmarks, evaluation, sandbox
 from codedistill.config import Evaluation
+from codedistill.expected import with_checks
 from codedistill.run_directory import write_json, write_jsonl
 from codedistill.samples import read_samples
 from codedistill.watch import Watch
@@ -40,31 +42,53 @@ def execute(
     """
     start, watch = time.time(), watch or Watch()
     rows = read_samples(samples, tasks)
-    problems = {problem.task_id: problem for problem in tasks.problems}
-    programs = [
-        sandbox.Program(row["solution"], problems[row["task_id"]].checks, problems[row["task_id"]].entry_point)
-        for row in rows
-    ]
-    finished = 0
-
-    def count(index: int, result: sandbox.Result) -> None:
-        nonlocal finished
-        finished += 1
-        watch.count("executed", finished, len(programs))
-
-    outcomes = sandbox.run_programs(programs, sandbox.Limits(wall_seconds=settings.timeout), count)
+    asked = {row["task_id"] for row in rows}
+    tasks = replace(tasks, problems=tuple(problem for problem in tasks.problems if problem.task_id in asked))
+    problems = {problem.task_id: problem for problem in with_checks(tasks, watch).problems}
+    outcomes = _run(rows, problems, settings.timeout, watch)
     results = [_result_row(row, problems[row["task_id"]], outcome) for row, outcome in zip(rows, outcomes, strict=True)]
     write_jsonl(folder / "results.jsonl", results)
     summary = evaluation.summarize(results)
+    left_out = sum(problem.inputs_left_out for problem in problems.values())
     values = {
         "benchmark": tasks.name,
         **summary.to_json(),
         "sandbox": sandbox.sandbox_layer(),
         "sha256": tasks.sha256,
+        **({"inputs_left_out": left_out} if left_out else {}),
         "seconds": round(time.time() - start, 2),
     }
     write_json(folder / "summary.json", values)
     return ModelResult(values)
+
+
+def _run(
+    rows: list[dict[str, Any]], problems: Mapping[str, benchmarks.Problem], timeout: float, watch: Watch
+) -> list[sandbox.Result]:
+    """Outcomes in the rows' order, each program under the limits of its problem."""
+    outcomes: dict[int, sandbox.Result] = {}
+    by_limits: dict[sandbox.Limits, list[int]] = {}
+    for number, row in enumerate(rows):
+        by_limits.setdefault(_limits(problems[row["task_id"]], timeout), []).append(number)
+    for limits, numbers in sorted(by_limits.items(), key=lambda item: item[0].wall_seconds):
+        wanted = [(rows[n]["solution"], problems[rows[n]["task_id"]]) for n in numbers]
+        programs = [sandbox.Program(source, problem.checks, problem.entry_point) for source, problem in wanted]
+        done, finished = len(outcomes), iter(range(1, len(programs) + 1))
+        results = sandbox.run_programs(
+            programs,
+            limits,
+            lambda index, result: watch.count("executed", done + next(finished), len(rows)),  # noqa: B023
+        )
+        outcomes.update(zip(numbers, results, strict=True))
+    return [outcomes[number] for number in range(len(rows))]
+
+
+def _limits(problem: benchmarks.Problem, timeout: float) -> sandbox.Limits:
+    """`timeout` of wall time. Where the reference solution is slow: four times its CPU time, under any load."""
+    if 16 * problem.reference_seconds <= timeout:
+        return sandbox.Limits(wall_seconds=timeout)
+    cpu = max(timeout, math.ceil(4 * problem.reference_seconds))
+    return sandbox.Limits(wall_seconds=8 * cpu, cpu_seconds=cpu)
 
 
 def _result_row(row: dict[str, Any], problem: benchmarks.Problem, outcome: sandbox.Result) -> dict[str, Any]:

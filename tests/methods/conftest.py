@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from method_runs import short_recipe_of
 
 from codedistill.config import Recipe, load_recipe
 from codedistill.data import Batch, Encoded, collate, encode_examples, load_examples
@@ -25,6 +27,7 @@ class Bench:
     """What a test of a method's loss needs."""
 
     recipe: Recipe
+    ingredients: Ingredients
     method: Method
     student: Loaded
     teacher: Loaded
@@ -47,16 +50,38 @@ class Bench:
         return found
 
 
+@pytest.fixture(scope="session")
+def short_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 examples of some 20 tokens, of unequal lengths."""
+    file = tmp_path_factory.mktemp("data") / "short.jsonl"
+    words = ["a", "value", "items", "n", "total", "text"]
+    rows = [
+        {
+            "prompt": f"def f{i}({words[i % 6]}):\n" + f"    {words[i % 5]} = {i}\n" * (i % 4),
+            "completion": f"    return {words[i % 6]} + {i}" + f" * {words[i % 4]}" * (i % 3),
+        }
+        for i in range(40)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
 @pytest.fixture
-def bench(micro_pair: dict[str, Path]) -> Callable[..., Bench]:
+def short_recipe(micro_pair: dict[str, Path], short_data: Path, tmp_path: Path) -> dict[str, Any]:
+    return short_recipe_of(micro_pair, short_data, tmp_path / "run")
+
+
+@pytest.fixture
+def bench(micro_pair: dict[str, Path], short_data: Path) -> Callable[..., Bench]:
     def build(overrides: Sequence[str] = (), count: int = 4, wide: bool = False) -> Bench:
         values: dict[str, Any] = {name: str(folder) for name, folder in micro_pair.items()}
         recipe = load_recipe(values, overrides)
         assert recipe.teacher is not None
         student, teacher = load_model(recipe.student, "student"), load_model(recipe.teacher, "teacher")
         if wide:
-            student.model.double(), teacher.model.double()
-        rows, _ = encode_examples(load_examples("tiny", count), TEMPLATES["alpaca"], student.tokenizer, 512)
+            student.model.double()
+            teacher.model.double()
+        rows, _ = encode_examples(load_examples(str(short_data), count), TEMPLATES["alpaca"], student.tokenizer, 512)
         ingredients = Ingredients(
             recipe=recipe,
             student=student,
@@ -66,6 +91,6 @@ def bench(micro_pair: dict[str, Path]) -> Callable[..., Bench]:
             teacher_model=teacher,
             vocabulary=len(student.tokenizer),
         )
-        return Bench(recipe, build_method(ingredients), student, teacher, rows)
+        return Bench(recipe, ingredients, build_method(ingredients), student, teacher, rows)
 
     return build

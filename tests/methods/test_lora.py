@@ -104,21 +104,20 @@ def test_targets_that_cannot_be_meant(family: str, targets: list[str], message: 
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_trains_adapters(method: str, micro_recipe: dict[str, Any], tmp_path: Path) -> None:
+def test_every_method_trains_adapters(method: str, short_recipe: dict[str, Any], tmp_path: Path) -> None:
     """Only the attention moves, the head stays tied, and the adapter lies beside the merged weights."""
     overrides = [f"method={method}", "lora={rank: 2}", "training.steps=2", "training.learning_rate=1e-2"]
-    overrides += ["data.limit=8", "data.max_length=160"]
-    overrides += ["seqkd.max_new_tokens=6"] if method == "seqkd" else []
-    recipe = load_recipe(micro_recipe, overrides)
+    overrides += [f"{method}.max_new_tokens=4"] if method in ("seqkd", "gkd", "minillm") else []
+    recipe = load_recipe(short_recipe, overrides)
     seen: list[StepMetrics] = []
     result = train(recipe, RunDirectory(tmp_path / "run"), lambda m, total: seen.append(m))
     student = AutoModelForCausalLM.from_pretrained(result.model)
-    before = dict(AutoModelForCausalLM.from_pretrained(micro_recipe["student"]).named_parameters())
+    before = dict(AutoModelForCausalLM.from_pretrained(short_recipe["student"]).named_parameters())
     changed = {name for name, p in student.named_parameters() if not torch.equal(p, before[name])}
     assert changed == {name for name in before if any(t in name for t in DEFAULT_ATTENTION)}
     assert (result.model / "adapter" / "adapter_model.safetensors").is_file()
     adapted = PeftModel.from_pretrained(
-        AutoModelForCausalLM.from_pretrained(micro_recipe["student"]), result.model / "adapter"
+        AutoModelForCausalLM.from_pretrained(short_recipe["student"]), result.model / "adapter"
     )
     with torch.no_grad():
         assert torch.allclose(adapted(IDS).logits, student(IDS).logits, atol=1e-5)

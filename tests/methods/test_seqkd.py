@@ -75,7 +75,7 @@ def test_responses_are_written_once_and_only_for_what_they_fit(
     elsewhere = run(micro_recipe, tmp_path / "other", [*SHORT, f"seqkd.responses={folder / FILE}"])
     assert all(torch.equal(first[name], elsewhere[name]) for name in first)
     assert written == [6]
-    with pytest.raises(UserError, match="seqkd.responses .* of this teacher, data, template and sampling"):
+    with pytest.raises(UserError, match=r"seqkd.responses .* of this teacher, data, template and sampling"):
         run(micro_recipe, tmp_path / "third", [*SHORT, "template=plain", f"seqkd.responses={folder / FILE}"])
     run(micro_recipe, folder, [*SHORT, "template=plain"])
     assert written == [6, 6]

@@ -10,26 +10,31 @@ from codedistill.benchmarks.problems import Problem
 from codedistill.benchmarks.syntax import indentation, is_prose, parse
 
 
-def place_body(problem: Problem, code: str) -> str:
-    """The prompt with `code` as its function's body.
+def place_body(problem: Problem, code: str, goes_on: bool) -> str:
+    """The prompt with `code` as its function's body; `goes_on`: the model wrote it right behind the prompt.
 
-    A model goes on right behind the prompt, or starts at the margin, or loses the first line's indentation. The first
-    layout that parses, with the code inside the function, is taken; where none does, the text stays as it is.
+    Then the indentation is the model's own, and wrong where it is wrong. Otherwise, and where the text starts at the
+    margin (or one blank from it, as tokens do), the body is moved as a whole, or its first line alone. The first layout
+    that parses, with the code inside the function, is taken; where none does, the text stays as it is.
     """
+    first = next((line for line in code.split("\n") if line.strip()), "")
+    fixed = goes_on and (len(indentation(first)) > 1 or first.startswith("\t"))
     for text in (code, _without_prose(code)):
-        for head, body in _layouts(problem.prompt, text):
+        for head, body in _layouts(problem.prompt, text, fixed):
             if _is_inside(problem.entry_point, head, body):
                 return head + body
-    head, body = next(_layouts(problem.prompt, code))
+    head, body = next(_layouts(problem.prompt, code, fixed))
     return head + body
 
 
-def _layouts(prompt: str, code: str) -> Iterator[tuple[str, str]]:
-    """Ways to put the code behind the prompt: as it is, moved as a whole, and with the first line alone moved."""
+def _layouts(prompt: str, code: str, fixed: bool) -> Iterator[tuple[str, str]]:
+    """Ways to put the code behind the prompt: as it is; if not `fixed`, moved as a whole or by its first line alone."""
     head = prompt if prompt.endswith("\n") or code.startswith("\n") else prompt + "\n"
     if prompt[-1:] in (" ", "\t", ":"):  # the prompt ends in the body's indentation, or in its signature
         yield prompt, code
     yield head, code
+    if fixed:
+        return
     unit = _unit(prompt)
     text = code.strip("\n")
     first, _, rest = text.partition("\n")

@@ -31,13 +31,15 @@ def encode(value: Any) -> Any:
         return {"complex": [value.real, value.imag]}
     if isinstance(value, (bytes, bytearray)):
         return {"bytes": value.hex()}
-    for name, kind in (("tuple", tuple), ("frozenset", frozenset), ("set", set)):
-        if isinstance(value, kind):
-            return {name: [encode(item) for item in value]}
+    if isinstance(value, tuple):
+        return {"tuple": [encode(item) for item in value]}
+    if isinstance(value, (set, frozenset)):  # sorted: the order of a set of strings changes from process to process
+        name = "set" if isinstance(value, set) else "frozenset"
+        return {name: sorted((encode(item) for item in value), key=json.dumps)}
     raise TypeError(f"{type(value).__name__} is not plain data")
 
 
-DECODERS = {
+DECODERS: dict[str, Any] = {
     "int": lambda v: int(v, 16),
     "dict": dict,
     "complex": lambda v: complex(*v),
@@ -50,7 +52,7 @@ DECODERS = {
 
 def _decode_object(value: dict[str, Any]) -> Any:
     ((tag, content),) = value.items()
-    return DECODERS[tag](content)  # type: ignore[no-untyped-call]
+    return DECODERS[tag](content)
 
 
 def dumps(value: Any) -> str:

@@ -36,7 +36,7 @@ def program_source(problem: Problem, completion: str) -> str:
     code = text if whole else fenced_code(text, problem.entry_point) or text
     if _is_module(code, problem.entry_point):
         return _with_context(problem, _without_prose(_at_the_margin(code, problem.entry_point)))
-    return place_body(problem, code)
+    return place_body(problem, code, goes_on=code is text)
 
 
 def _answer(completion: str) -> str:

@@ -212,7 +212,7 @@ class np:
             return all(np.allclose(x, y, rtol, atol) for x, y in zip(a, b))
         if isinstance(a, (list, tuple)):
             return all(np.allclose(x, b, rtol, atol) for x in a)
-        return a == b or abs(a - b) <= atol + rtol * abs(b)
+        return a == b or abs(a - b) <= atol + rtol * abs(b) < float("inf")
 
 
 '''

@@ -35,8 +35,8 @@ class Problem:
     """One task. `prompt` is imports, signature and docstring; `checks` is code that defines `check(candidate)`.
 
     The reference solution is not here: nothing on a model's side of the way to a verdict knows it. Where there are
-    `cases`, `checks` is empty until their expected outputs are known (codedistill.expected); then `reference_seconds` is
-    what the reference solution takes, and `inputs_left_out` the number of those for which it gave none.
+    `cases`, `checks` is empty until their expected outputs are known (codedistill.expected); then `reference_seconds`
+    is the CPU time that the reference takes, and `inputs_left_out` the number of those for which it gave no output.
     """
 
     task_id: str
@@ -61,8 +61,12 @@ class Benchmark:
 
     def find(self, task_id: object) -> Problem | None:
         """The problem of that id. A bare number means the only id that ends in /number, as other tools write MBPP's."""
-        ends = (str(task_id), f"/{task_id}" if str(task_id).isdigit() else str(task_id))
-        found = [p for p in self.problems if p.task_id == ends[0] or p.task_id.endswith(ends[1])]
+        name = str(task_id)
+        found = [
+            problem
+            for problem in self.problems
+            if problem.task_id == name or (name.isdigit() and problem.task_id.endswith(f"/{name}"))
+        ]
         return found[0] if len(found) == 1 else None
 
 

@@ -71,7 +71,7 @@ def classify(verdict: Verdict) -> str:
         return Category.EXECUTION_TIMEOUT
     if verdict.status in OTHER_ENDS:
         return OTHER_ENDS[verdict.status]
-    if verdict.reached_checks and verdict.raised_in != "source" and does_nothing(verdict.source, verdict.entry_point):
+    if verdict.reached_checks and does_nothing(verdict.source, verdict.entry_point):
         return Category.EMPTY_FUNCTION  # whatever the checks fell over: `None - 1` is no other fault than `None == 1`
     error = verdict.error_type or "unknown error"
     rule = RULES.get(error)
@@ -85,12 +85,15 @@ def _assertion(verdict: Verdict) -> str:
 
 
 def does_nothing(source: str, entry_point: str) -> bool:
-    """Whether the entry point's body is `pass`, `...`, a docstring alone, or a bare constant return."""
+    """Whether the entry point's body is `pass`, `...`, a docstring alone, or a bare constant return.
+
+    An import does nothing either: some prompts have one in the body.
+    """
     function = _function(source, entry_point)
     if function is None:
         return False
     return all(
-        isinstance(statement, ast.Pass)
+        isinstance(statement, ast.Pass | ast.Import | ast.ImportFrom)
         or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
         or (isinstance(statement, ast.Return) and _is_constant(statement.value))
         for statement in function.body

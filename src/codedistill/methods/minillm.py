@@ -31,7 +31,7 @@ from codedistill.prompts import TEMPLATES
 
 @dataclass(frozen=True)
 class Rollout:
-    """A response with the log-probabilities of its tokens under the teacher and under the student that wrote it, [T]."""
+    """A response with the log-probabilities [T] of its tokens under the teacher and the student that wrote it."""
 
     example: Encoded
     log_p: torch.Tensor

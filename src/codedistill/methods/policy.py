@@ -51,9 +51,9 @@ def whitened(values: Tensor, count: Tensor, total: Tensor, squares: Tensor) -> T
 def clipped_loss(log_ratio: Tensor, advantage: Tensor, clip: float) -> tuple[Tensor, Tensor]:
     """PPO's loss per token and its derivative by log q_new, both [T].
 
-    log_ratio = log q_new - log m, the importance weight q_old / m times the policy's movement q_new / q_old. With
-    x = e ** log_ratio the loss is max(-A x, -A clip(x, 1 - clip, 1 + clip)), the derivative -A x, or 0 where the clipped
-    branch is larger.
+    log_ratio = log q_new - log m: the importance weight q_old / m times the policy's movement q_new / q_old. With
+    x = e ** log_ratio the loss is max(-A x, -A clip(x, 1 - clip, 1 + clip)), and the derivative -A x, or 0 where the
+    clipped branch is larger.
     """
     ratio = log_ratio.exp()
     free, held = -advantage * ratio, -advantage * ratio.clamp(1.0 - clip, 1.0 + clip)

@@ -182,6 +182,12 @@ def _anywhere(flag: bool, accelerator: Accelerator) -> bool:
     return bool(accelerator.reduce(torch.tensor(float(flag), device=accelerator.device), "sum") > 0)
 
 
+def _objective_of(recipe: Recipe) -> str:
+    """The method, and its divergence where that has another name, for messages."""
+    plain = recipe.divergence in (None, recipe.method) or not recipe.asks_teacher
+    return recipe.method if plain else f"{recipe.method} with {recipe.divergence}"
+
+
 def _batches(setup: Setup, done: int) -> Iterator[tuple[int, list[int]]]:
     """(epoch, indices) of every step from `done` on; a method may make several steps of one batch."""
     updates = setup.method.updates
@@ -207,7 +213,7 @@ def _steps(recipe: Recipe, setup: Setup, accelerator: Accelerator, done: int) ->
         sums = accumulate(method, seen, recipe.training.micro_batch_size, pad_id, accelerator)
         statistics, tokens = divide(sums, method, setup.student.model, accelerator)
         norm = clip(setup.student.model, recipe.training.max_grad_norm)
-        check_finite(step, statistics, norm, sums, recipe.method)
+        check_finite(step, statistics, norm, sums, _objective_of(recipe))
         optimizer.step()
         optimizer.zero_grad()
         extra = method.after_step(statistics)
