@@ -12,7 +12,7 @@ import pytest
 from rows import EVALPLUS, HUMANEVAL, write
 
 from codedistill import expected, sandbox
-from codedistill.benchmarks import Benchmark, load_benchmark
+from codedistill.benchmarks import Benchmark, Problem, load_benchmark
 from codedistill.benchmarks.codec import dumps, loads
 from codedistill.benchmarks.comparison import same
 from codedistill.benchmarks.plus import read_inputs
@@ -20,6 +20,7 @@ from codedistill.benchmarks.references import references
 from codedistill.errors import UserError
 from codedistill.expected import with_checks
 from codedistill.sandbox import Program, run_programs
+from codedistill.verdicts import _limits
 
 VALUES = [
     None, True, False, 0, -7, 10**30, 10**2000, -(2**5000), 0.5, -0.0, math.inf, -math.inf, "", "é\u2028\x00\ud800",
@@ -260,6 +261,14 @@ def test_a_slow_input_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ready = with_checks(load_benchmark(str(write(tmp_path / "own.jsonl", [row]))))
     assert ready.problems[0].inputs_left_out == 2  # this one, and the one that breaks the contract
     assert verdicts(ready, {"HumanEval/0": "def mean(x):\n    return sum(x)\n"}) == {"HumanEval/0": "passed"}
+
+
+@pytest.mark.parametrize(
+    ("reference", "wall", "cpu"), [(0.0, 5, None), (0.3, 5, None), (1.0, 40, 5), (2.1, 72, 9), (20.0, 640, 80)]
+)
+def test_a_slow_reference_makes_the_limit_one_of_cpu_time(reference: float, wall: float, cpu: float | None) -> None:
+    limits = _limits(Problem("t/0", "", "f", "", reference_seconds=reference), 5)
+    assert (limits.wall_seconds, limits.cpu_seconds) == (wall, cpu)
 
 
 def test_other_formats_have_their_checks_already(tmp_path: Path) -> None:

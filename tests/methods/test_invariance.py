@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from codedistill.config import load_recipe
 from codedistill.errors import CodedistillError
+from codedistill.losses import forward_kl
 from codedistill.methods.base import LossSum
 from codedistill.methods.kd import Distillation
 from codedistill.methods.sft import SupervisedFineTuning
@@ -218,3 +219,19 @@ def test_a_gradient_alone_stops_too(
     monkeypatch.setattr(Distillation, "loss", broken)
     with pytest.raises(CodedistillError, match=r"step 1, method akd: gradient not finite on examples \["):
         run(short_recipe, tmp_path / "run", COMMON)
+
+
+@pytest.mark.parametrize("normalization", ["sample", "token"])
+def test_the_gradient_is_that_of_the_mean(
+    normalization: str, bench: Any, short_recipe: dict[str, Any], tmp_path: Path
+) -> None:
+    """The norm that is logged, from full logits: neither a sum over examples nor divided twice."""
+    overrides = ["method=kd", f"loss.normalization={normalization}", "training.steps=1", "data.limit=8"]
+    (metrics,) = run(short_recipe, tmp_path / "run", [*overrides, "training.micro_batch_size=3"]).metrics
+    made = bench(["method=kd"], count=8)
+    batch = made.batch
+    rows = forward_kl(made.logits(made.student, batch), made.logits(made.teacher, batch).detach())
+    means = rows if normalization == "token" else torch.stack([rows[batch.owner == b].mean() for b in range(8)])
+    norm = torch.stack([g.norm() for g in made.gradients(means.mean())]).norm()
+    assert metrics.grad_norm == pytest.approx(norm.item(), rel=1e-4)
+    assert metrics.loss == pytest.approx(means.mean().item(), rel=1e-4)
