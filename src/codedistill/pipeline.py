@@ -173,7 +173,7 @@ def _train(recipe: Recipe, directory: RunDirectory, watch: Watch) -> TrainingRes
     write_yaml(directory.recipe, recipe.dump())
     watch.stage(f"training with {recipe.method}")
     try:
-        return train(recipe, directory, watch.step)
+        return train(recipe, directory, watch.step, lambda done, of: watch.count("teacher responses", done, of))
     except BaseException:
         if not directory.metrics.exists():  # nothing was begun, so the folder stays free for the corrected command
             directory.recipe.unlink(missing_ok=True)

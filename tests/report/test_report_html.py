@@ -84,7 +84,7 @@ def test_the_page_has_its_parts(page: Page) -> None:
     assert page.count("svg") == 1 + 3 + 1  # intervals; loss, divergences, beta; errors
     assert page.text["results"].count("distilled student") == 2  # the table and the chart
     assert "+40.0 points" in page.text["paired"]
-    assert "learning_rate: 0.001" in page.text["recipe"]
+    assert "method: akd" in page.text["recipe"]
     assert "torch" in page.text["environment"]
 
 
