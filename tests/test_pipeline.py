@@ -10,6 +10,7 @@ import pytest
 
 from codedistill import distill, evaluate
 from codedistill.config import Evaluation, load_recipe
+from codedistill.errors import UserError
 from codedistill.run_directory import read_jsonl
 
 SMALL = [
@@ -76,6 +77,19 @@ def test_the_summary_is_the_table(run: Any) -> None:
         assert model["accuracy_loss"] == pytest.approx((teacher["pass@1"] - model["pass@1"]) / teacher["pass@1"] * 100)
     assert values["accuracy_loss"]["tiny"] == student["accuracy_loss"]
     assert values["paired"]["tiny"]["difference"] == pytest.approx(student["pass@1"] - base["pass@1"])
+
+
+def test_a_refused_continuation_changes_nothing(run: Any) -> None:
+    before = run.directory.recipe.read_text()
+    wrong = [*SMALL, f"output={run.directory.path}", "resume=auto", "training.learning_rate=0.5"]
+    with pytest.raises(UserError, match=r"training\.learning_rate"):
+        distill("tiny", wrong)
+    assert run.directory.recipe.read_text() == before
+
+
+def test_benchmarks_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="two are called tiny"):
+        distill("tiny", [*SMALL, "evaluation.benchmarks=[tiny,tiny]", f"output={tmp_path / 'run'}"])
 
 
 def test_evaluate_alone_agrees_with_the_run(run: Any) -> None:

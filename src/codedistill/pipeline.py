@@ -30,8 +30,6 @@ from codedistill.watch import Watch
 if TYPE_CHECKING:
     from codedistill.training import TrainingResult
 
-WHO = ("teacher", "base", "student")
-
 
 @dataclass(frozen=True)
 class RunResult:
@@ -65,7 +63,7 @@ def distill(
     """
     watch, start = watch or Watch(), time.time()
     resolved = load_recipe(recipe, overrides)
-    loaded = [benchmarks.load_benchmark(name, resolved.evaluation.limit) for name in resolved.evaluation.benchmarks]
+    loaded = _benchmarks(resolved)
     directory = open_directory(resolved)
     with directory.locked():
         trained = _train(resolved, directory, watch)
@@ -114,9 +112,7 @@ def evaluate(
     spec = ModelSpec(path=str(model))
     with tempfile.TemporaryDirectory() as scratch:
         folder = output or Path(scratch)
-        write_samples(spec, tasks, settings, folder, template, watch or Watch())
-        result = execute(folder / "samples.jsonl", tasks, settings, folder, watch)
-    return result
+        return _generate_and_execute(spec, tasks, settings, folder, template, watch or Watch())
 
 
 def open_directory(recipe: Recipe) -> RunDirectory:
@@ -167,15 +163,29 @@ def summarise_run(
     }
 
 
+def _benchmarks(recipe: Recipe) -> list[benchmarks.Benchmark]:
+    """The recipe's benchmarks. Their names are folders, so they must differ."""
+    loaded: dict[str, benchmarks.Benchmark] = {}
+    for asked in recipe.evaluation.benchmarks:
+        found = benchmarks.load_benchmark(asked, recipe.evaluation.limit)
+        if found.name in loaded:
+            raise UserError(f"evaluation.benchmarks: two are called {found.name}; remove or rename one")
+        loaded[found.name] = found
+    return list(loaded.values())
+
+
 def _train(recipe: Recipe, directory: RunDirectory, watch: Watch) -> TrainingResult:
     from codedistill.training import train
 
+    before = directory.recipe.read_bytes() if directory.recipe.exists() else None
     write_yaml(directory.recipe, recipe.dump())
     watch.stage(f"training with {recipe.method}")
     try:
         return train(recipe, directory, watch.step, lambda done, of: watch.count("teacher responses", done, of))
-    except BaseException:
-        if not directory.metrics.exists():  # nothing was begun, so the folder stays free for the corrected command
+    except UserError:
+        if before is not None:  # a refused continuation leaves the run as it was
+            directory.recipe.write_bytes(before)
+        elif not directory.metrics.exists():  # nothing was begun: the folder stays free for the mended command
             directory.recipe.unlink(missing_ok=True)
         raise
 
@@ -195,13 +205,20 @@ def _evaluate_one(
 ) -> ModelResult:
     watch.stage(f"evaluating {who} on {tasks.name}")
     folder = directory.evaluation(who, tasks.name)
-    about = write_samples(spec, tasks, recipe.evaluation, folder, recipe.template, watch)
-    result = execute(folder / "samples.jsonl", tasks, recipe.evaluation, folder, watch)
+    return _generate_and_execute(spec, tasks, recipe.evaluation, folder, recipe.template, watch)
+
+
+def _generate_and_execute(
+    spec: ModelSpec, tasks: benchmarks.Benchmark, settings: Evaluation, folder: Path, template: str | None, watch: Watch
+) -> ModelResult:
+    """Samples, results and a summary that says who was asked and how."""
+    about = write_samples(spec, tasks, settings, folder, template, watch)
+    result = execute(folder / "samples.jsonl", tasks, settings, folder, watch)
     values = {
         "model": about["model"],
         "parameters": about["parameters"],
         **result.values,
-        "prompt_form": recipe.evaluation.form,
+        "prompt_form": settings.form,
         "template": about["template"],
     }
     write_json(folder / "summary.json", values)

@@ -101,10 +101,22 @@ def newest_directory(name: str, root: Path = Path("runs")) -> Path:
     return path
 
 
+def make_folder(path: Path) -> None:
+    """A folder that exists afterwards.
+
+    Raises:
+        UserError: it cannot be made, for example because a file has its name.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"output {path}: cannot be used: {error.strerror}; choose another output") from None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file aside and rename it, so that readers see the old content or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.tmp")
+    make_folder(path.parent)
     try:
         with aside.open("w", encoding="utf-8", errors="surrogatepass") as handle:
             handle.write(text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from codedistill import benchmarks
 from codedistill.config import Evaluation, ModelSpec
 from codedistill.errors import UserError
-from codedistill.run_directory import numbered_rows, read_jsonl, write_json, write_jsonl
+from codedistill.run_directory import make_folder, numbered_rows, read_jsonl, write_json, write_jsonl
 from codedistill.watch import Watch
 
 if TYPE_CHECKING:
@@ -20,11 +20,17 @@ def write_samples(
     spec: ModelSpec, tasks: benchmarks.Benchmark, settings: Evaluation, folder: Path, template: str | None, watch: Watch
 ) -> dict[str, Any]:
     """Completions of one model into folder/samples.jsonl. Rows of an interrupted call for the same prompts are kept."""
+    import torch
+
     from codedistill.generation import Request, Sampling, generate
     from codedistill.models import load_model
 
+    make_folder(folder)
     model = load_model(spec, "model")
-    about = describe_request(spec, model, settings, template)
+    about = describe_request(spec, model, tasks, settings, template)
+    if torch.accelerator.is_available():
+        network: Any = model.model
+        network.to(torch.accelerator.current_accelerator())
     prompts = [prompt_for(problem, settings.form, about["template"], model) for problem in tasks.problems]
     requests = [
         Request(i, prompt, problem.stop if settings.form == "complete" else (), sample)
@@ -57,11 +63,16 @@ def write_samples(
     return about | {"parameters": model.parameters}
 
 
-def describe_request(spec: ModelSpec, model: Loaded, settings: Evaluation, template: str | None) -> dict[str, Any]:
+def describe_request(
+    spec: ModelSpec, model: Loaded, tasks: benchmarks.Benchmark, settings: Evaluation, template: str | None
+) -> dict[str, Any]:
     """What decides a model's completions, for request.json."""
+    from codedistill.prompts import TEMPLATES
     from codedistill.training.save import saved_template
 
     chosen = "chat" if settings.form == "chat" else template or saved_template(spec) or "alpaca"
+    if chosen not in TEMPLATES:
+        raise UserError(f"template {chosen}: does not exist; known: {', '.join(TEMPLATES)}")
     return {
         "model": str(spec),
         "keep_layers": spec.keep_layers,
@@ -72,6 +83,8 @@ def describe_request(spec: ModelSpec, model: Loaded, settings: Evaluation, templ
         "seed": settings.seed,
         "max_new_tokens": settings.max_new_tokens,
         "parameters": model.parameters,
+        "weights": model.fingerprint(),
+        "benchmark": tasks.sha256,
     }
 
 
@@ -126,13 +139,15 @@ def read_samples(path: Path, tasks: benchmarks.Benchmark) -> list[dict[str, Any]
 def _earlier_samples(
     folder: Path, about: dict[str, Any], tasks: benchmarks.Benchmark, prompts: list[str]
 ) -> dict[tuple[str, int], dict[str, Any]]:
-    """Samples of an interrupted call with the same request and the same prompts; otherwise none, and stale files go."""
-    partial, request = folder / "samples.partial.jsonl", folder / "request.json"
+    """Samples of an earlier call with the same request and the same prompts; otherwise none, and stale files go."""
+    partial, whole, request = folder / "samples.partial.jsonl", folder / "samples.jsonl", folder / "request.json"
     expected = {problem.task_id: prompt for problem, prompt in zip(tasks.problems, prompts, strict=True)}
-    if partial.exists() and request.exists() and json.loads(request.read_text()) == about:
-        rows = [row for row in _whole_lines(partial) if expected.get(row["task_id"]) == row["prompt"]]
+    if request.exists() and json.loads(request.read_text()) == about:
+        kept = [*(_whole_lines(whole) if whole.exists() else []), *(_whole_lines(partial) if partial.exists() else [])]
+        rows = [row for row in kept if expected.get(row["task_id"]) == row["prompt"]]
         return {(row["task_id"], row["sample"]): row for row in rows}
     partial.unlink(missing_ok=True)
+    whole.unlink(missing_ok=True)
     return {}
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 class Section(BaseModel):
     """A part of the recipe: unknown keys are errors, and nothing changes after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def unread(self) -> dict[str, str]:
         """Keys of this section that would have no effect, each with the key=value that makes it so."""
@@ -39,6 +39,9 @@ class ModelSpec(Section):
 
     def __str__(self) -> str:
         return self.path or f"new {(self.architecture or {}).get('model_type', 'model')}"
+
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 def _spec(value: object) -> object:
@@ -67,7 +70,7 @@ class Training(Section):
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warmup_steps: int = Field(0, ge=0)
     weight_decay: float = Field(0.0, ge=0)
-    adam_betas: tuple[float, float] = (0.9, 0.999)
+    adam_betas: tuple[Decay, Decay] = (0.9, 0.999)
     max_grad_norm: float | None = Field(1.0, gt=0)
     seed: int = Field(0, ge=0)
     checkpoint_every: int = Field(200, ge=1, description="optimiser steps between checkpoints")

@@ -12,7 +12,7 @@ from typing import Any
 from codedistill import benchmarks, evaluation, sandbox
 from codedistill.config import Evaluation
 from codedistill.expected import with_checks
-from codedistill.run_directory import write_json, write_jsonl
+from codedistill.run_directory import make_folder, write_json, write_jsonl
 from codedistill.samples import read_samples
 from codedistill.watch import Watch
 
@@ -41,6 +41,7 @@ def execute(
         InfrastructureError: the sandbox failed, so that there are no trustworthy verdicts.
     """
     start, watch = time.time(), watch or Watch()
+    make_folder(folder)
     rows = read_samples(samples, tasks)
     asked = {row["task_id"] for row in rows}
     tasks = replace(tasks, problems=tuple(problem for problem in tasks.problems if problem.task_id in asked))

@@ -6,6 +6,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from codedistill.data import Example, encode_examples
+from codedistill.data.encode import encode_prompt
 from codedistill.errors import UserError
 from codedistill.prompts import TEMPLATES
 from codedistill.tiny import ASSETS
@@ -48,3 +49,13 @@ def test_text_without_a_prompt_starts_after_the_document_separator(tokenizer: An
     (encoded,), _ = encode_examples([Example(0, "return 1", prompt="")], TEMPLATES["plain"], tokenizer, 64)
     assert encoded.prompt_length == 1
     assert encoded.ids[0] == tokenizer.eos_token_id
+
+
+def test_a_chat_template_that_writes_the_first_token_gets_no_second() -> None:
+    class Doubling:
+        bos_token_id, eos_token_id = 1, 2
+
+        def __call__(self, text: str) -> dict[str, list[int]]:
+            return {"input_ids": [1, *([1] if text.startswith("<s>") else []), 7, 8]}
+
+    assert encode_prompt("<s>hi", Doubling()) == encode_prompt("hi", Doubling()) == [1, 7, 8]

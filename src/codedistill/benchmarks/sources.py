@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import logging
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -48,7 +49,7 @@ def read_file(path: Path) -> Data:
         if path.suffix == ".gz":
             content = gzip.decompress(content)
         text = content.decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise UserError(f"benchmark {path}: cannot be read: {error}") from None
     rows = []
     if text.lstrip().startswith("["):

@@ -74,6 +74,8 @@ def encode_prompt(text: str, tokenizer: Any) -> list[int]:
     ids = list(tokenizer(text)["input_ids"])
     if ids and ids[-1] == tokenizer.eos_token_id:  # tokenizers that close every text: the prompt goes on
         ids.pop()
+    if len(ids) > 1 and ids[0] == ids[1] == tokenizer.bos_token_id:  # a chat template wrote the first one
+        ids.pop(0)
     if ids:
         return ids
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id

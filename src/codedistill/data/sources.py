@@ -124,7 +124,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _example(row: Any, number: int, source: str) -> Example:
-    where = f"data.source {source}: row {number}"
+    where = f"data.source {source}: row {number + 1}"
     if not isinstance(row, Mapping):
         raise UserError(f"{where}: a row is an object with fields, this is a {type(row).__name__}")
     if "messages" in row:

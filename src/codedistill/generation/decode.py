@@ -113,7 +113,8 @@ def generate(
 ) -> Iterator[Completion]:
     """Completions of all requests, longest prompts first, each as soon as its batch is done.
 
-    The models must be in evaluation mode; prompts that leave no room in the model's context are cut on the left.
+    The models must be in evaluation mode. A completion ends where the model's context does; a prompt that fills the
+    context alone is cut on the left.
     """
     window = getattr(loaded.model.config, "max_position_embeddings", None) or 1 << 30
     sequences = [_start(loaded, request, sampling, window) for request in requests]
@@ -126,7 +127,8 @@ def generate(
 def _start(loaded: Loaded, request: Request, sampling: Sampling, window: int) -> _Sequence:
     limit = min(sampling.max_new_tokens, request.limit or sampling.max_new_tokens)
     prompt = encode_prompt(request.prompt, loaded.tokenizer) if request.ids is None else list(request.ids)
-    ids = prompt[-max(1, window - limit) :]
+    ids = prompt[-max(1, window - 1) :]
+    limit = min(limit, window - len(ids))
     generator = None
     if sampling.temperature > 0:
         generator = torch.Generator().manual_seed(hash((sampling.seed, request.index, request.sample)) & (1 << 63) - 1)

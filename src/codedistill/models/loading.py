@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
@@ -32,6 +34,14 @@ class Loaded:
         """Number of parameters, tied ones once."""
         return sum(p.numel() for p in self.model.parameters())
 
+    def fingerprint(self) -> str:
+        """SHA-256 of all weights, with their names, shapes and types."""
+        digest = hashlib.sha256()
+        for name, parameter in self.model.named_parameters():
+            digest.update(repr((name, tuple(parameter.shape), str(parameter.dtype))).encode())
+            digest.update(parameter.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
 
 def load_model(spec: ModelSpec, key: str) -> Loaded:
     """The model of recipe key `key` (teacher, student), on the CPU, in evaluation mode.
@@ -48,9 +58,12 @@ def load_model(spec: ModelSpec, key: str) -> Loaded:
     else:
         path = _resolve(spec.path or "", key)
         try:
-            model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
-        except (OSError, ValueError, KeyError) as error:
+            found: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, output_loading_info=True)
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise UserError(f"{key} {spec.path}: cannot be loaded: {_first_line(error)}") from None
+        model, report = found
+        if missing := sorted(report["missing_keys"]):  # they would be random
+            raise UserError(f"{key} {spec.path}: its weights lack {len(missing)} tensors, {missing[0]} among them")
     if spec.keep_layers is not None:
         keep_layers(model, spec.keep_layers, key)
     return Loaded(str(spec), model.eval(), tokenizer)

@@ -46,5 +46,5 @@ def shared_vocabulary(teacher: Loaded, student: Loaded) -> int:
 def _mismatch(teacher: Loaded, student: Loaded, why: str) -> str:
     return (
         f"teacher {teacher.name} and student {student.name} have different tokenizers: {why}; "
-        "choose a pair of one family, or distil by text with method=sft on responses that the teacher wrote"
+        "choose a pair of one family, or distil by text: method=seqkd seqkd.objective=cross_entropy"
     )

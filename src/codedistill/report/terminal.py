@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 NARROWEST = 60
-PLAIN_WIDTH = 160
 
 
 def render(header: list[str], rows: list[list[str]], text_columns: int) -> str:

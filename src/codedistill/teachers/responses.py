@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from codedistill.errors import UserError
 from codedistill.generation import Request, Sampling, generate
 from codedistill.models import Loaded
@@ -41,9 +39,7 @@ class Order:
         seed = how.seed if how.temperature > 0 else None
         deciding = (how.max_new_tokens, float(how.temperature), seed)
         digest = hashlib.sha256(repr((sorted(self.prompts.items()), deciding)).encode())
-        for name, parameter in self.teacher.model.named_parameters():
-            digest.update(repr((name, tuple(parameter.shape), str(parameter.dtype))).encode())
-            digest.update(parameter.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(self.teacher.fingerprint().encode())
         return digest.hexdigest()
 
 

@@ -9,4 +9,4 @@ build.py      rebuilds everything in `assets/` from nothing
 from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets"
-"""Folder with `teacher/`, `student/`, `instructions.jsonl.gz` and `benchmark.jsonl`."""
+"""Folder with `teacher/`, `student/` and `benchmark.jsonl`."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NUMBER, STRING = "number", "string"
-VOWELS = "aeiou"
 
 
 @dataclass(frozen=True)
