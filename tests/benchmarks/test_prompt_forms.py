@@ -35,7 +35,8 @@ class Tokenizer:
 def model(chat: str | None = "yes") -> Any:
     tokenizer = Tokenizer()
     tokenizer.chat_template = chat
-    return SimpleNamespace(tokenizer=tokenizer, parameters=1)
+    network = SimpleNamespace(to=lambda device: None)
+    return SimpleNamespace(tokenizer=tokenizer, parameters=1, model=network, fingerprint=lambda: "weights")
 
 
 @pytest.fixture
