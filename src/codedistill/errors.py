@@ -22,3 +22,8 @@ class UserError(CodedistillError):
 
 class InfrastructureError(CodedistillError):
     """The machine, not the input and not a program under test, is at fault."""
+
+
+def first_line(error: Exception) -> str:
+    """What another library says, short enough for one of our own lines."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

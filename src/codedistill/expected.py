@@ -64,13 +64,7 @@ def _compute(problems: list[Problem], source: str, watch: Watch) -> dict[str, An
         for problem in problems
     ]
     watch.stage(f"running {len(programs)} reference solutions for their expected outputs")
-    finished = 0
-
-    def count(index: int, result: sandbox.Result) -> None:
-        nonlocal finished
-        finished += 1
-        watch.count("references", finished, len(programs))
-
+    count = watch.counter("references", len(programs))
     found = {}
     for problem, result in zip(problems, sandbox.run_programs(programs, LIMITS, count), strict=True):
         where = f"{source}: {problem.task_id}"

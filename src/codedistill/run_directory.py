@@ -159,17 +159,25 @@ def numbered_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """
     rows = []
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # splitlines would also cut at U+2028 inside a string
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}: line {number}: not valid JSON: {error.msg}") from None
+    for number, row in json_lines(text, str(path)):
         if not isinstance(row, dict):
             raise UserError(f"{path}: line {number}: not a JSON object")
         rows.append((number, row))
     return rows
+
+
+def json_lines(text: str, where: str) -> Iterator[tuple[int, Any]]:
+    """The values of JSON lines with their numbers, from 1; empty lines are counted and left out.
+
+    Raises:
+        UserError: a line is not JSON; `where` says whose.
+    """
+    for number, line in enumerate(text.split("\n"), 1):  # splitlines would also cut at U+2028 inside a string
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{where}: line {number}: not valid JSON: {error.msg}") from None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def write_samples(
     spec: ModelSpec, tasks: benchmarks.Benchmark, settings: Evaluation, folder: Path, template: str | None, watch: Watch
 ) -> dict[str, Any]:
-    """Completions of one model into folder/samples.jsonl. Rows of an interrupted call for the same prompts are kept."""
+    """Completions of one model into folder/samples.jsonl. Rows of an earlier call for the same prompts are kept."""
     import torch
 
     from codedistill.generation import Request, Sampling, generate
@@ -60,7 +60,7 @@ def write_samples(
     order = [(problem.task_id, sample) for problem in tasks.problems for sample in range(settings.samples)]
     write_jsonl(folder / "samples.jsonl", [rows[key] for key in order])
     partial.unlink(missing_ok=True)
-    return about | {"parameters": model.parameters}
+    return about
 
 
 def describe_request(
@@ -143,7 +143,7 @@ def _earlier_samples(
     partial, whole, request = folder / "samples.partial.jsonl", folder / "samples.jsonl", folder / "request.json"
     expected = {problem.task_id: prompt for problem, prompt in zip(tasks.problems, prompts, strict=True)}
     if request.exists() and json.loads(request.read_text()) == about:
-        kept = [*(_whole_lines(whole) if whole.exists() else []), *(_whole_lines(partial) if partial.exists() else [])]
+        kept = [*(read_jsonl(whole) if whole.exists() else []), *(_whole_lines(partial) if partial.exists() else [])]
         rows = [row for row in kept if expected.get(row["task_id"]) == row["prompt"]]
         return {(row["task_id"], row["sample"]): row for row in rows}
     partial.unlink(missing_ok=True)
@@ -160,6 +160,5 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _append(path: Path, row: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as handle:
         handle.write(json.dumps(row, ensure_ascii=True) + "\n")

@@ -69,18 +69,13 @@ def _run(
     """Outcomes in the rows' order, each program under the limits of its problem."""
     outcomes: dict[int, sandbox.Result] = {}
     by_limits: dict[sandbox.Limits, list[int]] = {}
+    count = watch.counter("executed", len(rows))
     for number, row in enumerate(rows):
         by_limits.setdefault(_limits(problems[row["task_id"]], timeout), []).append(number)
     for limits, numbers in sorted(by_limits.items(), key=lambda item: item[0].wall_seconds):
         wanted = [(rows[n]["solution"], problems[rows[n]["task_id"]]) for n in numbers]
         programs = [sandbox.Program(source, problem.checks, problem.entry_point) for source, problem in wanted]
-        done, finished = len(outcomes), iter(range(1, len(programs) + 1))
-        results = sandbox.run_programs(
-            programs,
-            limits,
-            lambda index, result: watch.count("executed", done + next(finished), len(rows)),  # noqa: B023
-        )
-        outcomes.update(zip(numbers, results, strict=True))
+        outcomes.update(zip(numbers, sandbox.run_programs(programs, limits, count), strict=True))
     return [outcomes[number] for number in range(len(rows))]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,3 +21,8 @@ class Watch:
     stage: Callable[[str], None] = lambda text: None
     step: Callable[[StepMetrics, int], None] = lambda metrics, total: None
     count: Callable[[str, int, int], None] = lambda what, done, total: None
+
+    def counter(self, what: str, total: int) -> Callable[..., None]:
+        """A callback that counts its calls, whatever it is called with."""
+        numbers = itertools.count(1)
+        return lambda *_: self.count(what, next(numbers), total)

@@ -13,7 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from codedistill.errors import UserError
+from codedistill.errors import UserError, first_line
+from codedistill.run_directory import json_lines
 from codedistill.tiny import ASSETS
 
 log = logging.getLogger(__name__)
@@ -51,14 +52,11 @@ def read_file(path: Path) -> Data:
         text = content.decode("utf-8")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise UserError(f"benchmark {path}: cannot be read: {error}") from None
-    rows = []
     if text.lstrip().startswith("["):
         found = _json(text, f"{path}")
         rows = list(enumerate(found, 1))
     else:
-        for number, line in enumerate(text.split("\n"), 1):
-            if line.strip():
-                rows.append((number, _json(line, f"{path}: line {number}")))
+        rows = list(json_lines(text, str(path)))
     for number, row in rows:
         if not isinstance(row, dict):
             raise UserError(f"{path}: line {number}: not a JSON object")
@@ -104,8 +102,7 @@ def read_hub(name: str, config: str | None, split: str) -> Data:
     try:
         rows = [dict(row) for row in load_dataset(name, config, split=split)]
     except Exception as error:  # whatever the network, the cache or the hub come up with
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"the hub says of {name}: {first}") from None
+        raise UserError(f"the hub says of {name}: {first_line(error)}") from None
     content = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows).encode()
     return Data(name, hashlib.sha256(content).hexdigest(), tuple(enumerate(rows, 1)))
 

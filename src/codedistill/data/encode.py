@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,14 @@ def encode_examples(
     if not encoded:
         raise UserError(f"data.max_length {max_length}: every one of {count} prompts is longer; raise it")
     return encoded, EncodingReport(count, cut, dropped)
+
+
+def fingerprint(examples: Iterable[Encoded]) -> str:
+    """SHA-256 of the token ids that are trained on, in order."""
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(repr((example.prompt_length, example.ids)).encode())
+    return digest.hexdigest()
 
 
 def prompt_text(example: Example, template: Template, tokenizer: Any) -> str:

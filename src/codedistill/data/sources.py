@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codedistill.errors import UserError
+from codedistill.errors import UserError, first_line
+from codedistill.run_directory import json_lines
 
 TINY_ROWS = 20_000
 
@@ -81,14 +82,7 @@ def _read_json(path: Path) -> list[Any]:
 
 
 def _read_jsonl(path: Path) -> list[Any]:
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
-        if line.strip():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise UserError(f"data.source {path}: line {number}: not valid JSON: {error.msg}") from None
-    return rows
+    return [row for _, row in json_lines(path.read_text(encoding="utf-8"), f"data.source {path}")]
 
 
 def _read_parquet(path: Path) -> list[Any]:
@@ -116,11 +110,7 @@ def _from_hub(name: str, limit: int | None) -> list[Any]:
     try:
         return list(load_dataset(name, split=f"train[:{limit}]" if limit else "train"))
     except Exception as error:
-        raise UserError(f"data.source {name}: not a file, and the hub says: {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"data.source {name}: not a file, and the hub says: {first_line(error)}") from None
 
 
 def _example(row: Any, number: int, source: str) -> Example:

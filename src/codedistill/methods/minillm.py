@@ -12,7 +12,6 @@ discounted and whitened, and the single-step part has no importance weight (it i
 
 from __future__ import annotations
 
-import hashlib
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 
 from codedistill.data import Batch, Encoded, collate, encode_examples, load_examples
+from codedistill.data.encode import fingerprint
 from codedistill.errors import UserError
 from codedistill.generation import Sampling
 from codedistill.losses import Objective, fused_cross_entropy, fused_divergence
@@ -92,10 +92,10 @@ class MiniLLM(Method):
             }
             for rollout in self._rollouts.values()
         ]
-        return {"rollouts": self._given.gather(rows), "corpus": _fingerprint(self._corpus)}
+        return {"rollouts": self._given.gather(rows), "corpus": fingerprint(self._corpus)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        if state["corpus"] != _fingerprint(self._corpus):
+        if state["corpus"] != fingerprint(self._corpus):
             raise UserError(
                 "minillm.corpus: holds other text than when the run began; restore it or choose another output"
             )
@@ -221,10 +221,3 @@ def _corpus(given: Ingredients) -> list[Encoded]:
     examples = load_examples(recipe.minillm.corpus or "", recipe.minillm.corpus_limit)
     template, tokenizer = TEMPLATES[recipe.template], given.student.tokenizer
     return encode_examples(examples, template, tokenizer, recipe.data.max_length)[0]
-
-
-def _fingerprint(corpus: list[Encoded]) -> str:
-    digest = hashlib.sha256()
-    for text in corpus:
-        digest.update(repr((text.prompt_length, text.ids)).encode())
-    return digest.hexdigest()

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging as transformers_logging
 
 from codedistill.config import ModelSpec
-from codedistill.errors import UserError
+from codedistill.errors import UserError, first_line
 from codedistill.models.layers import keep_layers
 from codedistill.tiny import ASSETS
 
@@ -60,7 +60,7 @@ def load_model(spec: ModelSpec, key: str) -> Loaded:
         try:
             found: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, output_loading_info=True)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise UserError(f"{key} {spec.path}: cannot be loaded: {_first_line(error)}") from None
+            raise UserError(f"{key} {spec.path}: cannot be loaded: {first_line(error)}") from None
         model, report = found
         if missing := sorted(report["missing_keys"]):  # they would be random
             raise UserError(f"{key} {spec.path}: its weights lack {len(missing)} tensors, {missing[0]} among them")
@@ -76,7 +76,7 @@ def load_tokenizer(spec: ModelSpec, key: str) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{key} {name}: its tokenizer cannot be loaded: {_first_line(error)}") from None
+        raise UserError(f"{key} {name}: its tokenizer cannot be loaded: {first_line(error)}") from None
     if tokenizer.eos_token_id is None:
         raise UserError(
             f"{key} {name}: its tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json"
@@ -115,8 +115,4 @@ def _from_architecture(fields: dict[str, Any], tokenizer: Any, key: str) -> PreT
         )
         return AutoModelForCausalLM.from_config(config)
     except (KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{key}.architecture: {_first_line(error)}; give model_type and its config fields") from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{key}.architecture: {first_line(error)}; give model_type and its config fields") from None

@@ -12,6 +12,7 @@ from accelerate.utils import gather_object
 
 from codedistill.config import Recipe
 from codedistill.data import BatchPlan, Encoded, EncodingReport, encode_examples, load_examples
+from codedistill.data.encode import fingerprint
 from codedistill.methods import METHODS, build_method
 from codedistill.methods.base import Ingredients, Method, Workplace, Written
 from codedistill.models import Loaded, load_model, shared_vocabulary
@@ -138,8 +139,5 @@ def _student(recipe: Recipe, loaded: Loaded, accelerator: Accelerator) -> Studen
 
 def _fingerprints(encoded: list[Encoded], student: Loaded) -> dict[str, str]:
     """`data`: the token ids that training sees, in order; so it covers data, template, tokenizer and length limit."""
-    data = hashlib.sha256()
-    for example in encoded:
-        data.update(repr((example.prompt_length, example.ids)).encode())
     vocabulary = sorted(student.tokenizer.get_vocab().items())
-    return {"data": data.hexdigest(), "tokenizer": hashlib.sha256(repr(vocabulary).encode()).hexdigest()}
+    return {"data": fingerprint(encoded), "tokenizer": hashlib.sha256(repr(vocabulary).encode()).hexdigest()}
