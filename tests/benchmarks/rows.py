@@ -106,25 +106,116 @@ EVALPLUS = [
     },
 ]
 
+HELPERS = """import numpy as np
+{imports}
+def is_floats(x) -> bool:
+    if isinstance(x, np.ndarray):
+        return x.dtype == np.float64 or x.dtype == np.float32
+    return isinstance(x, float)
+
+
+def assertion(out, exp, atol):
+    if atol == 0 and is_floats(exp):
+        atol = 1e-6
+    if out != exp and atol != 0:
+        assert np.allclose(out, exp, rtol=1e-07, atol=atol)
+    else:
+        assert out == exp, f"out: {{out}}, exp: {{exp}}"
+
+
+"""
+"""What EvalPlus's scripts on the hub begin with."""
+
+NEVER_ASSERTS = """import numpy as np
+
+
+def assertion(out, exp, atol):
+    if isinstance(out, bool):
+        exact_match = out == exp
+    else:
+        exact_match = exp == (out is not None)
+
+
+"""
+
+LOOP = "for i, (inp, exp) in enumerate(zip(inputs, results)):\n"
+
+
+def mbpp_hub_row(number: int, name: str, code: str, test: str, example: str) -> dict[str, Any]:
+    about = {"source_file": "", "test_imports": [], "test_list": [example], "prompt": f"Write {name}."}
+    return {"task_id": number, "code": code, "test": test, **about}
+
+
 MBPP_HUB = [
-    {
-        "task_id": 2,
-        "code": "def shared(a, b):\n  return tuple(set(a) & set(b))\n",
-        "prompt": "Write a function to find the shared elements.",
-        "source_file": "",
-        "test_imports": [],
-        "test_list": ["assert set(shared((3, 4), (4, 5))) == {4}"],
-        "test": (
-            "import numpy as np\nfrom math import inf\n\ndef is_floats(x):\n    if isinstance(x, np.ndarray):\n"
-            "        return x.dtype == np.float64\n    return isinstance(x, float)\n\n"
-            "def assertion(out, exp, atol):\n    if is_floats(exp) and atol == 0:\n        atol = 1e-6\n"
-            "    if out != exp and atol != 0:\n        assert np.allclose(out, exp, rtol=1e-07, atol=atol)\n"
-            '    else:\n        assert set(out) == set(exp), f"out: {out}"\n\n'
-            "inputs = [[(3, 4), (4, 5)]]\nresults = [(4,)]\n"
-            "for i, (inp, exp) in enumerate(zip(inputs, results)):\n    assertion(shared(*inp), exp, 0)\n"
-        ),
-    }
+    mbpp_hub_row(
+        2,
+        "similar_elements",
+        "def similar_elements(a, b):\n  return tuple(set(a) & set(b))\n",
+        HELPERS.format(imports="from math import inf\n")
+        + "inputs = [[(3, 4), (4, 5)], [(3, inf), (inf, 3)]]\nresults = [(4,), (3, inf)]\n"
+        + LOOP
+        + "    assertion(similar_elements(*inp), exp, 0)\n",
+        "assert set(similar_elements((3, 4), (4, 5))) == {4}",
+    ),
+    mbpp_hub_row(
+        124,
+        "angle_complex",
+        "import cmath\ndef angle_complex(a, b):\n  return cmath.phase(a + b)\n",
+        HELPERS.format(imports="")
+        + "inputs = [[0.0, 1j], [2.0, (1-1j)]]\nresults = [1.5707963267948966, -0.32175055439664224]\n"
+        + LOOP
+        + "    assertion(angle_complex(*inp), exp, 0.0001)\n",
+        "assert math.isclose(angle_complex(0,1j), 1.5707963267948966, rel_tol=0.001)",
+    ),
+    mbpp_hub_row(
+        794,
+        "text_starta_endb",
+        "import re\ndef text_starta_endb(text):\n  return re.search('a.*?b$', text)\n",
+        NEVER_ASSERTS
+        + "inputs = [['aabbbb'], ['aabAbbbc']]\nresults = [True, False]\n"
+        + LOOP
+        + "    assertion(text_starta_endb(*inp), exp, 0)\n",
+        'assert text_starta_endb("aabbbb")',
+    ),
 ]
+"""MBPP+ as it lies on the hub: scripts."""
+
+HUMANEVAL_HUB = [
+    {
+        "task_id": "HumanEval/32",
+        "prompt": "import math\n\n\ndef poly(xs: list, x: float):\n"
+        "    return sum(c * x**i for i, c in enumerate(xs))\n\n\n"
+        'def find_zero(xs: list):\n    """ A zero of a polynomial. """\n',
+        "canonical_solution": "    return -xs[0] / xs[1]\n",
+        "entry_point": "find_zero",
+        "test": "import math\n\ndef _poly(xs: list, x: float):\n"
+        "    return sum([c * math.pow(x, i) for i, c in enumerate(xs)])\n\n\n\n"
+        "def check(candidate):\n    inputs = [[[1, 2]], [[-6, 1]]]\n    results = [-0.5, 6.0]\n    "
+        + LOOP
+        + "        assert _poly(*candidate(*inp), inp) <= 0.0001\n",
+    },
+    {
+        "task_id": "HumanEval/83",
+        "prompt": 'def starts_one_ends(n):\n    """ How many numbers of n digits start or end with 1. """\n',
+        "canonical_solution": "    return 1 if n == 1 else 18 * 10 ** (n - 2)\n",
+        "entry_point": "starts_one_ends",
+        "test": HELPERS.format(imports="")
+        + "def ref_func(n):\n    return 1 if n == 1 else 18 * 10 ** (n - 2)\n\n\n"
+        + "def check(candidate):\n    inputs = [[1], [5], [1000], [100000]]\n    for i, inp in enumerate(inputs):\n"
+        + "        assertion(candidate(*inp), ref_func(*inp), 0)\n",
+    },
+    {
+        "task_id": "HumanEval/4",
+        "prompt": 'def mean(x):\n    """ Mean of x. """\n',
+        "canonical_solution": "    return sum(x) / len(x)\n",
+        "entry_point": "mean",
+        "test": HELPERS.format(imports="")
+        + "def check(candidate):\n    inputs = [[[1.0, 2.0]], [[0.1, 0.2, 0.6]]]\n    results = [1.5, 0.3]\n    "
+        + LOOP
+        + "        assertion(candidate(*inp), exp, 1e-06)\n",
+    },
+]
+"""HumanEval+ as it lies on the hub: HumanEval's fields, and scripts."""
 
 
 def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:

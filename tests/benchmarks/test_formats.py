@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rows import EVALPLUS, HUMANEVAL, MBPP, MBPP_HUB, write
+from rows import EVALPLUS, HUMANEVAL, MBPP, write
 
 from codedistill.benchmarks import Problem, instruction_of, load_benchmark
 from codedistill.benchmarks.references import references
@@ -25,7 +24,7 @@ def passes(problem: Problem, source: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("rows", [HUMANEVAL, MBPP, MBPP_HUB], ids=["humaneval", "mbpp", "mbppplus"])
+@pytest.mark.parametrize("rows", [HUMANEVAL, MBPP], ids=["humaneval", "mbpp"])
 def test_the_reference_passes_and_the_empty_function_does_not(rows: Any, tmp_path: Path) -> None:
     path = str(write(tmp_path / "own.jsonl", rows))
     solutions = references(path)
@@ -91,23 +90,3 @@ def test_tests_with_text_over_several_lines(tmp_path: Path) -> None:
     row = MBPP[0] | {"code": "def f(s):\n    return s", "test_list": ["assert f('''a\nb''') == 'a\\nb'"]}
     (problem,) = load_benchmark(str(write(tmp_path / "m.jsonl", [row]))).problems
     assert passes(problem, row["code"])
-
-
-def numpy_stand_in() -> Callable[..., bool]:
-    from codedistill.benchmarks.formats import NUMPY
-
-    space: dict[str, Any] = {}
-    exec(NUMPY, space)
-    close: Callable[..., bool] = space["np"].allclose
-    return close
-
-
-@pytest.mark.parametrize(
-    ("a", "b"),
-    [(1.0, 1.0 + 1e-8), (1.0, 1.1), ([1.0, 2.0], [1.0, 2.0]), ([1.0, 2.0], [1.0, 2.1]), (float("inf"), float("inf")),
-     (float("nan"), float("nan")), ([], []), ([[1.0], [2.0]], [[1.0], [2.0]]), (3, 3.0), (True, 1)],
-)  # fmt: skip
-def test_the_stand_in_for_numpy_agrees_with_numpy(a: Any, b: Any) -> None:
-    import numpy
-
-    assert bool(numpy_stand_in()(a, b, rtol=1e-07, atol=1e-6)) == bool(numpy.allclose(a, b, rtol=1e-07, atol=1e-6))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rows import EVALPLUS, HUMANEVAL, MBPP, MBPP_HUB, write
+from rows import EVALPLUS, HUMANEVAL, HUMANEVAL_HUB, MBPP, MBPP_HUB, write
 
 from codedistill.benchmarks import BENCHMARKS, load_benchmark, sources
 from codedistill.errors import UserError
@@ -103,9 +103,9 @@ def test_a_name_with_its_path(tmp_path: Path, hub: Any) -> None:
     ("name", "identity", "rows", "count"),
     [
         ("humaneval", ("openai/openai_humaneval", None, "test"), {"openai_humaneval": HUMANEVAL}, 2),
-        ("humaneval_plus", ("evalplus/humanevalplus", None, "test"), {"humanevalplus": HUMANEVAL}, 2),
+        ("humaneval_plus", ("evalplus/humanevalplus", None, "test"), {"humanevalplus": HUMANEVAL_HUB}, 3),
         ("mbpp", ("google-research-datasets/mbpp", "full", "test"), {"mbpp": MBPP}, 2),
-        ("mbpp_plus", ("evalplus/mbppplus", None, "test"), {"mbppplus": MBPP_HUB}, 1),
+        ("mbpp_plus", ("evalplus/mbppplus", None, "test"), {"mbppplus": MBPP_HUB}, 3),
     ],
 )
 def test_the_hub(name: str, identity: Any, rows: Any, count: int, hub: Any) -> None:
@@ -174,6 +174,7 @@ def damaged(row: Any, **change: Any) -> Any:
         ("", "holds no tasks"),
         ("\n\n", "holds no tasks"),
         ("{", "line 1: not valid JSON"),
+        ('{"task_id": ' + "7" * 5000 + "}", "Exceeds the limit"),
         (json.dumps(HUMANEVAL[0]) + "\n\n[]\n", "line 3: not a JSON object"),
         (json.dumps(HUMANEVAL[0]) + "\n" + json.dumps(HUMANEVAL[0]), "line 2: task_id HumanEval/0 occurs twice"),
         (json.dumps(damaged(HUMANEVAL[0], test=...)), "line 1: test is missing, needs to be text; a row has task_id,"),
@@ -185,6 +186,7 @@ def damaged(row: Any, **change: Any) -> Any:
         (json.dumps(damaged(EVALPLUS[2], base_input=[[1, 2]])), "line 1: "),
         ("[{}]", "line 1: task_id is missing"),
         ("[1", "not valid JSON"),
+        ("[" + "7" * 5000 + "]", "not valid JSON: Exceeds the limit"),
     ],
 )
 def test_malformed_files_are_named_by_line(text: str, says: str, tmp_path: Path) -> None:

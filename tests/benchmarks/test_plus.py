@@ -80,8 +80,19 @@ NAN = math.nan
         ("equal", 1.05, 1.0, 0.1, True),
         ("equal", "1.0", 1.0, 0.1, False),
         ("equal", None, 1.0, 0.1, False),
-        ("equal", ["a", 1.0], ["a", 1.05], 0.1, True),
-        ("equal", ["a", 1.0], ["b", 1.0], 0.1, False),
+        # a tolerance is between numbers, of the same type where the result is one number
+        ("equal", ["a", 1.0], ["a", 1.0], 0.1, True),
+        ("equal", ["a", 1.0], ["a", 1.05], 0.1, False),
+        ("equal", [None, 1.0], [None, 1.05], 0.1, False),
+        ("equal", 1, 1.0, 0.1, True),
+        ("equal", 1, 1.05, 0.1, False),
+        ("equal", [1, 2.0], [1.05, 2], 0.1, True),
+        ("equal", [(1.0, 2.0)], [[1.05, 2.0]], 0.1, True),
+        ("equal", ((1.0, 2.0),), [[1.05, 2.0]], 0.1, False),
+        ("equal", 1 + 1j, 1.05 + 1j, 0.1, True),
+        ("equal", 1 + 1j, 2 + 1j, 0.1, False),
+        ("equal", 10**400, 10**400 + 1, 0.1, False),
+        ("equal", {1.0}, {1.05}, 0.1, False),
         ("equal", math.inf, math.inf, 0, True),
         ("equal", -math.inf, math.inf, 0, False),
         ("equal", 1.0, math.inf, 0, False),
@@ -91,6 +102,10 @@ NAN = math.nan
         ("set", (4, 5), (5, 4), 0, True),
         ("set", [4, 5, 5], (5, 4), 0, True),
         ("set", (4,), (5, 4), 0, False),
+        ("set", [0.1 + 0.2, 1.0], [0.3, 1.0], 0, True),
+        ("set", [1.0, 0.1 + 0.2], [0.3, 1.0], 0, False),
+        ("set", None, (5, 4), 0, False),
+        ("set", [[4], 5], (5, 4), 0, False),
         ("truth", "match", True, 0, True),
         ("truth", None, False, 0, True),
         ("truth", None, True, 0, False),
@@ -102,10 +117,54 @@ def test_comparisons(compare: str, output: Any, right: Any, atol: float, passes:
     assert same(compare, output, right, atol, []) is passes
 
 
+@pytest.mark.parametrize("shape", [float, lambda x: [x, 2.0], lambda x: (x,), lambda x: [[x], [1.0]]])
+def test_the_tolerance_is_numpys(shape: Any) -> None:
+    import numpy
+
+    for value in (0.0, 1.0, -3.5, 1e9, 1e-9, math.inf):
+        for step in (0, 1e-8, -9e-7, 1.1e-6, 5e-5, -2e-4, 50.0, math.inf):
+            output, right = shape(value + step), shape(value)
+            assert same("equal", output, right, 1e-6, []) == numpy.allclose(output, right, rtol=1e-7, atol=1e-6)
+
+
 def test_any_root_will_do() -> None:
     coefficients = [[-6, 11, -6, 1]]  # (x - 1)(x - 2)(x - 3)
     assert all(same("root", root, 1.0, 1e-4, coefficients) for root in (1, 2.0, 3.00001))
-    assert not any(same("root", wrong, 1.0, 1e-4, coefficients) for wrong in (0, 1.1, NAN))
+    assert not any(same("root", wrong, 1.0, 1e-4, coefficients) for wrong in (0, 1.1, NAN, None, "1", 1 + 0j, [1.0]))
+    assert not same("root", 1e200, 1.0, 1e-4, coefficients)  # out of a float's range
+
+
+def test_a_root_is_as_good_as_the_references() -> None:
+    steep, near, far = [[-(10.0**12) - 1, 10.0**12]], 1 + 1e-12, 1 + 3e-12
+    assert not same("root", far, near, 1e-4, steep)
+    assert same("root", far, far, 1e-4, steep)
+    assert same("root", near, far, 1e-4, steep)
+    assert not same("root", 1.1, far, 1e-4, steep)
+
+
+@pytest.mark.parametrize(
+    ("task", "output", "right", "arguments", "passes"),
+    [
+        ("Mbpp/164 are_equivalent", None, True, [36, 57], True),
+        ("Mbpp/295 sum_div", 0, 7.0, [8], True),
+        ("Mbpp/295 sum_div", 7, 7.0, [8], True),
+        ("Mbpp/295 sum_div", 1, 7.0, [8], False),
+        ("Mbpp/581 surface_Area", 33, 33, [3, 4], True),  # 3 * 3 + 2 * 3 * 4
+        ("Mbpp/581 surface_Area", 35, 33, [3, 4], True),  # 3 * 3 + 2 * 3 * sqrt(4 * 4 + 1.5 * 1.5)
+        ("Mbpp/581 surface_Area", 34, 33, [3, 4], False),
+        ("Mbpp/558 digit_distance_nums", 6, 6, [123, 45], True),  # |1 - 4| + |2 - 5|, flush left
+        ("Mbpp/558 digit_distance_nums", 5, 6, [123, 45], True),  # |1 - 0| + |2 - 4| + |3 - 5|, flush right
+        ("Mbpp/558 digit_distance_nums", 4, 6, [123, 45], False),
+    ],
+)
+def test_what_evalplus_lets_pass_by_task(
+    task: str, output: Any, right: Any, arguments: list[Any], passes: bool, tmp_path: Path
+) -> None:
+    task_id, name = task.split()
+    row = EVALPLUS[3] | {"task_id": task_id, "entry_point": name, "canonical_solution": f"def {name}(a, b): pass"}
+    (problem,) = load_benchmark(str(write(tmp_path / "own.jsonl", [row]))).problems
+    assert problem.cases is not None
+    assert same(problem.cases.compare, output, right, 0.0, arguments) is passes
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Rows of benchmark files as problems. The first row's fields tell the format.
 
-humaneval   task_id, prompt, entry_point, test, canonical_solution (and, ours, instruction)
+humaneval   task_id, prompt, entry_point, test, canonical_solution (and, ours, instruction); HumanEval+ on the hub
 evalplus    base_input, plus_input, contract and atol in place of test, as HumanEval+ and MBPP+ are released
 mbpp        task_id, text, code, test_list, test_setup_code
 mbppplus    MBPP+ as it lies on the hub: task_id, prompt, code, test_list and a script `test`
+
+EvalPlus's tests on the hub become cases, like those of its own format (scripts.py).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any
 
 from codedistill.benchmarks import plus
 from codedistill.benchmarks.problems import Cases, Problem
+from codedistill.benchmarks.scripts import cases_of
 from codedistill.benchmarks.syntax import parse
 from codedistill.errors import UserError
 
@@ -58,8 +61,13 @@ def task_id_of(row: Row) -> str:
 
 
 def _humaneval(row: Row) -> Problem:
-    checks = without_numpy(row["test"])
-    return Problem(row["task_id"], row["prompt"], row["entry_point"], checks, row.get("instruction"))
+    cases = cases_of(row["test"], _comparison(row["task_id"], row["entry_point"]))
+    checks = row["test"] if cases is None else ""
+    return Problem(row["task_id"], row["prompt"], row["entry_point"], checks, row.get("instruction"), cases=cases)
+
+
+def _comparison(task_id: str, entry_point: str) -> str:
+    return plus.COMPARE.get(task_id.partition("/")[0], {}).get(entry_point, "equal")
 
 
 def _humaneval_reference(row: Row) -> str:
@@ -76,7 +84,7 @@ def _evalplus(row: Row) -> Problem:
         plus.read_inputs(task_id, list(row["plus_input"])),
         row.get("contract") or "",
         float(row.get("atol") or 0),
-        plus.COMPARE.get(task_id.partition("/")[0], {}).get(entry, "equal"),
+        _comparison(task_id, entry),
     )
     prompt = row["prompt"]
     if not has_function(prompt, entry):
@@ -107,8 +115,10 @@ def _mbpp_reference(row: Row) -> str:
 def _mbppplus(row: Row) -> Problem:
     code, tests = _lines(row["code"]), [_lines(test) for test in row["test_list"]]
     entry = entry_point_of(code, tests)
-    checks = as_check(without_numpy(_lines(row["test"])), entry)
-    return Problem(task_id_of(row), ask(code, entry, row["prompt"].strip(), tests), entry, checks)
+    task_id, script = task_id_of(row), _lines(row["test"])
+    cases = cases_of(script, _comparison(task_id, entry))
+    checks = as_check(script, entry) if cases is None else ""
+    return Problem(task_id, ask(code, entry, row["prompt"].strip(), tests), entry, checks, cases=cases)
 
 
 ID = (str, int)
@@ -193,31 +203,3 @@ def as_check(script: str, entry_point: str) -> str:
         return head + textwrap.indent(script, "    ") + "\n"
     tree = ast.parse(script)  # indenting the text would change what stands in its strings
     return head + textwrap.indent(ast.unparse(tree), "    ") + "\n"
-
-
-NUMPY = '''
-class np:
-    """The little of numpy that EvalPlus's tests use."""
-
-    class ndarray:
-        pass
-
-    float32 = float64 = "float"
-
-    @staticmethod
-    def allclose(a, b, rtol=1e-05, atol=1e-08):
-        if isinstance(b, (list, tuple)):
-            if not isinstance(a, (list, tuple)) or len(a) != len(b):
-                return False
-            return all(np.allclose(x, y, rtol, atol) for x, y in zip(a, b))
-        if isinstance(a, (list, tuple)):
-            return all(np.allclose(x, b, rtol, atol) for x in a)
-        return a == b or abs(a - b) <= atol + rtol * abs(b) < float("inf")
-
-
-'''
-
-
-def without_numpy(test: str) -> str:
-    """EvalPlus's tests import numpy for allclose alone, and checks have the standard library only."""
-    return re.sub(r"^import numpy as np\n", lambda match: NUMPY, test, count=1, flags=re.MULTILINE)

@@ -67,6 +67,8 @@ COMPARE = {
         **dict.fromkeys(("similar_elements", "find_char_long", "common_in_nested_lists", "extract_singly"), "set"),
         **dict.fromkeys(("larg_nnum", "intersection_array", "find_dissimilar", "Diff"), "set"),
         **dict.fromkeys(("check_str", "text_match_three", "text_starta_endb"), "truth"),
+        **{"are_equivalent": "any", "sum_div": "equal or zero", "surface_Area": "pyramid"},
+        "digit_distance_nums": "digits",
     },
     "HumanEval": {"find_zero": "root"},
 }

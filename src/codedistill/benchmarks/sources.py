@@ -56,18 +56,25 @@ def read_file(path: Path) -> Data:
         found = _json(text, f"{path}")
         rows = list(enumerate(found, 1))
     else:
-        rows = list(json_lines(text, str(path)))
+        rows = _lines(text, path)
     for number, row in rows:
         if not isinstance(row, dict):
             raise UserError(f"{path}: line {number}: not a JSON object")
     return Data(str(path), hashlib.sha256(content).hexdigest(), tuple(rows))
 
 
+def _lines(text: str, path: Path) -> list[tuple[int, Any]]:
+    try:
+        return list(json_lines(text, str(path)))
+    except ValueError as error:  # a number of more digits than Python reads
+        raise UserError(f"{path}: {first_line(error)}") from None
+
+
 def _json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where}: not valid JSON: {error.msg}") from None
+    except ValueError as error:
+        raise UserError(f"{where}: not valid JSON: {first_line(error)}") from None
 
 
 def find(name: str, known: Known) -> Data:
