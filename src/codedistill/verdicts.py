@@ -110,4 +110,5 @@ def _result_row(row: dict[str, Any], problem: benchmarks.Problem, outcome: sandb
         "message": outcome.message,
         "line": outcome.line,
         "seconds": round(outcome.seconds, 4),
+        "sandbox": outcome.layer,
     }

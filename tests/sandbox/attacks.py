@@ -119,6 +119,10 @@ RESOURCES = {
 ENDS = {
     "sys.exit": _attack("import sys\nsys.exit(0)\n", EXITED, error="SystemExit"),
     "sys.exit in f": _attack("import sys\ndef f(x):\n    sys.exit(0)\n", EXITED, error="SystemExit"),
+    "exit": _attack("exit()\n", EXITED, error="SystemExit"),
+    "exit in f": _attack("def f(x):\n    exit(0)\n", EXITED, error="SystemExit"),
+    "quit in f": _attack("def f(x):\n    quit('done')\n", EXITED, error="SystemExit"),
+    "exit caught": _attack("try:\n    quit(3)\nexcept SystemExit as end:\n    assert end.code == 3\n" + GOOD, PASSED),
     "os._exit": _attack("import os\nos._exit(0)\n", EXITED, error="SystemExit"),
     "os._exit in f": _attack("import os\ndef f(x):\n    os._exit(0)\n", EXITED, error="SystemExit"),
     "SystemExit": _attack("def f(x):\n    raise SystemExit\n", EXITED, error="SystemExit"),

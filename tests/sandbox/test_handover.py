@@ -234,3 +234,11 @@ def test_a_remote_object_equals_itself_alone() -> None:
     assert one == one
     assert one != other
     assert one != 1
+
+
+def test_checks_keep_their_own_module_though_it_is_loaded_late() -> None:
+    lie = "class Day:\n    def total_seconds(self): return 0\nclass datetime:\n    timedelta = lambda days: Day()\n"
+    checks = "assert datetime.timedelta(days=1).total_seconds() == f()\n"
+    programs = [Program(f"{start}def f():\n    return {end}\n", checks) for start, end in ((lie, 0), (lie, 86_400))]
+    results = run_programs(programs, LIMITS)
+    assert [result.status for result in results] == [Status.FAILED, Status.PASSED]

@@ -14,7 +14,9 @@ import pytest
 from codedistill.errors import InfrastructureError
 from codedistill.sandbox import Limits, Program, Result, Status, available, describe_layers, pool, run_programs
 from codedistill.sandbox import sandbox_layer as layer_in_use
+from codedistill.sandbox import worker as worker_module
 from codedistill.sandbox.opening import LAYERS as OPENED
+from codedistill.sandbox.report import Report
 from codedistill.sandbox.worker import Worker, WorkerError, settle
 
 CHECKS = "def check(candidate):\n    assert candidate(2) == 4\n"
@@ -38,7 +40,7 @@ class FakeWorker:
         outcome = self.script[program.source].pop(0)
         if isinstance(outcome, BaseException):
             raise outcome
-        return Result(outcome)
+        return outcome if isinstance(outcome, Result) else Result(outcome)
 
     def close(self) -> None:
         type(self).living -= 1
@@ -86,6 +88,31 @@ def test_timeout_is_tried_again_alone(fake: type[FakeWorker]) -> None:
     assert fake.log[4:] == [("slow", 1), ("stuck", 1)]  # after all others, with one worker in all
 
 
+def test_timeout_of_a_program_that_had_the_cpu_is_not_tried_again(fake: type[FakeWorker]) -> None:
+    """Within 5 s of wall time: 4.9 s on the CPU is the program's own doing, 4.5 s may be the machine's."""
+    computed, waited = (Result(Status.TIMEOUT, cpu_seconds=seconds) for seconds in (4.9, 4.5))
+    programs = _programs({"computed": [computed], "waited": [waited, Status.PASSED]})
+    results = pool.run_on("rlimits", programs, Limits(wall_seconds=5, workers=2))
+    assert [result.status for result in results] == [Status.TIMEOUT, Status.PASSED]
+    assert [source for source, _ in fake.log].count("computed") == 1
+
+
+def test_timeout_of_cpu_time_is_not_tried_again(fake: type[FakeWorker]) -> None:
+    programs = _programs({"computed": [Result(Status.TIMEOUT, cpu_seconds=2.0)]})
+    results = pool.run_on("rlimits", programs, Limits(wall_seconds=16, cpu_seconds=2))
+    assert [result.status for result in results] == [Status.TIMEOUT]
+
+
+def test_cpu_time_is_that_of_the_program() -> None:
+    spin = "import time\ndef f(x):\n    while time.process_time() < 0.4: pass\n    return x * 2\n"
+    sleep = "import time\ndef f(x):\n    time.sleep(0.4)\n    return x * 2\n"
+    spun, slept = run_programs([Program(source, CHECKS, "f") for source in (spin, sleep)], Limits(wall_seconds=20))
+    assert (spun.status, slept.status) == (Status.PASSED, Status.PASSED)
+    assert 0.35 < spun.cpu_seconds < 0.6
+    assert slept.cpu_seconds < 0.2
+    assert slept.seconds >= 0.4
+
+
 def test_a_fault_of_the_machine_is_not_the_programs(fake: type[FakeWorker]) -> None:
     fault, passed = WorkerError("gone"), Status.PASSED
     programs = _programs({"a": [fault, OSError("fork"), passed], "b": [passed]})
@@ -114,8 +141,20 @@ def test_killed_supervisor_is_replaced() -> None:
     assert not Path(worker.folder).exists()
 
 
+def test_stuck_supervisor_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "GRACE_SECONDS", 0.0)
+    worker = Worker(layer_in_use().partition("+")[0], Limits(wall_seconds=1))
+    try:
+        os.killpg(worker._process.pid, signal.SIGSTOP)
+        with pytest.raises(WorkerError):
+            worker.run(GOOD)
+    finally:
+        os.killpg(worker._process.pid, signal.SIGCONT)
+        worker.close()
+
+
 def test_neither_verdict_nor_end_is_a_fault() -> None:
-    report = {"seconds": 0.1, "stdout": "", "timed_out": False, "candidate": None}
+    report = Report(seconds=0.1)
     with pytest.raises(WorkerError):
         settle({"status": "silent", "reached_checks": False}, report, Limits())
     with pytest.raises(WorkerError):
@@ -123,7 +162,7 @@ def test_neither_verdict_nor_end_is_a_fault() -> None:
 
 
 def test_exit_code_zero_is_no_pass() -> None:
-    report = {"seconds": 0.1, "stdout": "", "timed_out": False, "candidate": 0}
+    report = Report(seconds=0.1, candidate=0)
     result = settle({"status": "gone", "reached_checks": True, "message": ""}, report, Limits())
     assert result.status is Status.EXITED
 

@@ -49,8 +49,8 @@ def serve(zygote: socket.socket) -> None:
     """Take a job socket and a program's channel at a time, and say when each is done with."""
     limit = sys.getrecursionlimit()
     while True:
-        request, descriptors, _, _ = socket.recv_fds(zygote, 1, 2)
-        if not request:
+        descriptors = wire.receive_descriptors(zygote, 2)
+        if not descriptors:
             return
         hung_up = contextlib.suppress(OSError)  # by the caller, who wants no verdict then
         with socket.socket(fileno=descriptors[0]) as job, socket.socket(fileno=descriptors[1]) as channel, hung_up:

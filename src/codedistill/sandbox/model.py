@@ -80,6 +80,8 @@ class Result:
     raised_deliberately: bool = False
     """A `raise` statement of the source raised the exception."""
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    """CPU time of the program's first process, all its threads together."""
     stdout: str = ""
     layer: str = ""
     """What stood between the program and the machine: `sandbox_layer()` says what the names mean."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import builtins
+import importlib
 import sys
 import types
+
+from . import wire
 
 
 def names_in(code: types.CodeType) -> set[str]:
@@ -34,17 +36,19 @@ def wanted_names(code: types.CodeType, checks: str, entry_point: str | None) -> 
 
 
 def _loaded_and_bound(checks: str) -> tuple[set[str], set[str]]:
+    import symtable  # not with this module: for checks of most benchmarks, it is not needed
+
     loaded: set[str] = set()
     bound: set[str] = set()
-    for node in ast.walk(ast.parse(checks)):
-        if isinstance(node, ast.Name):
-            (loaded if isinstance(node.ctx, ast.Load) else bound).add(node.id)
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
-            bound.add(node.name)
-        elif isinstance(node, ast.arg):
-            bound.add(node.arg)
-        elif isinstance(node, ast.alias):
-            bound.add((node.asname or node.name).partition(".")[0])
+    scopes = [symtable.symtable(checks, "<checks>", "exec")]
+    while scopes:
+        scope = scopes.pop()
+        scopes += scope.get_children()
+        for symbol in scope.get_symbols():
+            if symbol.is_referenced():
+                loaded.add(symbol.get_name())
+            if symbol.is_assigned() or symbol.is_imported() or symbol.is_parameter():
+                bound.add(symbol.get_name())
     return loaded, bound
 
 
@@ -53,9 +57,14 @@ def is_module_of_checks(name: str, checks: str) -> bool:
 
     Then it is the checks' own module that they get, whatever the program has made of the name.
     """
-    if name not in sys.modules:
+    if name not in sys.modules and name not in wire.RARE_MODULES:
         return False
+    import ast
+
     nodes = list(ast.walk(ast.parse(checks)))
     uses = sum(isinstance(node, ast.Name) and node.id == name for node in nodes)
     bases = [node.value for node in nodes if isinstance(node, ast.Attribute)]
-    return uses == sum(isinstance(base, ast.Name) and base.id == name for base in bases)
+    own = uses == sum(isinstance(base, ast.Name) and base.id == name for base in bases)
+    if own:
+        importlib.import_module(name)
+    return own

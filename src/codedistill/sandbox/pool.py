@@ -16,6 +16,9 @@ from codedistill.sandbox.worker import Worker, WorkerError
 ATTEMPTS = 3
 """Attempts at a program whose processes failed through no fault of its own."""
 
+BUSY = 0.95
+"""A program that had this share of its time limit on a CPU was not slowed down by the machine."""
+
 _News = tuple[int, Result] | BaseException
 
 
@@ -26,8 +29,9 @@ def run_programs(
 ) -> list[Result]:
     """Run every program under its checks. Results are in the programs' order.
 
-    `on_result(index, result)` is called in the caller's thread as results come, in any order. A timeout is tried once
-    more after all others are done, with no other program running, and only the second one counts.
+    `on_result(index, result)` is called in the caller's thread as results come, in any order. A timeout of a program
+    that did not have the CPU all the time is tried once more after all others are done, with no other program running,
+    and only the second one counts.
 
     Raises:
         InfrastructureError: no layer works here, or a program's processes failed three times through no fault of its
@@ -50,13 +54,19 @@ def run_on(
 
     count = min(limits.workers or os.cpu_count() or 1, len(programs))
     for index, result in _run_all(layer, programs, range(len(programs)), limits, count):
-        if result.status is Status.TIMEOUT:
+        if result.status is Status.TIMEOUT and _perhaps_slowed(result, limits):
             again.append(index)
         else:
             keep(index, result)
     for index, result in _run_all(layer, programs, again, limits, 1):
         keep(index, result)
     return [results[index] for index in range(len(programs))]
+
+
+def _perhaps_slowed(result: Result, limits: Limits) -> bool:
+    """Could a timeout be the machine's doing? Not that of a program that computed until its time was over."""
+    budget = min(limits.wall_seconds, limits.cpu_seconds or limits.wall_seconds)
+    return result.cpu_seconds < BUSY * budget
 
 
 def _run_all(

@@ -41,4 +41,4 @@ def rehearse() -> None:
             wire.send_frame(ours, wire.dumps(["names", ["f"]]))
             for _ in range(3):
                 wire.send_frame(ours, wire.dumps(["ask", "call", {"y": 0}, {"t": [[1, 2]]}, {"d": []}]))
-            candidate.main(theirs, calls=3)
+            candidate.Program(theirs).run(calls=3)

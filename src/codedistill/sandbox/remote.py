@@ -69,6 +69,14 @@ class Remote:
         return hash(("remote", object.__getattribute__(self, "_number")))
 
 
+def _class(name: str) -> type[Remote]:
+    """A class of the same name, so that messages like "unsupported operand type" read as they should."""
+    return type(name[:100].replace("\0", ""), (Remote,), {"__slots__": ()})
+
+
+_CLASSES = {name: _class(name) for name in ("function", "type", "generator", "builtin_function_or_method")}
+"""What nearly every program hands over: a class takes longer to make than a message to send."""
+
 _SCALARS = frozenset({int, float, str, bool, type(None), bytes, complex})
 
 
@@ -91,7 +99,7 @@ class Peer:
         self._mine: dict[int, Any] = {}
         self._numbers: dict[int, int] = {}
         self._theirs: dict[int, Remote] = {}
-        self._classes: dict[str, type[Remote]] = {}
+        self._classes = _CLASSES.copy()
         self._decode = wire.make_decoder(self._resolve)
 
     # -- values ------------------------------------------------------------------------------------------------------
@@ -126,8 +134,7 @@ class Peer:
         if known is None:
             kind = self._classes.get(name)
             if kind is None:
-                # A class of the same name, so that messages like "unsupported operand type" read as they should.
-                kind = self._classes[name] = type(name[:100].replace("\0", ""), (Remote,), {"__slots__": ()})
+                kind = self._classes[name] = _class(name)
             known = self._theirs[number] = kind(self, number)
         return known
 

@@ -8,9 +8,7 @@ runs, whatever the bytes are. A value that is not plain travels as a reference (
 from __future__ import annotations
 
 import collections
-import datetime
-import decimal
-import fractions
+import importlib
 import json
 import socket
 import struct
@@ -92,13 +90,24 @@ PACKERS: dict[type, Callable[[Any, Refer], Any]] = {
     collections.OrderedDict: lambda v, refer: {"O": _pack_pairs(v, refer)},
     collections.defaultdict: lambda v, refer: {"D": _pack_pairs(v, refer)},
     collections.deque: lambda v, refer: {"q": [_items(v, refer), v.maxlen]},
-    decimal.Decimal: lambda v, refer: {"N": str(v)},
-    fractions.Fraction: lambda v, refer: {"F": [pack(v.numerator, refer), pack(v.denominator, refer)]},
-    datetime.datetime: lambda v, refer: {"T": v.isoformat()},
-    datetime.date: lambda v, refer: {"A": v.isoformat()},
-    datetime.time: lambda v, refer: {"M": v.isoformat()},
-    datetime.timedelta: lambda v, refer: {"L": [v.days, v.seconds, v.microseconds]},
 }
+
+_RARE: dict[tuple[str, str], Callable[[Any, Refer], Any]] = {
+    ("decimal", "Decimal"): lambda v, refer: {"N": str(v)},
+    ("fractions", "Fraction"): lambda v, refer: {"F": [pack(v.numerator, refer), pack(v.denominator, refer)]},
+    ("datetime", "datetime"): lambda v, refer: {"T": v.isoformat()},
+    ("datetime", "date"): lambda v, refer: {"A": v.isoformat()},
+    ("datetime", "time"): lambda v, refer: {"M": v.isoformat()},
+    ("datetime", "timedelta"): lambda v, refer: {"L": [v.days, v.seconds, v.microseconds]},
+}
+
+RARE_MODULES = frozenset(module for module, _ in _RARE)
+"""Imported when a value of theirs first travels: they would make every worker slower to start, and every fork."""
+
+
+def _rare(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
+
 
 # A subclass of a plain type travels as that type, read by the base's own methods: what the program overrode
 # (`__eq__` above all) does not travel.
@@ -135,12 +144,12 @@ UNPACKERS: dict[str, Callable[[Any], Any]] = {
     # The factory of a defaultdict is code, so it stays at home.
     "D": lambda v: collections.defaultdict(None, v),
     "q": lambda v: collections.deque(v[0], v[1]),
-    "N": decimal.Decimal,
-    "F": lambda v: fractions.Fraction(v[0], v[1]),
-    "T": datetime.datetime.fromisoformat,
-    "A": datetime.date.fromisoformat,
-    "M": datetime.time.fromisoformat,
-    "L": lambda v: datetime.timedelta(*v),
+    "N": lambda v: _rare("decimal", "Decimal")(v),
+    "F": lambda v: _rare("fractions", "Fraction")(v[0], v[1]),
+    "T": lambda v: _rare("datetime", "datetime").fromisoformat(v),
+    "A": lambda v: _rare("datetime", "date").fromisoformat(v),
+    "M": lambda v: _rare("datetime", "time").fromisoformat(v),
+    "L": lambda v: _rare("datetime", "timedelta")(*v),
 }
 
 
@@ -153,6 +162,11 @@ def pack(value: Any, refer: Refer) -> Any:
     for base, plain in _BASES:
         if issubclass(kind, base):
             return PACKERS[base](plain(value), refer)
+    if kind.__module__ in RARE_MODULES:
+        for (module, name), packer in _RARE.items():
+            if module == kind.__module__ and kind is _rare(module, name):
+                PACKERS[kind] = packer
+                return packer(value, refer)
     return refer(value)
 
 
@@ -185,6 +199,25 @@ def make_decoder(resolve: Callable[[str, Any], Any]) -> Callable[[bytes], Any]:
             raise WireError(f"{type(error).__name__}: {error}"[:200]) from None
 
     return decode
+
+
+_DESCRIPTOR = struct.Struct("i")
+
+
+def send_descriptors(sock: socket.socket, *descriptors: int) -> None:
+    """One byte with the descriptors. `socket.send_fds` and its like load and write to more memory."""
+    rights = b"".join(map(_DESCRIPTOR.pack, descriptors))
+    sock.sendmsg([b"d"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+
+
+def receive_descriptors(sock: socket.socket, count: int) -> list[int]:
+    """What `send_descriptors` sent, [] if the other side is gone. Raises WireError for another number of them."""
+    data, ancillary, _, _ = sock.recvmsg(1, socket.CMSG_LEN(count * _DESCRIPTOR.size))
+    if not data:
+        return []
+    if len(ancillary) != 1 or len(ancillary[0][2]) != count * _DESCRIPTOR.size:
+        raise WireError("descriptors are missing")
+    return [descriptor for (descriptor,) in _DESCRIPTOR.iter_unpack(ancillary[0][2])]
 
 
 def send_frame(sock: socket.socket, data: bytes) -> None:

@@ -8,28 +8,33 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 from codedistill.sandbox import wire
 from codedistill.sandbox.model import Limits, Program, Result, Status
+from codedistill.sandbox.report import Report
 
 GRACE_SECONDS = 20.0
 """How long after a program's own wall time the zygote's silence means that it is stuck."""
 
 _BOOT = """
-import sys, types
+import gc, sys, types
+gc.disable()
 for name, path in (("codedistill", sys.argv[5]), ("codedistill.sandbox", sys.argv[6])):
     sys.modules[name] = module = types.ModuleType(name)
     module.__path__ = [path]
 from codedistill.sandbox import zygote
 zygote.main()
 """
-# The package's own __init__ files are not run: a zygote is to hold nothing but the standard library.
+# The package's own __init__ files are not run: a zygote is to hold nothing but the standard library. What it holds, it
+# keeps: looking for garbage would cost a tenth of its start.
 
 
 class WorkerError(Exception):
@@ -57,9 +62,9 @@ class Worker:
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,
                 )
-            self._control.settimeout(60.0)
+            _be_patient(self._control, 60.0)
             hello = self._receive(self._control)
-            self._control.settimeout(limits.wall_seconds + GRACE_SECONDS)
+            _be_patient(self._control, limits.wall_seconds + GRACE_SECONDS)
         except BaseException:
             self.close()
             raise
@@ -76,16 +81,16 @@ class Worker:
             ours, theirs = socket.socketpair()
             with ours:
                 with theirs:
-                    socket.send_fds(self._control, [b"r"], [theirs.fileno()])
-                ours.settimeout(self.limits.wall_seconds + GRACE_SECONDS)
+                    wire.send_descriptors(self._control, theirs.fileno())
+                _be_patient(ours, self.limits.wall_seconds + GRACE_SECONDS)
                 verdict = self._converse(ours, program)
-            report = self._receive(self._control)
-        except (OSError, EOFError, wire.WireError) as error:
+            report = Report.from_bytes(wire.receive_frame(self._control))
+        except (OSError, EOFError, struct.error, wire.WireError) as error:
             raise WorkerError(f"{type(error).__name__}: {error}") from error
-        self.worn = report["worn"]
-        if report["fault"] is not None:
-            raise WorkerError(report["fault"])
-        return replace(settle(verdict, report, self.limits), layer=self.layer)
+        self.worn = report.worn
+        if report.fault:
+            raise WorkerError(report.fault)
+        return replace(settle(verdict, report, self.limits), layer=self.layer, cpu_seconds=report.cpu_seconds)
 
     def _converse(self, job: socket.socket, program: Program) -> dict[str, Any]:
         """Send the job to the checker and read what it says until it has nothing more to say."""
@@ -124,6 +129,13 @@ class Worker:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def _be_patient(sock: socket.socket, seconds: float) -> None:
+    """Like `settimeout`, but in the kernel: no poll before every message, and MSG_WAITALL waits for all."""
+    time = struct.pack("ll", ceil(seconds), 0)
+    for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        sock.setsockopt(socket.SOL_SOCKET, direction, time)
+
+
 def _no_references(tag: str, payload: Any) -> Any:
     raise wire.WireError("a reference where none may be")
 
@@ -131,9 +143,9 @@ def _no_references(tag: str, payload: Any) -> Any:
 _DECODE = wire.make_decoder(_no_references)
 
 
-def settle(verdict: dict[str, Any], report: dict[str, Any], limits: Limits) -> Result:
+def settle(verdict: dict[str, Any], report: Report, limits: Limits) -> Result:
     """What the checker said and how the processes ended, together. Raises WorkerError if neither explains the end."""
-    seconds, stdout = report["seconds"], report["stdout"]
+    seconds, stdout = report.seconds, report.stdout.decode("utf-8", "replace")
     reached = verdict["reached_checks"]
 
     def result(status: Status, error_type: str, message: str) -> Result:
@@ -143,9 +155,9 @@ def settle(verdict: dict[str, Any], report: dict[str, Any], limits: Limits) -> R
     if said in ("passed", "failed", "memory"):
         fields = {name: verdict[name] for name in ("error_type", "message", "line", "raised_in", "raised_deliberately")}
         return Result(Status(said), **fields, reached_checks=reached, seconds=seconds, stdout=stdout)
-    if report["timed_out"]:
+    if report.timed_out:
         return result(Status.TIMEOUT, "TimeoutError", f"not done after {limits.wall_seconds:g} s")
-    status = report["candidate"]
+    status = report.candidate
     if said == "unstarted":
         raise WorkerError(f"the program's process could not be made ready: {verdict['message']}")
     if said == "silent" and status is None:
@@ -158,12 +170,12 @@ def settle(verdict: dict[str, Any], report: dict[str, Any], limits: Limits) -> R
     return result(Status.EXITED, "SystemExit", f"ended with exit code {code} before the checks were done")
 
 
-def _signalled(number: int, report: dict[str, Any], limits: Limits, result: Any) -> Result:
+def _signalled(number: int, report: Report, limits: Limits, result: Any) -> Result:
     cpu = limits.cpu_seconds if limits.cpu_seconds is not None else limits.wall_seconds + 1
-    if number == signal.SIGXCPU or (number == signal.SIGKILL and report["cpu_seconds"] >= cpu):
-        return result(Status.TIMEOUT, "TimeoutError", f"used {report['cpu_seconds']:.1f} s of CPU time")
-    if number == signal.SIGKILL and report["memory_mb"] >= 0.9 * limits.memory_mb:
-        return result(Status.MEMORY, "MemoryError", f"used {report['memory_mb']:.0f} MiB")
+    if number == signal.SIGXCPU or (number == signal.SIGKILL and report.cpu_seconds >= cpu):
+        return result(Status.TIMEOUT, "TimeoutError", f"used {report.cpu_seconds:.1f} s of CPU time")
+    if number == signal.SIGKILL and report.memory_mb >= 0.9 * limits.memory_mb:
+        return result(Status.MEMORY, "MemoryError", f"used {report.memory_mb:.0f} MiB")
     try:
         name = signal.Signals(number).name
     except ValueError:

@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 import types
+from _socket import socketpair  # its sockets cost a fork less than those of `socket`
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -25,6 +26,7 @@ from . import candidate, checker, preload, system, wire
 from .checker import READY
 from .layers import Layer, set_limit
 from .opening import open_layer
+from .report import Report
 
 NOTHING, OUTPUT, CHANNEL = 0, 1, 3
 """File descriptors of a candidate: /dev/null, the standard output, the channel to the checks."""
@@ -64,8 +66,8 @@ def _tell(control: socket.socket, fields: dict[str, Any]) -> None:
 class _Candidate:
     """A forked process that waits for its source."""
 
-    def __init__(self, layer: Layer, channel: socket.socket) -> None:
-        self.checks_end, self.program_end = socket.socketpair()
+    def __init__(self, layer: Layer, program: candidate.Program) -> None:
+        self.checks_end, self.program_end = socketpair()
         self.reader, writer = os.pipe()
         os.set_blocking(self.reader, False)
         # The descriptors are put where the child wants them before it is forked: what the zygote does in its own memory
@@ -74,7 +76,7 @@ class _Candidate:
         os.dup2(self.program_end.fileno(), CHANNEL)
         os.close(writer)
         try:
-            self.pid = _fork(lambda: _live(layer, channel))
+            self.pid = _fork(lambda: _live(layer, program))
         except OSError:
             self.program_end.close()
             self.checks_end.close()
@@ -105,16 +107,16 @@ class _Candidate:
         os.close(self.pidfd)
 
 
-def _live(layer: Layer, channel: socket.socket) -> None:
+def _live(layer: Layer, program: candidate.Program) -> None:
     try:
         layer.enter_program(CHANNEL)
     except BaseException as error:
-        wire.send_frame(channel, f"{type(error).__name__}: {error}".encode())
+        wire.send_frame(program.channel, f"{type(error).__name__}: {error}".encode())
         raise
     gc.freeze()  # what the zygote has made since, so that the first collection does not go through it
     gc.enable()
-    wire.send_frame(channel, READY)
-    candidate.main(channel)
+    wire.send_frame(program.channel, READY)
+    program.run()
 
 
 class Zygote:
@@ -126,21 +128,20 @@ class Zygote:
         self.limits = limits
         preload.rehearse()
         layer.prepare()
-        gc.collect()
-        gc.disable()
         gc.freeze()  # less memory is copied after a fork
         self.checks, theirs = socket.socketpair()
         self.checker_pid = _fork(lambda: self._check(theirs))
         theirs.close()
         layer.spare.append(self.checker_pid)
         layer.separate()
-        self.channel = _socket_at(CHANNEL)
+        candidate.add_exits()  # the checks' names are told from builtins without them
+        self.program = candidate.Program(_socket_at(CHANNEL))
         self.served = 0
         self.next: _Candidate | None = self._fork_candidate()
 
     def _fork_candidate(self) -> _Candidate | None:
         try:
-            return _Candidate(self.layer, self.channel)
+            return _Candidate(self.layer, self.program)
         except OSError:
             return None
 
@@ -154,8 +155,8 @@ class Zygote:
 
     def serve(self) -> None:
         while True:
-            command, descriptors, _, _ = socket.recv_fds(self.control, 1, 1)
-            if not command:
+            descriptors = wire.receive_descriptors(self.control, 1)
+            if not descriptors:
                 break
             self._serve_one(descriptors[0])
         if self.next is not None:
@@ -166,10 +167,10 @@ class Zygote:
         runner, self.next = self.next or self._fork_candidate(), None
         if runner is None:
             os.close(job)
-            _tell(self.control, {"fault": "could not start a process", "worn": True})
+            self._report(Report(worn=True, fault="could not start a process"))
             return
         start = time.monotonic()
-        socket.send_fds(self.checks, [b"j"], [job, runner.checks_end.fileno()])
+        wire.send_descriptors(self.checks, job, runner.checks_end.fileno())
         os.close(job)
         watch = _Watch(self, runner, start + self.limits.wall_seconds)
         watch.wait()
@@ -177,20 +178,15 @@ class Zygote:
         seconds = time.monotonic() - start
         self._end(runner)
         worn = watch.checker_is_lost or self.served >= PROGRAMS_PER_CHECKER
-        report = {
-            "fault": None,
-            "worn": worn,
-            "timed_out": watch.timed_out,
-            "seconds": seconds,
-            "candidate": runner.status if ended_by_itself else None,
-            "cpu_seconds": runner.usage.ru_utime + runner.usage.ru_stime,
-            "memory_mb": runner.usage.ru_maxrss / 1024,
-            "stdout": bytes(watch.output).decode("utf-8", "replace"),
-        }
-        _tell(self.control, report)
+        status, usage = runner.status if ended_by_itself else None, runner.usage
+        cpu, memory = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+        self._report(Report(worn, watch.timed_out, seconds, status, cpu, memory, bytes(watch.output)))
         if not worn:
             self.layer.tidy()
             self.next = self._fork_candidate()
+
+    def _report(self, report: Report) -> None:
+        wire.send_frame(self.control, report.to_bytes())
 
     def _end(self, runner: _Candidate) -> None:
         if runner.status is None:
