@@ -37,7 +37,7 @@ def test_the_run_directory_is_the_contract(run: Any) -> None:
             == [f"tiny/{i}" for i in range(6)]
         )
         assert results[0].keys() == {
-            "task_id", "sample", "passed", "status", "category", "error_type", "message", "line", "seconds",
+            "task_id", "sample", "passed", "status", "category", "error_type", "message", "line", "seconds", "sandbox",
         }  # fmt: skip
         summary = json.loads((folder / "summary.json").read_text())
         assert summary["complete"] + summary["incomplete"] == summary["samples"] == 6
@@ -76,6 +76,7 @@ def test_the_summary_is_the_table(run: Any) -> None:
     for model in (base, student):
         assert model["accuracy_loss"] == pytest.approx((teacher["pass@1"] - model["pass@1"]) / teacher["pass@1"] * 100)
     assert values["accuracy_loss"]["tiny"] == student["accuracy_loss"]
+    assert 100 < values["training"]["peak_memory_mb"] < 20_000
     assert values["paired"]["tiny"]["difference"] == pytest.approx(student["pass@1"] - base["pass@1"])
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from codedistill import processes
 from codedistill.errors import CodedistillError, UserError
 
 app = typer.Typer(
@@ -44,10 +45,13 @@ def run(
 ) -> None:
     """Distil, evaluate, report. Without a recipe: the embedded pair."""
     from codedistill.console import progress
-    from codedistill.pipeline import distill
+    from codedistill.pipeline import distill, take_part
     from codedistill.report import write_report
 
     recipe, overrides = _split(arguments)
+    if processes.rank() > 0:
+        take_part(recipe, overrides)
+        return
     with _advice(recipe, overrides), progress() as watch:
         result = distill(recipe, overrides, watch)
         page = write_report(result.directory.path)
@@ -65,8 +69,11 @@ def train(
 ) -> None:
     """Train the student only."""
     from codedistill.console import progress
-    from codedistill.pipeline import train_only
+    from codedistill.pipeline import take_part, train_only
 
+    if processes.rank() > 0:
+        take_part(recipe, overrides or [])
+        return
     with _advice(recipe, overrides or []), progress() as watch:
         model = train_only(recipe, overrides or [], watch)
     _print_json({"model": str(model)}) if as_json else typer.echo(f"the student is in {model}")
@@ -289,7 +296,8 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except CodedistillError as error:
-        typer.echo(f"codedistill: {error}", err=True)
+        if processes.rank() == 0 or error.exit_code != 130:  # an interruption is said once, by the first process
+            typer.echo(f"codedistill: {error}", err=True)
         sys.exit(error.exit_code)
     except typer.Abort:
         sys.exit(130)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -44,7 +43,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at everything that a run needs; nothing is changed and nothing is fetched."""
-    return [*_machine(), _narrow_arithmetic(), _sandbox(), _embedded_pair(), *_optional()]
+    return [*_machine(), _narrow_arithmetic(), _compiler(), _sandbox(), _embedded_pair(), *_optional()]
 
 
 def _machine() -> list[Finding]:
@@ -65,14 +64,26 @@ def _machine() -> list[Finding]:
 
 
 def _narrow_arithmetic() -> Finding:
-    """bfloat16 products in a process of their own: some virtual machines announce instructions that they lack."""
-    code = "import torch; a = torch.ones(64, 64, dtype=torch.bfloat16); assert (a @ a).sum() == 64**3"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    if done.returncode == 0:
+    from codedistill.training.switches import bfloat16_fault
+
+    fault = bfloat16_fault()
+    if fault is None:
         return Finding("bfloat16", State.OK, "matrix products work")
-    ended = f"signal {-done.returncode}" if done.returncode < 0 else f"code {done.returncode}"
     mend = "set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 in the environment, or keep to float32"
-    return Finding("bfloat16", State.MISSING, f"a matrix product ended with {ended}", mend)
+    return Finding("bfloat16", State.MISSING, fault, mend)
+
+
+def _compiler() -> Finding:
+    import torch
+
+    from codedistill.training.switches import compile_fault
+
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    fault = compile_fault(device or torch.device("cpu"))
+    if fault is None:
+        return Finding("torch.compile", State.OK, "training.compile works")
+    mend = "for training.compile install a C++ compiler such as g++"
+    return Finding("torch.compile", State.MISSING, fault, mend)
 
 
 def _sandbox() -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import subprocess
 import sys
 from importlib import metadata
@@ -26,6 +27,16 @@ def describe_environment(fingerprints: dict[str, str]) -> dict[str, Any]:
         "git": _git_state(),
         "fingerprints": fingerprints,
     }
+
+
+def peak_memory_mb() -> float:
+    """Megabytes that this process has held at most: of the accelerator if there is one, else resident memory."""
+    import torch
+
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 1e6, 1)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
 
 
 def _version(package: str) -> str | None:

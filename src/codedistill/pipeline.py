@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from codedistill import benchmarks, evaluation
 from codedistill.config import Evaluation, ModelSpec, Recipe, load_recipe
 from codedistill.errors import UserError
+from codedistill.processes import share_directory
 from codedistill.run_directory import (
     RunDirectory,
     free_directory,
@@ -49,6 +50,8 @@ def distill(
 ) -> RunResult:
     """Train the student, then evaluate teacher, base student and distilled student.
 
+    In a run on several processes this is for the first; the others `take_part`.
+
     Args:
         recipe: a recipe file, the name of a shipped one, a mapping of its keys; None is the embedded pair.
         overrides: `key=value` strings, as on the command line.
@@ -75,6 +78,14 @@ def distill(
         values = summarise_run(resolved, directory, results, trained) | {"seconds": round(time.time() - start, 1)}
         write_json(directory.summary, values)
     return RunResult(directory, values)
+
+
+def take_part(recipe: str | Path | Mapping[str, Any] | Recipe | None, overrides: Iterable[str] = ()) -> None:
+    """What every process but the first does in a run on several: train beside it, into its directory."""
+    from codedistill.training import train
+
+    resolved = load_recipe(recipe, overrides)
+    train(resolved, RunDirectory(share_directory(None)))
 
 
 def train_only(
@@ -157,9 +168,17 @@ def summarise_run(
         "models": models,
         "accuracy_loss": losses,
         "paired": paired,
-        "training": None
-        if trained is None
-        else {"steps": trained.steps, "examples": trained.examples, "cut": trained.cut, "dropped": trained.dropped},
+        "training": None if trained is None else _training(trained),
+    }
+
+
+def _training(trained: TrainingResult) -> dict[str, Any]:
+    return {
+        "steps": trained.steps,
+        "examples": trained.examples,
+        "cut": trained.cut,
+        "dropped": trained.dropped,
+        "peak_memory_mb": trained.peak_memory_mb,
     }
 
 
@@ -177,6 +196,7 @@ def _benchmarks(recipe: Recipe) -> list[benchmarks.Benchmark]:
 def _train(recipe: Recipe, directory: RunDirectory, watch: Watch) -> TrainingResult:
     from codedistill.training import train
 
+    share_directory(directory.path)
     before = directory.recipe.read_bytes() if directory.recipe.exists() else None
     write_yaml(directory.recipe, recipe.dump())
     watch.stage(f"training with {recipe.method}")

@@ -75,7 +75,12 @@ class Training(Section):
     seed: int = Field(0, ge=0)
     checkpoint_every: int = Field(200, ge=1, description="optimiser steps between checkpoints")
     keep_checkpoints: int = Field(1, ge=1)
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool = Field(False, description="compute activations twice instead of keeping them")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="of matrix products; weights, softmax and sums stay as they are. float32: the weights' own",
+    )
+    compile: bool = Field(False, description="torch.compile of student and teacher; needs a C++ compiler")
 
     @model_validator(mode="after")
     def _one_length(self) -> Training:

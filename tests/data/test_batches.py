@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import random
 from itertools import islice, pairwise
 
+import pytest
 import torch
 
 from codedistill.data import BatchPlan, Encoded, collate
@@ -36,13 +38,37 @@ def test_the_cursor_enters_the_order_anywhere() -> None:
     assert [epoch for epoch, _ in whole] == [0] * 126 + [1] * 126 + [2] * 48
 
 
-def test_batches_are_formed_by_length() -> None:
-    used = padded = 0
-    for batch in PLAN.epoch(0):
-        lengths = [PLAN.lengths[i] for i in batch]
-        used += sum(lengths)
-        padded += max(lengths) * len(lengths)
-    assert 1 - used / padded < 0.10
+def lengths_of_instructions(count: int, spread: float, seed: int) -> tuple[int, ...]:
+    """Tokens per example as instruction data has them: a template of 40, a text of log-normal length, cut to 512.
+
+    Those of CodeAlpaca have a standard deviation of the logarithm of 0.6.
+    """
+    rng = random.Random(seed)
+    return tuple(min(512, 40 + round(rng.lognormvariate(4.3, spread))) for _ in range(count))
+
+
+@pytest.mark.parametrize("batch_size", [2, 4, 8, 16, 32])
+@pytest.mark.parametrize("spread", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("count", [1500, 9001])
+def test_padding_stays_below_a_tenth(count: int, spread: float, batch_size: int) -> None:
+    for seed in range(3):
+        plan = BatchPlan(lengths_of_instructions(count, spread, seed), batch_size, seed)
+        shares = [plan.padding_share(), plan.padding_share(micro=2), plan.padding_share(processes=2)]
+        assert max(shares) < 0.10
+        assert shares[1] <= shares[0]
+
+
+def test_the_padding_share_is_that_of_the_batches() -> None:
+    examples = [Encoded(i, tuple(range(1, n + 1)), 1) for i, n in enumerate((3, 9, 4, 12, 5, 5, 20))]
+    plan = BatchPlan(tuple(len(e.ids) for e in examples), batch_size=4, seed=1)
+    for micro, processes in ((None, 1), (1, 1), (3, 1), (None, 2), (1, 2)):
+        masks = []
+        for own in (indices[part::processes] for indices in plan.epoch(0) for part in range(processes)):
+            size = micro or len(own)
+            parts = [own[at : at + size] for at in range(0, len(own), size)]
+            masks += [collate([examples[i] for i in part], 0).attention.flatten() for part in parts]
+        assert plan.padding_share(micro, processes) == pytest.approx(1 - torch.cat(masks).double().mean().item())
+    assert plan.padding_share(1) == 0.0
 
 
 def test_the_order_is_random_in_length() -> None:

@@ -35,7 +35,7 @@ def test_micro_batches_change_nothing(
         f"method={method}",
         f"loss.normalization={normalization}",
         "training.steps=5",
-        "training.learning_rate=1e-4",
+        "training.learning_rate=1e-5",  # Adam turns the rounding of a tiny gradient into a part of this
     ]
     whole, metrics = run(micro_recipe, tmp_path / "a", common)
     parts, metrics_of_parts = run(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from safetensors.torch import load_file
 from codedistill.config import load_recipe
 from codedistill.errors import UserError
 from codedistill.run_directory import RunDirectory
-from codedistill.training import train
+from codedistill.training import Interrupted, StepMetrics, train
 from codedistill.training.checkpoint import newest_checkpoint, whole_checkpoints
 
 STEPS = 30
@@ -122,6 +123,22 @@ def test_ctrl_c_saves_and_says_how_to_go_on(micro_recipe: dict[str, Any], tmp_pa
     assert "resume=auto" in messages
     done = len(lines(tmp_path / "run" / "metrics.jsonl"))
     assert [p.name for p in whole_checkpoints(tmp_path / "run" / "checkpoints")] == [f"step-{done}"]
+
+
+def test_a_signal_in_the_last_step_stops_too(micro_recipe: dict[str, Any]) -> None:
+    directory, steps = RunDirectory(Path(micro_recipe["output"])), []
+
+    def stop(metrics: StepMetrics, of: int) -> None:
+        steps.append(metrics.step)
+        if metrics.step == of:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted, match=f"stopped after step {micro_recipe['training']['steps']} of"):
+        train(load_recipe(micro_recipe), directory, stop)
+    assert not directory.model.exists()
+    train(load_recipe(micro_recipe, ["resume=auto"]), directory, stop)  # nothing is left to do but to save
+    assert steps == list(range(1, steps[-1] + 1))
+    assert directory.model.exists()
 
 
 def test_resume_refuses_another_recipe_and_other_data(micro_recipe: dict[str, Any]) -> None:

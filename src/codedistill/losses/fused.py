@@ -20,9 +20,9 @@ from codedistill.losses.kernels import Scratch, cross_entropy_block, kl_block, m
 from codedistill.losses.logits import Given, Projected, Rows, autocast_dtype
 from codedistill.losses.objective import BetaShare, CrossEntropyOutput, FusedOutput, Objective
 
-BLOCK_BYTES = 20 * 2**20
+BLOCK_BYTES = 4 * 2**20
 """Size of one scratch buffer on a CPU. Passes over a small block find it in the cache, but each pass costs a meeting of
-all threads, which is dear on a busy machine: this is the measured middle."""
+all threads: this is the measured middle."""
 
 
 def fused_divergence(

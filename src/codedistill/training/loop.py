@@ -22,8 +22,9 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object, set_seed
 
 from codedistill.config import Recipe
-from codedistill.environment import describe_environment
+from codedistill.environment import describe_environment, peak_memory_mb
 from codedistill.errors import CodedistillError, UserError
+from codedistill.processes import join
 from codedistill.run_directory import RunDirectory, write_json
 from codedistill.training.checkpoint import (
     TrainState,
@@ -73,7 +74,7 @@ class StepMetrics:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What training leaves behind."""
+    """What training leaves behind. `peak_memory_mb`: of the whole process so far, see `environment.peak_memory_mb`."""
 
     model: Path
     steps: int
@@ -81,6 +82,7 @@ class TrainingResult:
     cut: int
     dropped: int
     parameters: int
+    peak_memory_mb: float
 
 
 OnStep = Callable[[StepMetrics, int], None]
@@ -122,7 +124,7 @@ def train(
                     keep = recipe.training.keep_checkpoints
                     save_checkpoint(directory.checkpoints, setup.student.model, state, keep)
                 accelerator.wait_for_everyone()
-            if stopped and step + 1 < setup.steps:
+            if stopped:  # after the last step too: what comes next is not what was asked for
                 raise Interrupted(
                     f"stopped after step {step + 1} of {setup.steps}; checkpoint saved in {directory.checkpoints}"
                 )
@@ -131,11 +133,14 @@ def train(
     accelerator.wait_for_everyone()
     report = setup.report
     parameters = sum(p.numel() for p in setup.student.model.parameters())
-    return TrainingResult(directory.model, setup.steps, report.examples, report.cut, report.dropped, parameters)
+    return TrainingResult(
+        directory.model, setup.steps, report.examples, report.cut, report.dropped, parameters, peak_memory_mb()
+    )
 
 
 def _accelerator() -> Accelerator:
     """Raises UserError for a way of running that this loop has not."""
+    join()
     accelerator = Accelerator()
     kind = str(accelerator.distributed_type.value)
     if kind not in ("NO", "MULTI_CPU", "MULTI_GPU"):

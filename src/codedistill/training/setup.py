@@ -21,6 +21,7 @@ from codedistill.models.lora import add_adapters
 from codedistill.prompts import TEMPLATES
 from codedistill.run_directory import RunDirectory
 from codedistill.teachers import LiveTeacher
+from codedistill.training.switches import Narrow, check_switches, compile_decoders
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,12 @@ class Setup:
 def prepare(
     recipe: Recipe, accelerator: Accelerator, directory: RunDirectory, count: Callable[[int, int], None]
 ) -> Setup:
-    """Load models and data, build the method. Data comes first: its faults show before anything slow happens."""
+    """Load models and data, build the method. What can be wrong comes first, what is slow last.
+
+    Raises:
+        UserError: a switch that cannot work here, or something wrong with data or models.
+    """
+    check_switches(recipe, accelerator)
     examples = load_examples(recipe.data.source, recipe.data.limit)
     loaded = load_model(recipe.student, "student")
     encoded, report = encode_examples(examples, TEMPLATES[recipe.template], loaded.tokenizer, recipe.data.max_length)
@@ -101,6 +107,8 @@ def _method(
     if teacher is not None and recipe.asks_teacher:
         vocabulary = shared_vocabulary(teacher, student.loaded)
         live = LiveTeacher(teacher.model.to(accelerator.device))
+        if recipe.training.compile:
+            compile_decoders([teacher.model])
     given = Ingredients(
         recipe=recipe,
         student=student.loaded,
@@ -112,7 +120,10 @@ def _method(
         total=lambda tensor: accelerator.reduce(tensor, "sum"),
         gather=gather_object,
     )
-    return build_method(given), vocabulary
+    method = build_method(given)
+    if recipe.training.precision == "bfloat16":
+        method = Narrow(method, accelerator.device)
+    return method, vocabulary
 
 
 def _student(recipe: Recipe, loaded: Loaded, accelerator: Accelerator) -> Student:
@@ -122,7 +133,11 @@ def _student(recipe: Recipe, loaded: Loaded, accelerator: Accelerator) -> Studen
     if recipe.lora is not None:
         model = add_adapters(model, recipe.lora)
     if recipe.training.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        # The second name is what older versions of transformers call it.
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
+    if recipe.training.compile:
+        compile_decoders([model])
     model.train()
     learning = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(

@@ -1,0 +1,37 @@
+"""Runs on several processes: the first one does everything, the others only take part in training.
+
+The launcher (torchrun, accelerate launch) tells each process its number and how many there are by the environment
+variables RANK and WORLD_SIZE.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+
+def rank() -> int:
+    """This process's number among those of the run; 0 when it is alone. Needs no torch."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def join() -> Any:
+    """accelerate's state of the processes, joined. Without an accelerator they must be told to join on the CPU, or
+    each would believe that it is alone."""
+    import torch
+    from accelerate import PartialState
+
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return PartialState(cpu=True) if several and not torch.accelerator.is_available() else PartialState()
+
+
+def share_directory(path: Path | None) -> Path:
+    """The run directory of the first process, in every process; the others give None and wait for it."""
+    from accelerate.utils import broadcast_object_list
+
+    if join().num_processes == 1:
+        assert path is not None
+        return path
+    (found,) = broadcast_object_list([None if path is None else str(path.resolve())], from_process=0)
+    return Path(found)

@@ -1,0 +1,120 @@
+"""The recipe's switches for memory and speed: what each needs of the machine, and how it is put on.
+
+None of them changes the objective; docs/methods.md says what they do.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from codedistill.config import Recipe
+from codedistill.data import Batch, Encoded
+from codedistill.errors import UserError
+from codedistill.methods.base import LossSum, Method, StepStatistics
+from codedistill.models.heads import base_model
+
+ACCELERATE = {"no": "float32", "bf16": "bfloat16"}
+"""Accelerate's words for ours."""
+
+
+def check_switches(recipe: Recipe, accelerator: Accelerator) -> None:
+    """Refuse what cannot work here before anything is loaded.
+
+    Raises:
+        UserError: accelerate was told another precision, the weights do not fit it, or the machine lacks something.
+    """
+    asked, told, dtype = recipe.training.precision, accelerator.mixed_precision, recipe.student.dtype
+    if ACCELERATE.get(told) != asked and told != "no":  # nobody told it anything: the recipe decides
+        mend = f"set training.precision={ACCELERATE[told]}" if told in ACCELERATE else "it is not supported"
+        raise UserError(
+            f"training.precision {asked}: accelerate was told mixed precision {told}, by ACCELERATE_MIXED_PRECISION "
+            f"or its launcher; {mend}, or take that setting away"
+        )
+    if dtype == "float16":
+        raise UserError(
+            "student.dtype float16: its range is too small for Adam; use float32 with training.precision=bfloat16"
+        )
+    if asked == "bfloat16" and dtype != "float32":
+        raise UserError(f"training.precision bfloat16: keeps float32 weights, student.dtype is {dtype}; drop one")
+    narrow = "bfloat16" in (asked, dtype)
+    if narrow and accelerator.device.type == "cpu" and (fault := bfloat16_fault()) is not None:
+        raise UserError(f"bfloat16: {fault}; set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16, or keep to float32")
+    if recipe.training.compile and (fault := compile_fault(accelerator.device)) is not None:
+        raise UserError(f"training.compile: {fault}; install a C++ compiler such as g++, or set training.compile=false")
+
+
+@cache
+def bfloat16_fault() -> str | None:
+    """How a matrix product on the CPU ended where it did not work, in a process of its own: some virtual machines
+    announce instructions that they lack, and the first one kills."""
+    code = "import torch; a = torch.ones(64, 64, dtype=torch.bfloat16); assert (a @ a).sum() == 64**3"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    if done.returncode == 0:
+        return None
+    return f"a matrix product ended with {'signal' if done.returncode < 0 else 'code'} {abs(done.returncode)}"
+
+
+@cache
+def compile_fault(device: torch.device) -> str | None:
+    """What torch.compile says where it cannot build even a small function; None where it can."""
+    unseen = (time.time_ns() % 10**9) / 1e7  # a kernel that no cache holds: the compiler must run
+
+    def small(x: torch.Tensor) -> torch.Tensor:
+        return (x * unseen).sin().sum(-1)
+
+    try:
+        with torch.no_grad():
+            torch.compile(small)(torch.ones(4, 16, device=device))
+    except Exception as error:  # whatever dynamo, its backend or the compiler raises
+        lines = [line.strip() for line in str(error).splitlines()]
+        return next((line for line in lines if line and not line.endswith("raised:")), type(error).__name__)
+    return None
+
+
+def compile_decoders(models: Iterable[Any]) -> None:
+    """Compile what turns token ids into hidden states, in place. Lengths change from batch to batch: one graph serves
+    all. `generate` leaves it aside."""
+    for model in models:
+        base_model(model).get_decoder().compile(dynamic=True)
+
+
+class Narrow(Method):
+    """Another method with its matrix products in bfloat16. Weights, their gradients, softmax and sums stay float32.
+
+    Responses are written outside of it: their sampling has the weights' own precision.
+    """
+
+    def __init__(self, method: Method, device: torch.device) -> None:
+        self._method, self._device = method, device
+        self.compares, self.updates, self.more = method.compares, method.updates, method.more
+
+    def loss(self, batch: Batch) -> LossSum:
+        with self._autocast():
+            return self._method.loss(batch)
+
+    def start_epoch(self, epoch: int) -> None:
+        self._method.start_epoch(epoch)
+
+    def start_step(self, step: int, examples: list[Encoded]) -> list[Encoded]:
+        with self._autocast():  # probabilities that a later loss is compared with
+            return self._method.start_step(step, examples)
+
+    def after_step(self, statistics: StepStatistics) -> dict[str, float | None]:
+        return self._method.after_step(statistics)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._method.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._method.load_state_dict(state)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.type, dtype=torch.bfloat16)
