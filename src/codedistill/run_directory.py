@@ -64,8 +64,8 @@ class RunDirectory:
         Raises:
             UserError: another live process holds it, or it cannot be made.
         """
+        make_folder(self.path)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
             handle = (self.path / ".lock").open("a+")
         except OSError as error:
             raise UserError(f"output {self.path}: cannot be used: {error.strerror}; choose another output") from None

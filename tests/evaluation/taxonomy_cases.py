@@ -111,9 +111,14 @@ UNBALANCED = [
     *alike(C.UNBALANCED_DELIMITERS, body("return 'abc"), body('"""Return the sum.'), body("return sum(x))")),
     *alike(C.UNBALANCED_DELIMITERS, body("return sum([x)"), body("y = '''abc\n    return y"), body("return (x[0}")),
     *alike(C.UNBALANCED_DELIMITERS, body("return sum(x"), body("print('total: "), cut=True),
+    # closed by nothing, which Python calls invalid syntax where it stumbles on the same line
+    *alike(C.UNBALANCED_DELIMITERS, body("if (x and (x[0]):\n        return 6"), body("while len(x:\n        pass")),
+    *alike(C.UNBALANCED_DELIMITERS, body("for i in range(len(x):\n        return i"), body("if x[0:\n        return")),
     # near
     *alike("SyntaxError", body("return sum x"), body("if x\n        return 1"), body("return 6 +"), body("x = = 1")),
     *alike("SyntaxError", body("return '(' if x else"), body("for y in"), cut=True),
+    *alike("SyntaxError", body("if (x y):\n        return 6"), body("return sum(x y,\n        3)"), body("if x  # (")),
+    *alike("SyntaxError", body("return sum x") + body("return sum(x"), body("if '(' in x y:\n        pass")),
     *alike(C.PASSED, body("return sum(x)  # (")),
     *alike(C.INCONSISTENT_INDENTATION, "def f(x):\n    y = '('\n      return y\n"),
 ]
@@ -205,6 +210,7 @@ ONE_EXCEPTION_EACH = [
     *alike(C.PASSED, "def f(x):\n  y = sum(x)\n  if y:\n        return y\n", "def f(x):\n\treturn sum(x)\n"),
     *alike("SyntaxError", "def f(x):\n    return sum(x)\nelse:\n    y = 1\n"),
     *alike(C.MISSING_MODULE, "import nosuchmodule\n", "from no_such import a\n", "import os.nosuch\n"),
+    *alike(C.MISSING_MODULE, body("import nosuchmodule"), body('"""Sum."""\n    from collect import Counter')),
     *alike(C.MISSING_MODULE, body("import nosuchmodule as n\n    return n.sum(x)"), "import sklearn_extra_x.y as z\n"),
     *alike("ImportError", "from os import nosuch\n", "from collections import Sequence\n", "from . import a\n"),
 ]

@@ -11,7 +11,7 @@ import pytest
 
 from codedistill.errors import InfrastructureError
 from codedistill.evaluation import Category, pass_at_k, summarize, wilson_interval
-from codedistill.evaluation.summary import check_identities
+from codedistill.evaluation.summary import check_identities, check_saved
 from codedistill.evaluation.taxonomy import COMPLETE
 
 
@@ -89,7 +89,7 @@ def test_identities_hold_for_any_mixture() -> None:
 SOUND = summarize([row("0"), row("1", "wrong answer"), row("2", "missing key"), row("3", "E")])
 
 
-@pytest.mark.parametrize(
+BROKEN = pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"complete": 3}, "complete 3 \\+ incomplete 2 is not 4"),
@@ -101,10 +101,41 @@ SOUND = summarize([row("0"), row("1", "wrong answer"), row("2", "missing key"), 
         ({"correct": 3, "complete": 2}, "correct 3"),
     ],
 )
+
+
+@BROKEN
 def test_a_broken_identity_is_an_error(change: dict[str, Any], message: str) -> None:
     check_identities(SOUND)
     with pytest.raises(ValueError, match=message):
         check_identities(replace(SOUND, **change))
+
+
+@BROKEN
+def test_a_broken_identity_in_a_file_is_an_error(change: dict[str, Any], message: str) -> None:
+    check_saved(SOUND.to_json())
+    with pytest.raises(ValueError, match=message):
+        check_saved(SOUND.to_json() | change)
+
+
+@pytest.mark.parametrize("name", ["samples", "complete", "incomplete", "correct"])
+@pytest.mark.parametrize("value", [None, True, 1.0, "1", -1])
+def test_what_is_no_count_in_a_file_is_an_error(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be a count, not {value!r}$"):
+        check_saved(SOUND.to_json() | {name: value})
+
+
+def test_categories_of_a_file() -> None:
+    counts = {"wrong answer": 1, "missing key": 3, "E": -1}  # adds up
+    with pytest.raises(ValueError, match="E must be a count, not -1"):
+        check_saved(SOUND.to_json() | {"categories": counts})
+    with pytest.raises(ValueError, match="categories must be counts by name"):
+        check_saved(SOUND.to_json() | {"categories": [1, 1, 1]})
+
+
+def test_a_row_without_counts_is_no_error() -> None:
+    check_saved({"who": "teacher", "samples": 4, "pass@1": 0.5})
+    with pytest.raises(ValueError, match="incomplete must be a count, not None"):
+        check_saved({"samples": 4, "complete": 4, "correct": 4, "categories": {}})
 
 
 def test_a_passing_program_with_a_failure_s_category_is_an_error() -> None:

@@ -56,14 +56,6 @@ def test_differences_are_paired(comparison: Comparison) -> None:
     assert rows[1][-2:] == ["0.002", "0.004"]
 
 
-def test_seeds_of_one_recipe_are_one_group(comparison: Comparison) -> None:
-    (group,) = comparison.repeated
-    assert (group.label, group.seeds, group.shares) == ("first", (0, 1), (0.75, 0.8))
-    assert comparison.seed_table()[1] == [
-        ["first", "tiny", "2", "0, 1", "77.5%", "3.5 points", "75.0 to 80.0%"]  # 0.05 / sqrt(2)
-    ]
-
-
 def test_recipes_differ_in(comparison: Comparison) -> None:
     header, rows = comparison.recipe_table()
     assert header == ["", "first", "second", "third"]
@@ -155,5 +147,5 @@ def test_comparisons_need_two_runs(runs: list[Path], tmp_path: Path) -> None:
 
 def test_folders_that_cannot_be_made(comparison: Comparison, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be made"):
+    with pytest.raises(UserError, match="cannot be used"):
         comparison.write(tmp_path / "file" / "folder")

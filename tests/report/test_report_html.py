@@ -133,7 +133,8 @@ def test_what_a_model_wrote_is_text(tmp_path: Path) -> None:
     summary = json.loads((folder / "summary.json").read_text())
     summary["name"] = "<b>run</b>"
     for model in summary["models"]:
-        model |= {"model": NASTY, "categories": {NASTY: 3}}
+        failed = model["samples"] - model["correct"]
+        model |= {"model": NASTY, "categories": {NASTY: failed}, "complete": model["correct"], "incomplete": failed}
     (folder / "summary.json").write_text(json.dumps(summary))
     environment = json.loads((folder / "environment.json").read_text()) | {"processor": NASTY, NASTY: "key"}
     (folder / "environment.json").write_text(json.dumps(environment))
@@ -190,7 +191,7 @@ def test_a_model_without_failures(tmp_path: Path) -> None:
     found = page_of(write_run(tmp_path / "run", who=("student",), tasks=12, steps=5, student_fails=1000))
     assert "No program failed." not in found.text["errors"]  # task 0 fails
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    summary["models"][0]["categories"] = {}
+    summary["models"][0] |= {"categories": {}, "correct": 12, "complete": 12, "incomplete": 0}
     (tmp_path / "run" / "summary.json").write_text(json.dumps(summary))
     assert "No program failed." in page_of(tmp_path / "run").text["errors"]
 

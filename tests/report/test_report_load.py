@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made_runs import write_run
@@ -55,6 +56,44 @@ def test_broken_files(run: Path, name: str, change: Callable[[str], str] | None,
         write_report(run)
     message = str(caught.value)
     assert message.startswith(str(run))
+    assert says in message
+    assert "\n" not in message
+    assert not (run / "report.html").exists()
+
+
+SUMMARY = "evaluation/base/tiny/summary.json"
+
+
+EDITED: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "complete": (lambda row: row | {"complete": row["complete"] + 1}, "is not 4 programs"),
+    "incomplete": (lambda row: row | {"incomplete": row["incomplete"] + 1}, "is not 4 programs"),
+    "programs": (lambda row: row | {"samples": 5}, "is not 5 programs"),
+    "categories": (
+        lambda row: row | {"categories": {**row["categories"], "missing key": 2}},
+        "the categories add up to",
+    ),
+    "correct": (lambda row: row | {"correct": row["complete"] + 1}, "is not complete"),
+    "none correct": (lambda row: row | {"correct": 0}, "correct 0 + wrong answers"),
+    "incomplete lost": (lambda row: row | {"incomplete": None}, "incomplete must be a count, not None"),
+}
+
+
+@pytest.mark.parametrize("place", ["of the run", "of the evaluation"])
+@pytest.mark.parametrize(("change", "says"), EDITED.values(), ids=EDITED.keys())
+def test_counts_that_were_edited(run: Path, place: str, change: Callable[[Any], Any], says: str) -> None:
+    path = run / ("summary.json" if place == "of the run" else SUMMARY)
+    load_run(run)
+    values = json.loads(path.read_text())
+    if place == "of the run":
+        assert values["models"][1]["who"] == "base"
+        values["models"][1] = change(values["models"][1])
+    else:
+        values = change(values)
+    path.write_text(json.dumps(values))
+    with pytest.raises(UserError) as caught:
+        write_report(run)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: models[1]: " if place == "of the run" else f"{path}: ")
     assert says in message
     assert "\n" not in message
     assert not (run / "report.html").exists()

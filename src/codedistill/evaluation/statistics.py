@@ -78,10 +78,39 @@ def paired_difference(a: Sequence[float], b: Sequence[float], seed: int = 0) -> 
     """
     if len(a) != len(b) or not a:
         raise ValueError(f"needs the same tasks for both, got {len(a)} and {len(b)}")
-    differences = [x - y for x, y in zip(a, b, strict=True)]
+    differences = [float(x - y) for x, y in zip(a, b, strict=True)]
     wins, losses = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
     mean = sum(differences) / len(differences)
     return Paired(mean, bootstrap_interval(differences, seed), mcnemar_p(wins, losses), wins, losses)
+
+
+def crossed_difference(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]], seed: int = 0) -> Paired:
+    """Compare two recipes that were run with several seeds each: `a` and `b` hold, per run, the shares by task.
+
+    Both runs and tasks are random: the bootstrap draws runs of a, runs of b, and tasks (the same for both), each with
+    replacement (Owen 2007's pigeonhole bootstrap for two crossed factors), so that the interval holds what another
+    seed would have changed as well as what other tasks would. Wins, losses and p compare the means over runs by task.
+
+    Raises:
+        ValueError: a run has other tasks than another, or there are no runs or tasks.
+    """
+    import numpy as np
+
+    if not a or not b or not a[0] or len({len(run) for run in (*a, *b)}) > 1:
+        raise ValueError("needs runs with the same tasks for both")
+    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    rng, tasks = np.random.default_rng(seed), first.shape[1]
+    tasks_drawn = rng.multinomial(tasks, np.full(tasks, 1 / tasks), RESAMPLES) / tasks
+    means = []
+    for runs in (first, second):
+        n = len(runs)
+        drawn = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) / n
+        means.append((drawn @ runs * tasks_drawn).sum(axis=1))
+    low, high = np.quantile(means[0] - means[1], [0.025, 0.975])
+    by_task = first.mean(axis=0) - second.mean(axis=0)
+    wins, losses = int((by_task > 1e-12).sum()), int((by_task < -1e-12).sum())
+    interval = Interval(float(low), float(high))
+    return Paired(float(by_task.mean()), interval, mcnemar_p(wins, losses), wins, losses)
 
 
 def mcnemar_p(wins: int, losses: int) -> float:

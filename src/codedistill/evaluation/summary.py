@@ -99,13 +99,33 @@ def check_identities(summary: Summary) -> None:
     Raises:
         ValueError: one of them does not hold.
     """
-    failing = sum(count for name, count in summary.categories.items() if name not in COMPLETE)
-    wrong = summary.categories.get(Category.WRONG_ANSWER, 0)
-    if summary.complete + summary.incomplete != summary.samples:
-        raise ValueError(
-            f"complete {summary.complete} + incomplete {summary.incomplete} is not {summary.samples} programs"
-        )
-    if failing != summary.incomplete:
-        raise ValueError(f"the categories add up to {failing}, incomplete is {summary.incomplete}")
-    if summary.correct + wrong != summary.complete:
-        raise ValueError(f"correct {summary.correct} + wrong answers {wrong} is not complete {summary.complete}")
+    _check(summary.samples, summary.complete, summary.incomplete, summary.correct, summary.categories)
+
+
+def check_saved(row: Mapping[str, Any]) -> None:
+    """The same for a row of a summary file, which may have been edited since. A row without any counts holds nothing.
+
+    Raises:
+        ValueError: an identity does not hold, or some of the counts are missing or are no counts.
+    """
+    names = ("samples", "complete", "incomplete", "correct")
+    categories = row.get("categories")
+    if categories is None and not any(name in row for name in names[1:]):
+        return
+    if not isinstance(categories, Mapping):
+        raise ValueError("categories must be counts by name")
+    for name, value in [*((name, row.get(name)) for name in names), *categories.items()]:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise ValueError(f"{name} must be a count, not {value!r}")
+    _check(row["samples"], row["complete"], row["incomplete"], row["correct"], categories)
+
+
+def _check(samples: int, complete: int, incomplete: int, correct: int, categories: Mapping[str, int]) -> None:
+    failing = sum(count for name, count in categories.items() if name not in COMPLETE)
+    wrong = categories.get(Category.WRONG_ANSWER, 0)
+    if complete + incomplete != samples:
+        raise ValueError(f"complete {complete} + incomplete {incomplete} is not {samples} programs")
+    if failing != incomplete:
+        raise ValueError(f"the categories add up to {failing}, incomplete is {incomplete}")
+    if correct + wrong != complete:
+        raise ValueError(f"correct {correct} + wrong answers {wrong} is not complete {complete}")

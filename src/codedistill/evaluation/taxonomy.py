@@ -7,7 +7,9 @@ table is its own category, under its own name. docs/taxonomy.md has the rules in
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,7 +73,8 @@ def classify(verdict: Verdict) -> str:
         return Category.EXECUTION_TIMEOUT
     if verdict.status in OTHER_ENDS:
         return OTHER_ENDS[verdict.status]
-    if verdict.reached_checks and does_nothing(verdict.source, verdict.entry_point):
+    by_checks = verdict.reached_checks and verdict.raised_in != "source"  # an import in the body may fail by itself
+    if by_checks and does_nothing(verdict.source, verdict.entry_point):
         return Category.EMPTY_FUNCTION  # whatever the checks fell over: `None - 1` is no other fault than `None == 1`
     error = verdict.error_type or "unknown error"
     rule = RULES.get(error)
@@ -174,7 +177,26 @@ def _is_called(tree: ast.Module, name: str) -> bool:
 def _syntax(verdict: Verdict) -> str:
     if _overflows(verdict):
         return Category.FUNCTION_OVERFLOW
-    return Category.UNBALANCED_DELIMITERS if UNBALANCED.search(verdict.message) else "SyntaxError"
+    unbalanced = UNBALANCED.search(verdict.message) or _leaves_open(verdict.source, verdict.message)
+    return Category.UNBALANCED_DELIMITERS if unbalanced else "SyntaxError"
+
+
+def _leaves_open(source: str, message: str) -> bool:
+    """Whether a bracket of the line that the message is about is never closed.
+
+    Python says so itself only where it stumbles on a later line: `if (a:` is invalid syntax to it.
+    """
+    line = re.search(r"line (\d+)\)$", message)
+    opened: list[int] = []
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.OP and token.string in "([{":
+                opened.append(token.start[0])
+            elif token.type == tokenize.OP and token.string in ")]}" and opened:
+                opened.pop()
+    except (tokenize.TokenError, SyntaxError):
+        pass  # the end of the text within a bracket, or what is no token: what was seen so far counts
+    return line is not None and int(line.group(1)) in opened
 
 
 def _indentation(verdict: Verdict) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 from codedistill.errors import UserError
@@ -14,32 +12,11 @@ from codedistill.evaluation import holm
 from codedistill.report.facts import flat
 from codedistill.report.load import Run, load_run
 from codedistill.report.paired import HEADER, Difference, difference
-from codedistill.report.tables import MISSING, ResultRow
+from codedistill.report.seeds import OWN_KEYS, Repeated, repeated_recipes, seed_table
+from codedistill.report.tables import MISSING, ResultRow, without
 from codedistill.report.text import interval, p_value, percent, visible
 
 Cells = tuple[list[str], list[list[str]]]
-
-OWN_KEYS = ("name", "output", "resume")
-"""Recipe keys that differ between runs of the same recipe."""
-
-
-@dataclass(frozen=True)
-class Repeated:
-    """Runs of one recipe with different seeds on one benchmark: the students' pass@1."""
-
-    label: str
-    benchmark: str
-    seeds: tuple[int | None, ...]
-    shares: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        return mean(self.shares)
-
-    @property
-    def deviation(self) -> float:
-        """The sample standard deviation, n - 1 below."""
-        return stdev(self.shares)
 
 
 @dataclass(frozen=True)
@@ -66,33 +43,19 @@ class Comparison:
             for label, run in zip(self.labels, self.runs, strict=True)
             if name in run.table.benchmarks
         ]
-        single = len(self.benchmarks) < 2
-        kept = [i for i, name in enumerate(header) if not (single and name == "benchmark")]
-        return [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
+        return self._table(header, rows)
 
     def difference_table(self) -> Cells:
         """Paired differences with McNemar's p, as it is and after Holm's correction for all rows."""
         rows = [[*d.cells(), p_value(p)] for d, p in zip(self.differences, self.adjusted, strict=True)]
-        header, single = [*HEADER, "p (Holm)"], len(self.benchmarks) < 2
-        kept = [i for i, name in enumerate(header) if not (single and name == "benchmark")]
-        return [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
+        return self._table([*HEADER, "p (Holm)"], rows)
 
     def seed_table(self) -> Cells:
-        """Mean and standard deviation over the seeds of one recipe; no rows where no recipe was run twice."""
-        header = ["recipe of", "benchmark", "runs", "seeds", "mean", "deviation", "range"]
-        rows = [
-            [
-                visible(r.label),
-                visible(r.benchmark),
-                str(len(r.shares)),
-                ", ".join(MISSING if seed is None else str(seed) for seed in r.seeds),
-                percent(r.mean),
-                f"{r.deviation * 100:.1f} points",
-                interval(min(r.shares), max(r.shares)),
-            ]
-            for r in self.repeated
-        ]
-        return header, rows
+        """What `seeds.seed_table` says of the recipes that were run with several seeds."""
+        return self._table(*seed_table(self.repeated))
+
+    def _table(self, header: list[str], rows: list[list[str]]) -> Cells:
+        return (header, rows) if len(self.benchmarks) > 1 else without("benchmark", header, rows)
 
     def recipe_table(self) -> Cells:
         """The recipe's values that are not the same in all runs."""
@@ -126,10 +89,6 @@ class Comparison:
         from codedistill.run_directory import write_json, write_text
 
         folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{folder}: cannot be made: {error.strerror}; choose another --output") from None
         write_json(folder / "comparison.json", self.to_json())
         write_text(folder / "comparison.md", comparison_markdown(self))
         write_text(folder / "comparison.html", comparison_page(self, folder))
@@ -158,7 +117,10 @@ class Comparison:
             ],
             "seeds": [
                 {"label": r.label, "benchmark": r.benchmark, "seeds": list(r.seeds), "pass@1": list(r.shares)}
-                | {"mean": r.mean, "deviation": r.deviation}
+                | {"mean": r.mean, "deviation": r.deviation, "accuracy_loss": r.accuracy_loss}
+                | {"difference": r.difference.difference if r.difference else None}
+                | {"interval": list(r.difference.interval) if r.difference else None}
+                | {"training_seconds": r.seconds, "peak_memory_mb": r.peak_memory_mb}
                 for r in self.repeated
             ],
             "notes": list(self.notes),
@@ -181,7 +143,7 @@ def compare(paths: Sequence[Path]) -> Comparison:
         labels=tuple(labels),
         differences=tuple(found),
         adjusted=tuple(holm([d.paired.mcnemar_p for d in found])),
-        repeated=tuple(_repeated(runs, labels)),
+        repeated=tuple(repeated_recipes(runs, labels)),
         notes=tuple(notes),
     )
 
@@ -213,24 +175,6 @@ def _differences(runs: Sequence[Run], labels: Sequence[str]) -> tuple[list[Diffe
             if (first.prompt_form, first.template) != (other.prompt_form, other.template):
                 notes.append(f"{label} and {labels[0]} were asked {benchmark} with different prompts.")
     return found, notes
-
-
-def _repeated(runs: Sequence[Run], labels: Sequence[str]) -> list[Repeated]:
-    """Groups of at least two runs whose recipes differ in name, output and seed alone."""
-    groups: dict[str, list[int]] = {}
-    for i, run in enumerate(runs):
-        if run.recipe is not None:
-            recipe = {k: v for k, v in flat(run.recipe) if k not in (*OWN_KEYS, "training.seed")}
-            groups.setdefault(json.dumps(recipe, sort_keys=True), []).append(i)
-    found = []
-    for members in groups.values():
-        for benchmark in runs[members[0]].table.benchmarks:
-            rows = [(runs[i].seed, runs[i].table.row("student", benchmark)) for i in members]
-            shares = [(seed, row.pass_at_1) for seed, row in rows if row is not None]
-            if len(shares) > 1:
-                seeds, values = zip(*shares, strict=True)
-                found.append(Repeated(labels[members[0]], benchmark, seeds, values))
-    return found
 
 
 def _cells(label: str, run: Run, benchmark: str) -> list[str]:

@@ -24,6 +24,7 @@ def run_facts(run: Run) -> list[Fact]:
         ("training examples", training.get("examples")),
         ("examples cut to fit", training.get("cut")),
         ("examples dropped", training.get("dropped")),
+        ("peak memory of training", None if run.peak_memory_mb is None else f"{run.peak_memory_mb:,.0f} MB"),
         ("whole run", None if run.seconds is None else duration(run.seconds)),
     ]
     for benchmark in run.table.benchmarks:

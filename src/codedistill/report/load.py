@@ -12,19 +12,21 @@ from typing import Any
 import yaml
 
 from codedistill.errors import UserError
+from codedistill.evaluation.summary import check_saved
 from codedistill.report.tables import ResultsTable, results_table
 from codedistill.run_directory import RunDirectory, read_jsonl
 
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step; None where the method has no such quantity or it was not finite."""
+    """One optimiser step, which took `seconds`; None where the method has no such quantity or it was not finite."""
 
     step: int
     loss: float | None
     forward_kl: float | None
     reverse_kl: float | None
     beta: float | None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,12 @@ class Run:
         return next((e for e in self.evaluations if (e.who, e.benchmark) == (who, benchmark)), None)
 
     @property
+    def peak_memory_mb(self) -> float | None:
+        """Of training, if the run tells it."""
+        value = _section(self.summary, "training").get("peak_memory_mb")
+        return float(value) if isinstance(value, int | float) else None
+
+    @property
     def seed(self) -> int | None:
         seed = _section(self.recipe, "training").get("seed", (self.recipe or {}).get("seed"))
         return seed if isinstance(seed, int) else None
@@ -87,7 +95,8 @@ def load_run(path: Path) -> Run:
     """Read a finished run.
 
     Raises:
-        UserError: summary.json or the results of a model that it lists are missing, or a file is malformed.
+        UserError: summary.json or the results of a model that it lists are missing, a file is malformed, or a
+            summary's counts do not obey the identities of the taxonomy.
     """
     directory = RunDirectory(path)
     if not path.is_dir():
@@ -99,6 +108,8 @@ def load_run(path: Path) -> Run:
         table = results_table(summary)
     except UserError as error:
         raise UserError(f"{directory.summary}: {error}") from None
+    for number, row in enumerate(summary["models"]):
+        _check_counts(row, f"{directory.summary}: models[{number}]")
     seconds = summary.get("seconds")
     return Run(
         path=path,
@@ -130,6 +141,13 @@ def _object(path: Path) -> dict[str, Any]:
     return value
 
 
+def _check_counts(row: Mapping[str, Any], where: str) -> None:
+    try:
+        check_saved(row)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}; evaluate again, or put the file back as it was") from None
+
+
 def _section(values: Mapping[str, Any] | None, key: str) -> Mapping[str, Any]:
     found = (values or {}).get(key)
     return found if isinstance(found, Mapping) else {}
@@ -147,7 +165,7 @@ def _steps(path: Path) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-_CURVES = ("loss", "forward_kl", "reverse_kl", "beta")
+_CURVES = ("loss", "forward_kl", "reverse_kl", "beta", "seconds")
 
 
 def _finite(value: Any, where: str) -> float | None:
@@ -161,6 +179,7 @@ def _finite(value: Any, where: str) -> float | None:
 def _evaluated(directory: RunDirectory, who: str, benchmark: str) -> Evaluated:
     folder = directory.evaluation(who, benchmark)
     about = _object(folder / "summary.json") if (folder / "summary.json").exists() else {}
+    _check_counts(about, str(folder / "summary.json"))
     samples = {}
     for number, row in enumerate(read_jsonl(folder / "samples.jsonl"), 1):
         samples[_key(row, f"{folder / 'samples.jsonl'}: row {number}")] = row

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from codedistill.evaluation import Paired, paired_difference
 from codedistill.report.load import Evaluated, Run
+from codedistill.report.tables import without
 from codedistill.report.text import p_value, points, visible
 
 HEADER = ["", "benchmark", "tasks", "difference", "95% interval", "better", "worse", "equal", "p"]
@@ -63,6 +64,5 @@ def differences(run: Run) -> list[Difference]:
 
 def difference_table(items: list[Difference]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of text; the benchmark is left out where there is only one."""
-    single = len({item.benchmark for item in items}) < 2
-    kept = [i for i, name in enumerate(HEADER) if not (single and name == "benchmark")]
-    return [HEADER[i] for i in kept], [[item.cells()[i] for i in kept] for item in items]
+    rows = [item.cells() for item in items]
+    return (HEADER, rows) if len({item.benchmark for item in items}) > 1 else without("benchmark", HEADER, rows)

@@ -66,11 +66,17 @@ class ResultsTable:
         header = ["", "model", "benchmark", "parameters", "pass@1", "95% interval", "accuracy loss"]
         header += ["complete", "correct", "correct/complete"]
         rows = [_cells(row) for row in self.rows]
-        single = len(self.benchmarks) < 2
-        kept = [
-            i for i, name in enumerate(header) if any(row[i] for row in rows) and not (single and name == "benchmark")
-        ]
-        return [header[i] for i in kept], [[row[i] or MISSING for i in kept] for row in rows]
+        for name in [name for i, name in enumerate(header) if not any(row[i] for row in rows)]:
+            header, rows = without(name, header, rows)
+        if len(self.benchmarks) < 2:
+            header, rows = without("benchmark", header, rows)
+        return header, [[cell or MISSING for cell in row] for row in rows]
+
+
+def without(name: str, header: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """The table without a column."""
+    kept = [i for i, column in enumerate(header) if column != name]
+    return [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
 
 
 def results_table(summary: Mapping[str, Any]) -> ResultsTable:
