@@ -3,10 +3,10 @@
     python benchmarks/fused_loss.py --rows 2048 --hidden 896 1536 --vocab 151936
 
 Every variant runs once, forward and backward, in a process of its own: half of the rows are masked, both heads and all
-hidden states are float32, and the student's head is trained. Extra peak memory is the growth of the process's peak
-resident set, so the inputs are not in it, but the gradients are. Ratios are to plain autograd; on a busy
-machine, compare the processor's seconds with --threads 1. trl and liger-kernel are measured where they are installed;
---rival-python names another interpreter that has them.
+hidden states are float32, and the student's head is trained. What is compiled runs twice, and the second time counts.
+Extra memory is the peak resident set above what was resident before, so the inputs are not in it, but the gradients
+are. Ratios are to plain autograd; on a busy machine, compare the processor's seconds with --threads 1. trl and
+liger-kernel are measured where they are installed; --rival-python names another interpreter that has them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ import argparse
 import importlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from resident import peak_megabytes, reset_peak, resident_megabytes
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 
@@ -99,40 +101,67 @@ def trl_chunked_rows_gathered(given: Inputs, beta: float) -> Any:
     return values.mean()
 
 
-def liger_chunked(given: Inputs, beta: float) -> Any:
+def liger_chunked(given: Inputs, beta: float, compiled: bool = False) -> Any:
     import torch
 
     module = importlib.import_module("liger_kernel.chunked_loss").LigerFusedLinearJSDLoss
     labels = torch.where(given.mask, 0, -100)
-    loss = module(weight_hard_loss=0.0, weight_soft_loss=1.0, beta=beta, compiled=False)
+    loss = module(weight_hard_loss=0.0, weight_soft_loss=1.0, beta=beta, compiled=compiled)
     return loss(given.student_hidden, given.student_weight, given.teacher_hidden, given.teacher_weight, labels)
 
 
-VARIANTS: dict[str, tuple[Callable[[Inputs, float], Any], str | None, tuple[float, ...]]] = {
-    "codedistill, fused": (fused, None, (0.0, 0.3, 1.0)),
-    "plain autograd, full logits": (plain, None, (0.0, 0.3, 1.0)),
-    "trl, chunked": (trl_chunked, "trl", (0.0, 1.0)),
-    "trl, chunked, rows gathered": (trl_chunked_rows_gathered, "trl", (0.0, 1.0)),
-    "liger, chunked, not compiled": (liger_chunked, "liger_kernel", (0.0, 1.0)),
+def liger_triton(given: Inputs, beta: float) -> Any:
+    import torch
+
+    module = importlib.import_module("liger_kernel.transformers.fused_linear_jsd").LigerFusedLinearJSD
+    labels = torch.where(given.mask, 0, -100)
+    hidden = (given.student_hidden, given.teacher_hidden)
+    return module(jsd_beta=beta)(hidden[0], given.student_weight, hidden[1], given.teacher_weight, labels)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """`library`: what it needs. `betas`: between 0 and 1 the rivals' beta means another divergence (JSD)."""
+
+    loss: Callable[[Inputs, float], Any]
+    library: str | None = None
+    betas: tuple[float, ...] = (0.0, 0.3, 1.0)
+    compiled: bool = False
+
+
+ENDS = (0.0, 1.0)
+PLAIN = "plain autograd, full logits"
+VARIANTS = {
+    PLAIN: Variant(plain),
+    "codedistill, fused": Variant(fused),
+    "trl, chunked": Variant(trl_chunked, "trl", ENDS),
+    "trl, chunked, rows gathered": Variant(trl_chunked_rows_gathered, "trl", ENDS),
+    "liger, chunked, not compiled": Variant(liger_chunked, "liger_kernel", ENDS),
+    "liger, chunked, compiled": Variant(partial(liger_chunked, compiled=True), "liger_kernel", ENDS, compiled=True),
+    "liger, Triton kernel": Variant(liger_triton, "liger_kernel", ENDS),
 }
-"""Name -> (loss, library that it needs, betas). Between 0 and 1 the rivals' beta means another divergence (JSD)."""
+"""The base of the ratios comes first."""
 
 
 def measure(name: str, beta: float, shape: Shape) -> Measured:
     """One forward and backward in this process."""
-    loss_of, _, _ = VARIANTS[name]
+    variant = VARIANTS[name]
     small = Shape(8, 8, 8, 32, shape.threads)
-    loss_of(Inputs(small), beta).backward()  # imports and thread pools
+    variant.loss(Inputs(small), beta).backward()  # imports and thread pools
     given = Inputs(shape)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if variant.compiled:
+        variant.loss(given, beta).backward()
+        given.student_hidden.grad = given.student_weight.grad = None
+    reset_peak()
+    before = resident_megabytes()
     start, cpu_start = time.perf_counter(), time.process_time()
-    loss = loss_of(given, beta)
+    loss = variant.loss(given, beta)
     loss.backward()
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    extra = peak_megabytes() - before
     assert given.student_weight.grad is not None
     norm = float(given.student_weight.grad.norm())
-    return Measured(seconds, cpu_seconds, (after - before) / 1024, float(loss.detach()), norm)
+    return Measured(seconds, cpu_seconds, extra, float(loss.detach()), norm)
 
 
 def in_subprocess(name: str, beta: float, shape: Shape, python: str) -> Measured | str:
@@ -155,6 +184,7 @@ def main() -> None:
     parser.add_argument("--vocab", type=int, default=151_936)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--betas", type=float, nargs="+", default=(0.0, 0.3, 1.0))
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS, metavar="NAME")
     parser.add_argument("--rival-python", default=sys.executable, help="interpreter that has trl and liger-kernel")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -168,13 +198,13 @@ def main() -> None:
     print(f"{'variant':30} {'beta':>4} {heads}  loss, |d weight|")
     for beta in options.betas:
         base: Measured | str = "not measured"
-        # The base of the ratios comes first; the table shows them as shares of plain autograd.
-        for name in sorted(VARIANTS, key=lambda each: each != "plain autograd, full logits"):
-            _, library, betas = VARIANTS[name]
-            if library is not None and beta not in betas:
+        for name in options.variants:
+            variant = VARIANTS[name]
+            if beta not in variant.betas and variant.library is not None:
                 continue
-            found = in_subprocess(name, beta, shape, sys.executable if library is None else options.rival_python)
-            base = found if name.startswith("plain") else base
+            python = sys.executable if variant.library is None else options.rival_python
+            found = in_subprocess(name, beta, shape, python)
+            base = found if name == PLAIN else base
             print(row(name, beta, found, base), flush=True)
 
 

@@ -3,7 +3,8 @@
     python benchmarks/training_step.py tiny small-49k small-152k --methods sft kd rkd akd
 
 Every method runs in a process of its own, on the same random batch, with random weights for the pairs that are not
-embedded; one step warms up, the median of the others counts. Peak memory is the process's whole peak resident set.
+embedded; one step warms up, the median of the others counts, of the fastest round. Peak memory is the process's whole
+peak resident set, the median of all rounds: what the allocator keeps makes it vary by some percent.
 The floor is the time that this machine needs for the matrix products alone: teacher forward, student forward and
 backward, both heads on the response rows, at the rate measured for a large product in the same process.
 """
@@ -12,17 +13,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from resident import peak_megabytes
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def measure(pair: Pair, method_name: str, steps: int, threads: int) -> Measured:
     counted = taken[1:]
     phases = {name: statistics.median(step[name] for step in counted) for name in PHASES}
     seconds = statistics.median(sum(step.values()) for step in counted)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_megabytes()
     models = [m for m in (teacher_model, student) if m is not None]
     sizes = tuple(sum(p.numel() for p in m.parameters()) for m in models)
     return Measured(seconds, phases, peak, floor(pair, method_name), sizes)  # type: ignore[arg-type]
@@ -170,10 +171,10 @@ def floor(pair: Pair, method_name: str) -> float:
     total = 3 * (layers + head)
     if method_name != "sft":
         total += sum(products(pair.teacher))
-    return 2 * total / _rate()
+    return 2 * total / machine_rate()
 
 
-def _rate() -> float:
+def machine_rate() -> float:
     """Floating-point operations per second of a large matrix product, best of five."""
     n = 2048
     a, b = torch.randn(n, n), torch.randn(n, n)
@@ -200,7 +201,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=["kd", "akd", "rkd", "sft"])
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument(
-        "--rounds", type=int, default=2, help="each method runs so many times, in turn; the best counts"
+        "--rounds", type=int, default=2, help="each method runs so many times, in turn; the fastest counts"
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--job", help=argparse.SUPPRESS)
@@ -220,7 +221,12 @@ def report(name: str, methods: list[str], steps: int, rounds: int, threads: int)
     for _ in range(rounds):
         for method in methods:
             found[method].append(in_subprocess({"pair": name, "method": method, "steps": steps, "threads": threads}))
-    best = {method: min(runs, key=lambda run: run.seconds) for method, runs in found.items()}
+    best = {
+        method: replace(
+            min(runs, key=lambda run: run.seconds), megabytes=statistics.median(run.megabytes for run in runs)
+        )
+        for method, runs in found.items()
+    }
     base = best.get("kd", next(iter(best.values())))
     sizes = [f"{n / 1e6:.1f} M" for n in base.parameters]
     print(
@@ -232,7 +238,8 @@ def report(name: str, methods: list[str], steps: int, rounds: int, threads: int)
         shares = "".join(f"{run.phases[p] * 1000:11.0f} ms {run.phases[p] / run.seconds:3.0%}" for p in PHASES)
         print(
             f"{method:8}{run.seconds * 1000:8.0f}{run.seconds / base.seconds:7.3f}{run.megabytes:8.0f}"
-            f"{run.megabytes / base.megabytes:7.3f}{run.floor / run.seconds:7.2f}  {shares}",
+            f"{run.megabytes / base.megabytes:7.3f}{run.floor / run.seconds:7.2f}  {shares}"
+            f"  memory {', '.join(f'{each.megabytes:.0f}' for each in found[method])}",
             flush=True,
         )
 
