@@ -92,7 +92,7 @@ def test_kl_against_scipy(temperature: float) -> None:
     torch.testing.assert_close(reverse_kl(student, teacher, temperature), torch.from_numpy(rel_entr(q, p).sum(-1)))
 
 
-@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 0.0), (0.0, 1.0), (0.5, -0.5), (0.0, 0.0), (2.0, -2.0), (0.7, 0.0)])
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (0.7, 0.0), (0.0, 0.3)])
 def test_alpha_beta_is_continuous_at_its_special_points(alpha: float, beta: float) -> None:
     student, teacher = random_logits(4, 9, scale=1.0)
     at, near = (
@@ -125,17 +125,53 @@ def test_gradcheck(name: str) -> None:
     assert torch.autograd.gradcheck(lambda z: DIVERGENCES[name](z, teacher, 1.7), student.requires_grad_())
 
 
-def test_adaptive_weights_are_constants_to_the_gradient() -> None:
+@pytest.mark.parametrize(("alpha", "beta"), [(1e-6, 0.7), (0.2, 1e-6), (1e-5, 1e-5), (1e-6, 0.0)])
+def test_alpha_beta_keeps_its_digits_where_terms_cancel(alpha: float, beta: float) -> None:
+    student, teacher = (each.float().requires_grad_() for each in random_logits(4, 9, scale=1.0))
+    value = alpha_beta(student, teacher, 1.0, alpha, beta)
+    limit = alpha_beta(student, teacher, 1.0, *(0.0 if each < 1e-4 else each for each in (alpha, beta)))
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value, limit, rtol=1e-4, atol=1e-6)
+    gradients = [torch.autograd.grad(each.sum(), student)[0] for each in (value, limit)]
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
+
+
+def gaps_by_sorting(p: Tensor, q: Tensor, head_mass: float) -> list[tuple[float, float]]:
+    """AKL's gaps in plain Python: the likeliest entry, then further ones while their sum stays within `head_mass`."""
+    found = []
+    for own, other in zip(p.tolist(), q.tolist(), strict=True):
+        order = sorted(range(len(own)), key=lambda i: -own[i])
+        head, mass = {order[0]}, own[order[0]]
+        for i in order[1:]:
+            mass += own[i]
+            if mass <= head_mass:
+                head.add(i)
+        gaps = [abs(a - b) for a, b in zip(own, other, strict=True)]
+        found.append((sum(gaps[i] for i in head), sum(g for i, g in enumerate(gaps) if i not in head)))
+    return found
+
+
+@pytest.mark.parametrize(("temperature", "head_mass"), [(1.0, 0.5), (2.0, 0.3), (2.0, 0.8)])
+def test_akl_weighs_by_gaps_that_are_constants_to_the_gradient(temperature: float, head_mass: float) -> None:
+    student, teacher = random_logits(3, 9, scale=1.0)
+    student.requires_grad_()
+    p, q = (teacher / temperature).softmax(-1), (student / temperature).softmax(-1)
+    gaps = gaps_by_sorting(p, q, head_mass)
+    share = torch.tensor([head / (head + tail) for head, tail in gaps], dtype=torch.float64)
+    expected = share * (p * (p / q).log()).sum(-1) + (1 - share) * (q * (q / p).log()).sum(-1)
+    _assert_same_gradient(DIVERGENCES["akl"](student, teacher, temperature, head_mass=head_mass), expected, student)
+    found = torch.stack(head_tail_gap(student, teacher, temperature, head_mass), -1)
+    torch.testing.assert_close(found, torch.tensor(gaps, dtype=torch.float64))
+
+
+def test_todi_weighs_every_entry_by_constants_to_the_gradient() -> None:
     student, teacher = random_logits(3, 5)
     student.requires_grad_()
-    head, tail = head_tail_gap(student, teacher)
-    share = head / (head + tail)
-    expected = share * forward_kl(student, teacher) + (1 - share) * reverse_kl(student, teacher)
-    _assert_same_gradient(DIVERGENCES["akl"](student, teacher), expected, student)
     p, q = teacher.softmax(-1), student.softmax(-1)
     weight = (p / (p + q)).detach()
     expected = (weight * p * (p / q).log() + (1 - weight) * q * (q / p).log()).sum(-1)
     _assert_same_gradient(DIVERGENCES["todi"](student, teacher), expected, student)
+    torch.testing.assert_close(expected, forward_kl(student, teacher) + reverse_kl(student, teacher))
 
 
 def _assert_same_gradient(actual: Tensor, expected: Tensor, leaf: Tensor) -> None:
@@ -254,3 +290,11 @@ def test_parameters_that_cannot_be_meant() -> None:
     for skewed in (skewed_forward_kl, skewed_reverse_kl):
         with pytest.raises(UserError, match="alpha"):
             skewed(STUDENT, TEACHER, alpha=1.0)
+    for alpha, beta in ((-0.5, 0.7), (0.5, -0.5), (math.nan, 0.5)):
+        with pytest.raises(UserError, match="at least 0"):
+            alpha_beta(STUDENT, TEACHER, alpha=alpha, beta=beta)
+    for mass in (0.0, 1.0, 7.0):
+        with pytest.raises(UserError, match="head_mass"):
+            head_tail_gap(STUDENT, TEACHER, head_mass=mass)
+        with pytest.raises(UserError, match="head_mass"):
+            DIVERGENCES["akl"](STUDENT, TEACHER, head_mass=mass)

@@ -44,6 +44,21 @@ def test_shares_and_switches_against_the_reference(objective: Objective) -> None
     compare(inputs(dtype=torch.float64), objective, 0.4, 1e-12)
 
 
+@pytest.mark.parametrize("chunk", [None, 3])
+@pytest.mark.parametrize("name", [None, "jsd"])
+def test_a_cross_entropy_weight_for_every_row(name: str | None, chunk: int | None) -> None:
+    share = torch.arange(13, dtype=torch.float64) % 4 / 3  # 0, 1/3, 2/3, 1
+    objective = Objective(
+        beta=0.4,
+        temperature=2.0,
+        squared_temperature=True,
+        cross_entropy_weight=share,
+        divergence=None if name is None else DIVERGENCES[name],
+        chunk_rows=chunk,
+    )
+    compare(inputs(dtype=torch.float64), objective, 0.4, 1e-12)
+
+
 @pytest.mark.parametrize("name", DIVERGENCES)
 @pytest.mark.parametrize("chunk", [None, 3])
 def test_every_divergence_by_autograd_per_block(name: str, chunk: int | None) -> None:
@@ -185,7 +200,8 @@ def test_padding_of_either_vocabulary_changes_nothing() -> None:
 def test_beta_per_row_and_by_share() -> None:
     given = inputs(dtype=torch.float64)
     per_row = torch.linspace(0, 1, 13, dtype=torch.float64)
-    compare(given, Objective(beta=per_row, chunk_rows=4), per_row, 1e-12)
+    for chunk in (None, 4):  # betas of exactly 0 and 1 beside others, and alone
+        compare(given, Objective(beta=per_row, chunk_rows=chunk), per_row, 1e-12)
     plain = given.fused(Objective())
     forward, reverse = plain.per_row_forward_kl, plain.per_row_reverse_kl
     active = given.row_weights != 0

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from codedistill.errors import UserError
 from codedistill.losses import (
+    DIVERGENCES,
     FusedOutput,
     Head,
     Objective,
@@ -20,6 +21,7 @@ from codedistill.losses import (
     fused_divergence,
     reverse_kl,
 )
+from codedistill.losses.divergences import Divergence
 
 
 def given_logits(student: Tensor, teacher: Tensor, objective: Objective) -> tuple[FusedOutput, Tensor]:
@@ -77,6 +79,19 @@ def test_an_entry_that_one_model_lacks(who: str) -> None:
     torch.testing.assert_close(output.loss.detach(), values.sum().detach())
     torch.testing.assert_close(gradient, expected)
     assert given_logits(student, teacher, Objective(beta=infinite[1]))[0].loss.item() == math.inf
+
+
+@pytest.mark.parametrize("divergence", [None, DIVERGENCES["reverse_kl"]])
+def test_a_divergence_without_weight_is_silent_even_where_it_is_infinite(divergence: Divergence | None) -> None:
+    given = inputs(dtype=torch.float64)
+    teacher = (given.teacher_hidden @ given.teacher_weight.T).index_fill(1, torch.tensor(2), MINUS_INF)
+    objective = Objective(beta=1.0, cross_entropy_weight=1.0, divergence=divergence)
+    head, weights = Head(given.student_weight), given.row_weights
+    output = fused_divergence(given.student_hidden, head, teacher, None, weights, objective, given.targets)
+    plain = fused_cross_entropy(given.student_hidden, head, given.targets, weights)
+    assert output.reverse_kl.item() == math.inf
+    torch.testing.assert_close(output.loss, plain.loss)
+    torch.testing.assert_close(given.gradients(output.loss), given.gradients(plain.loss))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3])

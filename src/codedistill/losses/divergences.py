@@ -26,6 +26,8 @@ Divergence = Callable[[Tensor, Tensor, float], Tensor]
 """(student logits [N, V], teacher logits [N, V], temperature) -> [N]."""
 
 _FIRST_ENTRIES = 256
+_CANCELLING = 0.01
+"""Below this, alpha_beta needs float64 to keep five digits."""
 
 
 class LogPair(NamedTuple):
@@ -38,14 +40,12 @@ class LogPair(NamedTuple):
 
 def forward_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
     """KL(p || q) = sum p (log p - log q), per row [N]. Hinton et al. 2015, with the teacher's entropy kept."""
-    pair = _log_pair(student_logits, teacher_logits, temperature)
-    return _sum(_expect(pair.teacher, pair.teacher, pair.student), pair)
+    return _forward(_log_pair(student_logits, teacher_logits, temperature))
 
 
 def reverse_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
     """KL(q || p) = sum q (log q - log p), per row [N]."""
-    pair = _log_pair(student_logits, teacher_logits, temperature)
-    return _sum(_expect(pair.student, pair.student, pair.teacher), pair)
+    return _reverse(_log_pair(student_logits, teacher_logits, temperature))
 
 
 def generalized_jsd(
@@ -101,25 +101,26 @@ def alpha_beta(
 
         -1/(alpha beta) sum [ p^alpha q^beta - alpha/(alpha+beta) p^(alpha+beta) - beta/(alpha+beta) q^(alpha+beta) ]
 
-    and its limits where alpha, beta or alpha + beta is 0. (1, 0) is the forward KL, (0, 1) the reverse KL. With both
+    and its limits where alpha, beta or both are 0. (1, 0) is the forward KL, (0, 1) the reverse KL. With both
     parameters > 0 it is finite for every pair of distributions; otherwise an entry that one model lacks may make it
-    infinite. Defaults are those of ABKD's published settings.
+    infinite. Defaults are those of ABKD's published settings. UserError unless both are at least 0.
     """
+    if not (alpha >= 0.0 and beta >= 0.0):
+        raise UserError(f"alpha_beta: alpha and beta must be at least 0, not {alpha} and {beta}")
     pair = _log_pair(student_logits, teacher_logits, temperature)
     log_p, log_q, total = pair.teacher, pair.student, alpha + beta
+    if any(0.0 < each < _CANCELLING for each in (alpha, beta)):  # a small difference, divided by a small number
+        log_p, log_q = log_p.double(), log_q.double()
     if alpha == 0.0 and beta == 0.0:
         terms = (log_p - log_q).square() / 2.0
     elif beta == 0.0:
         terms = _kl_of_powers(log_p, log_q, alpha)
     elif alpha == 0.0:
         terms = _kl_of_powers(log_q, log_p, beta)
-    elif math.isclose(total, 0.0, abs_tol=1e-12):
-        gap = alpha * (log_p - log_q)
-        terms = (gap.exp() - 1.0 - gap) / alpha**2
     else:
         own = alpha / total * (total * log_p).exp() + beta / total * (total * log_q).exp()
         terms = (own - (alpha * log_p + beta * log_q).exp()) / (alpha * beta)
-    return _sum(terms, pair)
+    return _sum(terms, pair).to(pair.student.dtype)
 
 
 def adaptive_kl(
@@ -129,11 +130,11 @@ def adaptive_kl(
 
     The gaps (see `head_tail_gap`) are constants to the gradient; where the models agree exactly both weights are 1/2.
     """
-    head, tail = head_tail_gap(student_logits, teacher_logits, temperature, head_mass)
+    pair = _log_pair(student_logits, teacher_logits, temperature)
+    head, tail = _gaps(pair, head_mass)
     both = head + tail
     share = torch.where(both > 0, head / both.clamp_min(torch.finfo(both.dtype).tiny), torch.full_like(both, 0.5))
-    forward = forward_kl(student_logits, teacher_logits, temperature)
-    reverse = reverse_kl(student_logits, teacher_logits, temperature)
+    forward, reverse = _forward(pair), _reverse(pair)
     # A weight of 0 must silence an infinite divergence.
     forward = torch.where(share > 0, share * forward, torch.zeros_like(forward))
     return forward + torch.where(share < 1, (1.0 - share) * reverse, torch.zeros_like(reverse))
@@ -142,7 +143,8 @@ def adaptive_kl(
 def todi(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
     """Token-wise mix, per row [N]: sum_v w p (log p - log q) + (1 - w) q (log q - log p), w = p / (p + q).
 
-    Jung et al. 2025 (ToDi). w is a constant to the gradient. Single terms may be negative.
+    Jung et al. 2025 (ToDi). w is a constant to the gradient, which alone is ToDi's own: each term is
+    (p - q) (log p - log q), so the value is forward KL + reverse KL.
     """
     pair = _log_pair(student_logits, teacher_logits, temperature)
     with torch.no_grad():
@@ -152,7 +154,6 @@ def todi(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.
     return _sum(weight * forward + (1.0 - weight) * reverse, pair)
 
 
-@torch.no_grad()
 def head_tail_gap(
     student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0, head_mass: float = 0.5
 ) -> tuple[Tensor, Tensor]:
@@ -160,8 +161,15 @@ def head_tail_gap(
 
     The head is the teacher's likeliest entry and, going down, every further one as long as their sum stays at or below
     `head_mass`; the tail is the rest. Among equally likely entries at the border, which one is head is arbitrary.
+    UserError unless 0 < head_mass < 1.
     """
-    pair = _log_pair(student_logits, teacher_logits, temperature)
+    return _gaps(_log_pair(student_logits, teacher_logits, temperature), head_mass)
+
+
+@torch.no_grad()
+def _gaps(pair: LogPair, head_mass: float) -> tuple[Tensor, Tensor]:
+    if not 0.0 < head_mass < 1.0:
+        raise UserError(f"head_mass must lie strictly between 0 and 1, not {head_mass}")
     zero = torch.zeros_like(pair.teacher)
     p = torch.where(pair.present, pair.teacher.exp(), zero)
     gap = (p - torch.where(pair.present, pair.student.exp(), zero)).abs()
@@ -205,6 +213,14 @@ def _log_pair(student_logits: Tensor, teacher_logits: Tensor, temperature: float
     zero = torch.zeros((), dtype=log_q.dtype, device=log_q.device)
     # The logs of absent entries become finite before any arithmetic, so that no NaN enters the gradient.
     return LogPair(torch.where(present, log_q, zero), torch.where(present, log_p, zero), present)
+
+
+def _forward(pair: LogPair) -> Tensor:
+    return _sum(_expect(pair.teacher, pair.teacher, pair.student), pair)
+
+
+def _reverse(pair: LogPair) -> Tensor:
+    return _sum(_expect(pair.student, pair.student, pair.teacher), pair)
 
 
 def _log_softmax(logits: Tensor, temperature: float) -> Tensor:

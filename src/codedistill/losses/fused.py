@@ -9,6 +9,8 @@ backward only scales what is already there. Memory: two [chunk, V] buffers, a fe
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -45,7 +47,7 @@ def fused_divergence(
     """
     size = _shared_vocabulary(student_head, teacher_rows, teacher_head, objective)
     _check_rows(student_hidden, teacher_rows, row_weights, targets)
-    if objective.cross_entropy_weight > 0.0 and targets is None:
+    if targets is None and bool((torch.as_tensor(objective.cross_entropy_weight) > 0).any()):
         raise UserError("cross_entropy_weight is above 0, but no targets were given")
     gradients = HeadGradients.for_inputs(student_hidden, student_head)
     narrow = autocast_dtype(student_hidden)
@@ -57,22 +59,24 @@ def fused_divergence(
             else Projected(teacher_rows.detach(), teacher_head.cut(size), narrow)
         )
         rows = Rows.of(row_weights, size, student.dtype, objective.chunk_rows)
-        if isinstance(objective.beta, BetaShare) and objective.beta.examples is not None:
-            # Betas of whole examples must be known before the first gradient: one pass for the values alone.
-            probe = _Pass(student, teacher, objective, torch.zeros_like(rows.all_weights), None)
-            probe.run(rows, None)
-            betas = torch.zeros_like(probe.forward_kl)
-            number = rows.index
-            betas[number] = objective.beta.by_example(probe.forward_kl[number], probe.reverse_kl[number], number)
+        if not isinstance(objective.beta, BetaShare):
+            betas = _per_row("beta", objective.beta, rows.all_weights)
         else:
-            betas = _row_betas(objective.beta, rows.all_weights)
+            betas = torch.zeros_like(rows.all_weights)
+            if objective.beta.examples is not None:
+                # Betas of whole examples must be known before the first gradient: one pass for the values alone.
+                probe = _Pass(student, teacher, replace(objective, cross_entropy_weight=0.0), betas, None)
+                probe.run(rows, None)
+                number = rows.index
+                values = probe.forward_kl[number], probe.reverse_kl[number]
+                betas[number] = objective.beta.by_example(*values, number)
         if targets is not None:
             _check_targets(targets[rows.index], size)
         work = _Pass(student, teacher, objective, betas, targets)
         work.run(rows, gradients if gradients.wanted else None)
         output = work.output(rows.all_weights)
     loss = attach(output.loss, gradients, student_hidden, student_head)
-    return FusedOutput(**{**output.__dict__, "loss": loss})
+    return replace(output, loss=loss)
 
 
 def fused_cross_entropy(
@@ -115,36 +119,35 @@ class _Pass:
         self.forward_kl, self.reverse_kl = torch.zeros_like(betas), torch.zeros_like(betas)
         self.divergence, self.cross_entropy = torch.zeros_like(betas), torch.zeros_like(betas)
         self.gaps = None if objective.head_mass is None else (torch.zeros_like(betas), torch.zeros_like(betas))
-        share = objective.cross_entropy_weight
-        self.divergence_factor = (1.0 - share) * (objective.temperature**2 if objective.squared_temperature else 1.0)
+        # The parts of the cross entropy and of the divergence in the loss of each row.
+        self.hard = _per_row("cross_entropy_weight", objective.cross_entropy_weight, betas)
+        self.soft = (1.0 - self.hard) * (objective.temperature**2 if objective.squared_temperature else 1.0)
+        self.wants_cross_entropy = targets is not None and bool((self.hard > 0).any())
 
     def run(self, rows: Rows, gradients: HeadGradients | None) -> None:
         block = self._block_rows(rows)
         shape, dtype = (block, self.student.size), rows.all_weights.dtype
-        device = self.student.hidden.device
-        scratch = Scratch(*torch.empty(2, *shape, dtype=dtype, device=device))
+        scratch = Scratch(*torch.empty(2, *shape, dtype=dtype, device=self.student.hidden.device))
         for chunk in rows.chunks():
-            hidden, student_logits = self.student.rows(chunk)
-            teacher_logits = None if self.teacher is None else self.teacher.rows(chunk)[1]
+            hidden, student = self.student.rows(chunk)
+            teacher = None if self.teacher is None else self.teacher.rows(chunk)[1]
             for start in range(0, len(chunk), block):
                 part = slice(start, start + block)
+                few = chunk[part]
                 self._block(
-                    chunk[part],
-                    student_logits[part],
-                    None if teacher_logits is None else teacher_logits[part],
-                    Scratch(*(each[: len(chunk[part])] for each in scratch)),
-                    rows.all_weights if gradients is not None else None,
+                    few,
+                    student[part],
+                    None if teacher is None else teacher[part],
+                    Scratch(*(each[: len(few)] for each in scratch)),
+                    None if gradients is None else rows.all_weights[few],
                 )
             if gradients is not None:
-                gradients.add(chunk, hidden, self.student.weight, student_logits)
+                gradients.add(chunk, hidden, self.student.weight, student)
 
     def output(self, weights: Tensor) -> FusedOutput:
-        share = self.objective.cross_entropy_weight
-        loss = self.divergence_factor * _weighted(weights, self.divergence)
-        if share > 0.0:
-            loss = loss + share * _weighted(weights, self.cross_entropy)
+        divergence = torch.where(self.soft > 0, self.soft * self.divergence, torch.zeros_like(self.soft))
         return FusedOutput(
-            loss=loss,
+            loss=_weighted(weights, divergence + self.hard * self.cross_entropy),
             forward_kl=_weighted(weights, self.forward_kl),
             reverse_kl=_weighted(weights, self.reverse_kl),
             cross_entropy=_weighted(weights, self.cross_entropy),
@@ -163,47 +166,51 @@ class _Pass:
         return min(rows.chunk, max(1, BLOCK_BYTES // per_row))
 
     def _block(
-        self, rows: Tensor, product: Tensor, teacher: Tensor | None, scratch: Scratch, weights: Tensor | None
+        self, rows: Tensor, student: Tensor, teacher: Tensor | None, scratch: Scratch, weights: Tensor | None
     ) -> None:
-        """Row values of one block; with weights, writes d loss / d product over `product`."""
-        logits = product.to(scratch.first.dtype)
-        self.student.finish_(logits)
+        """Row values of one block of products hidden @ weight.T [b, V]; their memory is overwritten.
+
+        With weights [b], `student` ends as d loss / d product.
+        """
+        logits = student.to(scratch.first.dtype)
+        self.student.to_logits_(logits)
         slope = None if weights is None else self.student.head.slope(logits)
-        share = self.objective.cross_entropy_weight
-        hard: Tensor | None = None
-        if share > 0.0 and self.targets is not None:
-            self.cross_entropy[rows], hard = cross_entropy_block(
-                logits.clone() if teacher is not None else logits, self.targets[rows], torch.empty_like(logits)
-            )
+        hard = self._cross_entropy_block(rows, logits) if self.wants_cross_entropy else None
+        gradient: Tensor | None = None
         if teacher is not None and self.teacher is not None:
             teacher = teacher.to(scratch.first.dtype)
-            self.teacher.finish_(teacher)
-            row_weights = None if weights is None else weights[rows] * self.divergence_factor
-            gradient = self._divergence_block(rows, logits, teacher, scratch, row_weights)
-        else:
-            gradient = logits.zero_()
+            self.teacher.to_logits_(teacher)
+            factor = None if weights is None else weights * self.soft[rows]
+            gradient = self._divergence_block(rows, logits, teacher, scratch, factor)
         if weights is None:
             return
+        gradient = logits.zero_() if gradient is None else gradient
         if hard is not None:
-            gradient.addcmul_(hard, (weights[rows] * share).unsqueeze(-1))
+            gradient.addcmul_(hard, (weights * self.hard[rows]).unsqueeze(-1))
         if slope is not None:
             gradient.mul_(slope)
         if self.student.head.scale != 1.0:
             gradient.mul_(self.student.head.scale)
-        if gradient.data_ptr() != product.data_ptr():
-            product.copy_(gradient)
+        if gradient is not student:
+            student.copy_(gradient)
+
+    def _cross_entropy_block(self, rows: Tensor, logits: Tensor) -> Tensor:
+        """Fills the rows' cross entropy; its gradient with respect to the logits, which stay as they are [b, V]."""
+        assert self.targets is not None
+        kept = logits if self.teacher is None else logits.clone()  # without a teacher nobody needs them any more
+        self.cross_entropy[rows], gradient = cross_entropy_block(kept, self.targets[rows], torch.empty_like(logits))
+        return gradient
 
     def _divergence_block(
-        self, rows: Tensor, student: Tensor, teacher: Tensor, scratch: Scratch, weights: Tensor | None
-    ) -> Tensor:
-        """Values of one block, and its gradient with respect to the logits (undefined without weights)."""
-        objective = self.objective
-        other: Tensor | None = None
+        self, rows: Tensor, student: Tensor, teacher: Tensor, scratch: Scratch, factor: Tensor | None
+    ) -> Tensor | None:
+        """Fills the rows' divergences; with factor [b], d (factor * divergence) / d logits [b, V]. Overwrites both."""
+        objective, gradient = self.objective, None
         if self.gaps is not None and objective.head_mass is not None:
             gaps = head_tail_gap(student, teacher, objective.temperature, objective.head_mass)
             self.gaps[0][rows], self.gaps[1][rows] = gaps
         if objective.divergence is not None:
-            self.divergence[rows], other = _by_autograd(objective, student, teacher, weights)
+            self.divergence[rows], gradient = _by_autograd(objective, student, teacher, factor)
         if objective.temperature != 1.0:
             student.div_(objective.temperature)
             teacher.div_(objective.temperature)
@@ -211,24 +218,26 @@ class _Pass:
         self.forward_kl[rows], self.reverse_kl[rows] = block.forward_kl, block.reverse_kl
         if isinstance(objective.beta, BetaShare) and objective.beta.examples is None:
             self.betas[rows] = objective.beta(block.forward_kl, block.reverse_kl)
-        if objective.divergence is not None:
-            return student if other is None else other
-        beta = self.betas[rows]
-        self.divergence[rows] = mix(beta, block.forward_kl, block.reverse_kl)
-        return student if weights is None else mix_gradient_(block, beta, weights / objective.temperature)
+        if objective.divergence is None:
+            beta = self.betas[rows]
+            self.divergence[rows] = mix(beta, block.forward_kl, block.reverse_kl)
+            gradient = None if factor is None else mix_gradient_(block, beta, factor / objective.temperature)
+        if gradient is not None and factor is not None and not block.finite:
+            gradient[factor == 0] = 0.0  # a part of 0 silences an infinite divergence
+        return gradient
 
 
 def _by_autograd(
-    objective: Objective, student: Tensor, teacher: Tensor, weights: Tensor | None
+    objective: Objective, student: Tensor, teacher: Tensor, factor: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Row values [b] of any divergence and, with weights, the gradient of their weighted sum [b, V]."""
+    """Row values [b] of any divergence and, with factor, the gradient of their weighted sum [b, V]."""
     assert objective.divergence is not None
-    if weights is None:
+    if factor is None:
         return objective.divergence(student, teacher, objective.temperature), None
     with torch.enable_grad():
         leaf = student.detach().requires_grad_()
         values = objective.divergence(leaf, teacher, objective.temperature)
-        (gradient,) = torch.autograd.grad((values * weights).sum(), leaf)
+        (gradient,) = torch.autograd.grad((values * factor).sum(), leaf)
     return values.detach(), gradient
 
 
@@ -236,14 +245,13 @@ def _weighted(weights: Tensor, values: Tensor) -> Tensor:
     return (weights * values).sum()
 
 
-def _row_betas(beta: float | Tensor | BetaShare, like: Tensor) -> Tensor:
-    if isinstance(beta, BetaShare):
-        return torch.zeros_like(like)
-    if isinstance(beta, Tensor):
-        if beta.dim() > 0 and beta.shape != like.shape:
-            raise UserError(f"beta has {tuple(beta.shape)} values for {like.shape[0]} rows")
-        return beta.detach().to(like.dtype).expand_as(like).clone()
-    return torch.full_like(like, beta)
+def _per_row(name: str, given: float | Tensor, like: Tensor) -> Tensor:
+    """A value of its own for every row, [N]."""
+    if not isinstance(given, Tensor):
+        return torch.full_like(like, given)
+    if given.dim() > 0 and given.shape != like.shape:
+        raise UserError(f"{name} has {tuple(given.shape)} values for {like.shape[0]} rows")
+    return given.detach().to(like.dtype).expand_as(like).clone()
 
 
 def _shared_vocabulary(student: Head, teacher_rows: Tensor, teacher: Head | None, objective: Objective) -> int:

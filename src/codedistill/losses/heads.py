@@ -36,7 +36,7 @@ class Head:
         bias = None if self.bias is None else self.bias.detach()[:vocabulary_size]
         return Head(self.weight.detach()[:vocabulary_size], bias, self.scale, self.softcap)
 
-    def finish_(self, product: Tensor) -> None:
+    def to_logits_(self, product: Tensor) -> None:
         """Turns hidden @ weight.T [n, V] into logits, in place."""
         if self.bias is not None:
             product.add_(self.bias.to(product.dtype))

@@ -34,8 +34,8 @@ class Projected:
             self._buffer = torch.empty(len(index), self.size, dtype=self.dtype, device=hidden.device)
         return hidden, torch.mm(hidden, self.weight.T, out=self._buffer[: len(index)])
 
-    def finish_(self, block: Tensor) -> None:
-        self.head.finish_(block)
+    def to_logits_(self, block: Tensor) -> None:
+        self.head.to_logits_(block)
 
 
 class Given:
@@ -43,13 +43,12 @@ class Given:
 
     def __init__(self, logits: Tensor, size: int) -> None:
         self.logits = logits[:, :size]
-        self.dtype = logits.dtype
 
     def rows(self, index: Tensor) -> tuple[Tensor | None, Tensor]:
         return None, self.logits.index_select(0, index)
 
-    def finish_(self, block: Tensor) -> None:
-        """Given logits are finished."""
+    def to_logits_(self, block: Tensor) -> None:
+        """They are logits already."""
 
 
 @dataclass(frozen=True)

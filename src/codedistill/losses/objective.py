@@ -13,7 +13,7 @@ from codedistill.errors import UserError
 
 @dataclass(frozen=True)
 class BetaShare:
-    """beta of each row from its own divergences: RKL / (FKL + RKL), 1/2 where both are 0.
+    """beta of each row from its own divergences: RKL / (FKL + RKL), 1/2 where both are 0; a constant to the gradient.
 
     examples: None makes each row its own; a LongTensor [N] of example numbers gives all rows of an example one beta,
     from that example's mean divergences (this costs a second pass over both heads).
@@ -48,8 +48,8 @@ class Objective:
 
     beta: the reverse KL's share, in [0, 1]: a number, a tensor [N] with one value per row, or a BetaShare.
     temperature: divides both models' logits in D; the cross entropy is taken at temperature 1.
-    squared_temperature: t = temperature ** 2 instead of 1.
-    cross_entropy_weight: c, in [0, 1]; above 0 the target ids are needed.
+    squared_temperature: t = temperature ** 2 instead of 1 (Hinton et al. 2015).
+    cross_entropy_weight: c, in [0, 1], a number or a tensor [N]; above 0 the target ids are needed.
     divergence: another D(student logits, teacher logits, temperature) -> [n], e.g. from DIVERGENCES. Its gradient comes
         from autograd, a few rows at a time; both KLs are still reported.
     head_mass: if given, the gap |p - q| over the teacher's head and tail is reported too (`head_tail_gap`).
@@ -60,7 +60,7 @@ class Objective:
     beta: float | Tensor | BetaShare = 0.0
     temperature: float = 1.0
     squared_temperature: bool = False
-    cross_entropy_weight: float = 0.0
+    cross_entropy_weight: float | Tensor = 0.0
     divergence: Callable[[Tensor, Tensor, float], Tensor] | None = None
     head_mass: float | None = None
     vocabulary_size: int | None = None
@@ -71,8 +71,9 @@ class Objective:
             raise UserError(f"beta must lie in [0, 1], not {self.beta}")
         if not self.temperature > 0.0:
             raise UserError(f"temperature must be above 0, not {self.temperature}")
-        if not 0.0 <= self.cross_entropy_weight <= 1.0:
-            raise UserError(f"cross_entropy_weight must lie in [0, 1], not {self.cross_entropy_weight}")
+        share = self.cross_entropy_weight
+        if isinstance(share, float | int) and not 0.0 <= share <= 1.0:
+            raise UserError(f"cross_entropy_weight must lie in [0, 1], not {share}")
         if self.chunk_rows is not None and self.chunk_rows < 1:
             raise UserError(f"chunk_rows must be at least 1, not {self.chunk_rows}")
 
