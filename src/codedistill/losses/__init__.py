@@ -6,14 +6,13 @@ kernels.py       the closed forms on a block of rows
 gradients.py     where the fused gradients are collected and handed to autograd
 heads.py         an output head: weight, bias, scale, soft cap
 objective.py     what a fused loss is asked for and what it returns
-beta.py          the adaptive mix: the controller that the paper describes
+beta.py          what moves beta: the interface, and the controller that the paper describes
 beta_variants.py other controllers behind the same interface
 """
 
-from codedistill.losses.beta import REGULARISERS, BetaConfig, BetaController, BetaStatistics
+from codedistill.losses.beta import REGULARISERS, BetaConfig, BetaController, BetaPolicy, BetaStatistics
 from codedistill.losses.beta_variants import (
     BETA_CONTROLLERS,
-    BetaPolicy,
     GapBeta,
     PerExampleBeta,
     PerTokenBeta,

@@ -10,8 +10,7 @@ beta is a number that is trained against the student, once per optimiser step, f
     M3         -1    yes                as configured      (AKD)
     fixed      beta never moves: 0 is KD, 1 is RKD
 
-With s = -1 beta rises while RKL > FKL: the student always faces the divergence on which it is worse. AdamW without
-weight decay is written out on Python floats: its state is six numbers that survive JSON to the last bit.
+With s = -1 beta rises while RKL > FKL: the student always faces the divergence on which it is worse.
 """
 
 from __future__ import annotations
@@ -22,19 +21,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from codedistill.errors import UserError
+from codedistill.losses.objective import BetaShare
 
-SIGNS: dict[str, float] = {"M1": 1.0, "M2": -1.0, "M3": -1.0, "fixed": 0.0}
-"""s of each strategy of `BetaController`; 0: nothing moves beta."""
-
-_DECAY_MEAN, _DECAY_SQUARE, _ADAM_EPSILON = 0.9, 0.999, 1e-8  # AdamW's customary constants
+SIGNS: dict[str, float] = {"M1": 1.0, "M2": -1.0, "M3": -1.0}
+"""s of each strategy of `BetaController`."""
 
 
 @dataclass(frozen=True)
 class BetaConfig:
     """strategy: a key of SIGNS, or of BETA_CONTROLLERS. initial: beta's start, one value or (low, high) for a seeded
     uniform draw. regulariser: a key of REGULARISERS. lambda_ and epsilon: the regulariser's weight and guard.
-    seed: of the draws. smoothing: the share of the old value that the gap-driven controller keeps at each step.
+    seed: of the draws. For the gap-driven controller, smoothing: the share of the old value that it keeps at each step;
+    head_mass: the teacher's probability that makes up its head.
 
     Raises UserError for values that cannot be meant.
     """
@@ -47,6 +49,7 @@ class BetaConfig:
     epsilon: float = 1e-4
     seed: int = 0
     smoothing: float = 0.9
+    head_mass: float = 0.5
 
     def __post_init__(self) -> None:
         bounds = self.initial if isinstance(self.initial, tuple) else (self.initial, self.initial)
@@ -60,6 +63,8 @@ class BetaConfig:
             raise UserError("beta: learning_rate and lambda must be at least 0, epsilon above 0")
         if not 0.0 <= self.smoothing < 1.0:
             raise UserError(f"beta.smoothing must be at least 0 and below 1, not {self.smoothing}")
+        if not 0.0 < self.head_mass < 1.0:
+            raise UserError(f"beta.head_mass must lie strictly between 0 and 1, not {self.head_mass}")
 
 
 @dataclass(frozen=True)
@@ -73,43 +78,65 @@ class BetaStatistics:
     tail_gap: float | None = None
 
 
-class BetaController:
-    """A scalar beta with its own AdamW. `value` is the beta that the next step's loss uses.
+class BetaPolicy:
+    """What decides beta: the interface of every controller, and a beta that never moves.
 
-    Its value is drawn when it is made. Call `start_epoch` at the start of every epoch (M3 starts afresh there,
-    optimiser state and all; not again for an epoch that is resumed), and `update` after every optimiser step.
+    `value` is the scalar beta, or the last step's mean for the log. `start_epoch` is called at the start of every epoch
+    (not again for an epoch that is resumed), `row_beta` for every micro-batch, `update` after every optimiser step.
     """
+
+    per_row: bool = False
+    """Every row has a beta of its own, which the fused pass finds."""
+
+    head_mass: float | None = None
+    """If set, the fused pass measures the gaps of `BetaStatistics` at this mass."""
+
+    def __init__(self, config: BetaConfig) -> None:
+        self.config = config
+        self.value = draw_initial(config, epoch=0)
+
+    def row_beta(self, examples: Tensor | None = None) -> float | BetaShare:
+        """`Objective.beta` of the next micro-batch; examples: the example number of each row, int64 [N]."""
+        return self.value
+
+    def start_epoch(self, epoch: int) -> None:
+        """Nothing is carried from epoch to epoch."""
+
+    def update(self, statistics: BetaStatistics) -> float:
+        """Takes one optimiser step's means. Returns the value that beta's objective had before."""
+        return _mix(self.value, statistics)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"value": self.value}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.value = float(state["value"])
+
+
+class BetaController(BetaPolicy):
+    """The paper's controller: a scalar beta with its own AdamW, lr `learning_rate`, no weight decay."""
 
     def __init__(self, config: BetaConfig) -> None:
         if config.strategy not in SIGNS:
             raise UserError(f"beta.strategy must be one of {', '.join(SIGNS)}, not {config.strategy!r}")
-        self.config = config
-        self.value = 0.0
-        self._reset(epoch=0)
-
-    def row_beta(self, examples: object = None) -> float:
-        """What `Objective.beta` gets for the next step."""
-        return self.value
+        super().__init__(config)
+        self._start(self.value)
 
     def start_epoch(self, epoch: int) -> None:
         """Draws beta anew and forgets the optimiser's state under M3; nothing under the other strategies."""
         if self.config.strategy == "M3":
-            self._reset(epoch)
+            self._start(draw_initial(self.config, epoch))
 
-    def objective(self, beta: float, forward_kl: float, reverse_kl: float) -> float:
-        """L_beta. Under `fixed` the plain mix."""
-        mixed = beta * reverse_kl + (1.0 - beta) * forward_kl
-        if self.config.strategy == "fixed":
-            return mixed
+    def objective(self, beta: float, statistics: BetaStatistics) -> float:
+        """L_beta."""
         function, _ = REGULARISERS[self._regulariser()]
-        return SIGNS[self.config.strategy] * mixed + self.config.lambda_ * function(beta, self.config.epsilon)
+        data = SIGNS[self.config.strategy] * _mix(beta, statistics)
+        return data + self.config.lambda_ * function(beta, self.config.epsilon)
 
-    def gradient(self, beta: float, forward_kl: float, reverse_kl: float) -> float:
-        """d L_beta / d beta; 0 under `fixed`."""
-        if self.config.strategy == "fixed":
-            return 0.0
+    def gradient(self, beta: float, statistics: BetaStatistics) -> float:
+        """d L_beta / d beta."""
         _, derivative = REGULARISERS[self._regulariser()]
-        data = SIGNS[self.config.strategy] * (reverse_kl - forward_kl)
+        data = SIGNS[self.config.strategy] * (statistics.reverse_kl - statistics.forward_kl)
         return data + self.config.lambda_ * derivative(beta, self.config.epsilon)
 
     def update(self, statistics: BetaStatistics) -> float:
@@ -117,37 +144,30 @@ class BetaController:
 
         Raises ValueError, and moves nothing, where a divergence is not finite.
         """
-        forward, reverse = statistics.forward_kl, statistics.reverse_kl
-        if not (math.isfinite(forward) and math.isfinite(reverse)):
-            raise ValueError(f"beta cannot learn from forward KL {forward} and reverse KL {reverse}")
-        before = self.objective(self.value, forward, reverse)
-        if self.config.strategy != "fixed":
-            self._adamw_step(self.gradient(self.value, forward, reverse))
+        if not (math.isfinite(statistics.forward_kl) and math.isfinite(statistics.reverse_kl)):
+            raise ValueError(f"beta cannot learn from {statistics}")
+        before = self.objective(self.value, statistics)
+        self._beta.grad = torch.full_like(self._beta, self.gradient(self.value, statistics))
+        self._optimizer.step()
+        with torch.no_grad():
+            self._beta.clamp_(0.0, 1.0)
+        self.value = self._beta.item()
         return before
 
-    def state_dict(self) -> dict[str, float | int]:
-        """JSON-able; `load_state_dict` restores it exactly, through JSON too."""
-        return {"value": self.value, "step": self._step, "mean": self._mean, "square": self._square}
+    def state_dict(self) -> dict[str, Any]:
+        return {"value": self.value, "optimizer": self._optimizer.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.value, self._step = float(state["value"]), int(state["step"])
-        self._mean, self._square = float(state["mean"]), float(state["square"])
+        self._start(float(state["value"]))
+        self._optimizer.load_state_dict(state["optimizer"])
 
-    def _reset(self, epoch: int) -> None:
-        self.value = draw_initial(self.config, epoch)
-        self._step, self._mean, self._square = 0, 0.0, 0.0
+    def _start(self, value: float) -> None:
+        self.value = value
+        self._beta = torch.nn.Parameter(torch.tensor(value, dtype=torch.float64))
+        self._optimizer = torch.optim.AdamW([self._beta], lr=self.config.learning_rate, weight_decay=0.0)
 
     def _regulariser(self) -> str:
         return "none" if self.config.strategy == "M1" else self.config.regulariser
-
-    def _adamw_step(self, gradient: float) -> None:
-        self._step += 1
-        self._mean += (1.0 - _DECAY_MEAN) * (gradient - self._mean)
-        self._square = _DECAY_SQUARE * self._square + (1.0 - _DECAY_SQUARE) * gradient * gradient
-        mean = self._mean / (1.0 - _DECAY_MEAN**self._step)
-        root = math.sqrt(self._square / (1.0 - _DECAY_SQUARE**self._step))
-        moved = self.value - self.config.learning_rate * mean / (root + _ADAM_EPSILON)
-        self.value = min(1.0, max(0.0, moved))
 
 
 def draw_initial(config: BetaConfig, epoch: int) -> float:
@@ -157,6 +177,12 @@ def draw_initial(config: BetaConfig, epoch: int) -> float:
     low, high = config.initial
     # A seed of text: neighbouring (seed, epoch) pairs give unrelated draws.
     return min(high, low + (high - low) * random.Random(f"beta {config.seed} {epoch}").random())
+
+
+def _mix(beta: float, statistics: BetaStatistics) -> float:
+    """beta RKL + (1 - beta) FKL; a share of 0 silences an infinite divergence."""
+    parts = ((beta, statistics.reverse_kl), (1.0 - beta, statistics.forward_kl))
+    return sum(share * value for share, value in parts if share > 0.0)
 
 
 def _eq13(beta: float, epsilon: float) -> float:

@@ -1,64 +1,32 @@
 """Controllers of beta beyond the paper, off by default: per token, per example, and driven by the head and tail gap.
 
-Every controller has the interface of `BetaPolicy`. The training loop asks `row_beta` for what `Objective.beta` gets,
-and calls `update` with the optimiser step's means. A new controller is one class and one entry in BETA_CONTROLLERS.
+A new controller is one class and one entry in BETA_CONTROLLERS.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
 
 from torch import Tensor
 
 from codedistill.errors import UserError
-from codedistill.losses.beta import BetaConfig, BetaController, BetaStatistics, draw_initial
+from codedistill.losses.beta import BetaConfig, BetaController, BetaPolicy, BetaStatistics
 from codedistill.losses.objective import BetaShare
 
 
-class BetaPolicy(Protocol):
-    """What the training loop knows of a controller. `value` is the scalar beta, or the last step's mean for the log."""
-
-    value: float
-
-    def row_beta(self, examples: Tensor | None = None) -> float | BetaShare:
-        """beta of the next micro-batch; examples: the example number of each row, int64 [N]."""
-
-    def start_epoch(self, epoch: int) -> None: ...
-
-    def update(self, statistics: BetaStatistics) -> float:
-        """Takes one optimiser step's means; returns the value of beta's own objective before the step."""
-
-    def state_dict(self) -> dict[str, float | int]: ...
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
-
-
-class PerTokenBeta:
+class PerTokenBeta(BetaPolicy):
     """beta of each row is RKL / (FKL + RKL) of that row: the larger divergence weighs more. No state but the log's."""
 
-    def __init__(self, config: BetaConfig) -> None:
-        self.config = config
-        self.value = draw_initial(config, epoch=0)
+    per_row = True
 
     def row_beta(self, examples: Tensor | None = None) -> float | BetaShare:
         return BetaShare()
 
-    def start_epoch(self, epoch: int) -> None:
-        """Nothing is carried from step to step."""
-
     def update(self, statistics: BetaStatistics) -> float:
-        """`value` becomes the share of the step's means, which is what the log shows. Returns the mix at that share."""
-        forward, reverse = statistics.forward_kl, statistics.reverse_kl
-        self.value = _share(reverse, forward)
-        return self.value * reverse + (1.0 - self.value) * forward
-
-    def state_dict(self) -> dict[str, float | int]:
-        return {"value": self.value}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.value = float(state["value"])
+        """`value` becomes the share of the step's means. Returns the mix at that share."""
+        self.value = _share(statistics.reverse_kl, statistics.forward_kl)
+        return super().update(statistics)
 
 
 class PerExampleBeta(PerTokenBeta):
@@ -70,22 +38,23 @@ class PerExampleBeta(PerTokenBeta):
         return BetaShare(examples)
 
 
-class GapBeta(PerTokenBeta):
+class GapBeta(BetaPolicy):
     """One beta, drawn towards the tail's share of the gap: value <- s value + (1 - s) g_tail / (g_head + g_tail).
 
     After Wu et al. 2024 (AKL), where a large gap in the tail calls for the reverse KL; here smoothed over steps (s is
-    `smoothing`) instead of taken per token. The gaps come from `Objective.head_mass`.
+    `smoothing`) instead of taken per token.
     """
 
-    def row_beta(self, examples: Tensor | None = None) -> float | BetaShare:
-        return self.value
+    def __init__(self, config: BetaConfig) -> None:
+        super().__init__(config)
+        self.head_mass = config.head_mass
 
     def update(self, statistics: BetaStatistics) -> float:
         """Returns the mix at the old value. Raises UserError where the step's gaps were not measured."""
         head, tail = statistics.head_gap, statistics.tail_gap
         if head is None or tail is None:
             raise UserError("gap-driven beta needs the head and tail gaps of the step: set Objective.head_mass")
-        before = self.value * statistics.reverse_kl + (1.0 - self.value) * statistics.forward_kl
+        before = super().update(statistics)
         keep = self.config.smoothing
         self.value = keep * self.value + (1.0 - keep) * _share(tail, head)
         return before
@@ -95,7 +64,7 @@ BETA_CONTROLLERS: dict[str, Callable[[BetaConfig], BetaPolicy]] = {
     "M1": BetaController,
     "M2": BetaController,
     "M3": BetaController,
-    "fixed": BetaController,
+    "fixed": BetaPolicy,
     "per_token": PerTokenBeta,
     "per_example": PerExampleBeta,
     "gap": GapBeta,

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from codedistill.config import Recipe
 from codedistill.data import Batch
 from codedistill.losses import (
     BetaConfig,
     BetaPolicy,
-    BetaShare,
     BetaStatistics,
     Objective,
     beta_controller,
@@ -44,11 +41,10 @@ class Distillation(Method):
             self._controller = beta_controller(BetaConfig(strategy="fixed", initial=ENDS[name]))
         else:
             self._divergence = divergence_function(name, recipe.loss.parameters)
-        gap_driven = name == "akd" and recipe.beta.strategy == "gap"
-        self._head_mass = recipe.beta.head_mass if gap_driven else None
-        self.more = ("head_gap", "tail_gap") if gap_driven else ()
-        if self._controller and isinstance(self._controller.row_beta(torch.zeros(0, dtype=torch.long)), BetaShare):
-            self.more = ("beta",)  # every row has its own: the log gets the mean
+        self._head_mass = None if self._controller is None else self._controller.head_mass
+        self.more = () if self._head_mass is None else ("head_gap", "tail_gap")
+        if self._controller is not None and self._controller.per_row:
+            self.more = (*self.more, "beta")  # the log gets the mean
 
     def loss(self, batch: Batch) -> LossSum:
         signal = self._teacher.signal(batch)
@@ -108,4 +104,5 @@ def beta_config(recipe: Recipe) -> BetaConfig:
         epsilon=beta.epsilon,
         seed=recipe.training.seed,
         smoothing=beta.smoothing,
+        head_mass=beta.head_mass,
     )
