@@ -296,7 +296,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except CodedistillError as error:
-        if processes.rank() == 0 or error.exit_code != 130:  # an interruption is said once, by the first process
+        if processes.rank() == 0 or not error.everywhere:
             typer.echo(f"codedistill: {error}", err=True)
         sys.exit(error.exit_code)
     except typer.Abort:

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 
 class CodedistillError(Exception):
-    """Base of all errors here. `exit_code` is what the command line returns for it."""
+    """Base of all errors here. `exit_code` is what the command line returns for it.
+
+    everywhere: of a run's processes all raise it at once, so that the first one may speak for them.
+    """
 
     exit_code = 1
+    everywhere = False
 
 
 class UserError(CodedistillError):

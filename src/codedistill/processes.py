@@ -7,8 +7,36 @@ variables RANK and WORLD_SIZE.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes of a run as one of them sees them: it is number `index` of `count`; by default it is alone.
+
+    total: sums a tensor over all of them. gather: joins their lists. Both are called by every process at once.
+    """
+
+    index: int = 0
+    count: int = 1
+    total: Callable[[Tensor], Tensor] = lambda tensor: tensor
+    gather: Callable[[list[Any]], list[Any]] = lambda rows: rows
+
+    def own(self, items: Sequence[T]) -> Sequence[T]:
+        """This process's part of a list: neighbours, and as many as the others have, or fewer."""
+        size = -(-len(items) // self.count)
+        return items[self.index * size : (self.index + 1) * size]
+
+
+ALONE = Processes()
 
 
 def rank() -> int:

@@ -72,7 +72,7 @@ def test_beta_per_token_is_each_rows_share(bench: Bench) -> None:
     beta = reverse / (forward + reverse)
     out = made.method.loss(batch)
     assert out.loss.item() == pytest.approx(means((1 - beta) * forward + beta * reverse, batch.owner).item())
-    assert out.more["beta"].item() == pytest.approx(means(beta, batch.owner).item())
+    assert out.metrics["beta"].item() == pytest.approx(means(beta, batch.owner).item())
 
 
 def test_beta_per_example_is_each_examples_share(bench: Bench) -> None:
@@ -85,7 +85,7 @@ def test_beta_per_example_is_each_examples_share(bench: Bench) -> None:
         expected, betas = expected + (f * f + r * r) / (f + r), betas + r / (f + r)
     out = made.method.loss(batch)
     assert out.loss.item() == pytest.approx(expected)
-    assert out.more["beta"].item() == pytest.approx(betas)
+    assert out.metrics["beta"].item() == pytest.approx(betas)
     logged = made.method.after_step(StepStatistics(1.0, 2.0, 3.0, {"beta": 0.45}))
     assert logged["beta"] == 0.45
 
@@ -105,8 +105,8 @@ def test_gap_driven_beta_follows_the_gaps(bench: Bench) -> None:
                 break
             head[row, entry] = True
     gap = (p - q).abs()
-    assert out.more["head_gap"].item() == pytest.approx(means((gap * head).sum(-1), batch.owner).item())
-    assert out.more["tail_gap"].item() == pytest.approx(means((gap * ~head).sum(-1), batch.owner).item())
+    assert out.metrics["head_gap"].item() == pytest.approx(means((gap * head).sum(-1), batch.owner).item())
+    assert out.metrics["tail_gap"].item() == pytest.approx(means((gap * ~head).sum(-1), batch.owner).item())
     logged = made.method.after_step(StepStatistics(0.0, 1.0, 2.0, {"head_gap": 0.1, "tail_gap": 0.3}))
     assert logged["beta"] == 0.2
     assert made.method.state_dict()["beta"]["value"] == pytest.approx(0.5 * 0.2 + 0.5 * 0.75)

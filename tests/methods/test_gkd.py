@@ -21,7 +21,7 @@ def test_without_student_responses_it_is_kd(short_recipe: dict[str, Any], tmp_pa
     ours = run(short_recipe, tmp_path / "a", ["method=gkd", "gkd.student_fraction=0", "training.steps=2"])
     kd = run(short_recipe, tmp_path / "b", ["method=kd", "loss.divergence=jsd", "training.steps=2"])
     assert all(torch.equal(ours.weights[name], kd.weights[name]) for name in kd.weights)
-    assert [m.more["student_written"] for m in ours.metrics] == [0.0, 0.0]
+    assert [m.extra["student_written"] for m in ours.metrics] == [0.0, 0.0]
 
 
 def test_the_fraction_is_of_examples_and_seeded(bench: Bench) -> None:
@@ -59,7 +59,7 @@ def test_loss_and_gradient_on_mixed_responses(overrides: list[str], expected: An
     values = expected(made.logits(made.student, batch), made.logits(made.teacher, batch).detach())
     plain = torch.stack([values[batch.owner == b].mean() for b in range(4)]).sum()
     assert out.loss.item() == pytest.approx(plain.item(), rel=1e-6)
-    assert out.more["student_written"].item() == pytest.approx(sum(changed))
+    assert out.metrics["student_written"].item() == pytest.approx(sum(changed))
     for a, b in zip(ours, made.gradients(plain), strict=True):
         assert torch.allclose(a, b, atol=1e-6, rtol=1e-6)
 
@@ -70,7 +70,7 @@ def test_micro_batches_change_nothing(short_recipe: dict[str, Any], tmp_path: Pa
     parts = run(short_recipe, tmp_path / "b", [*common, "training.micro_batch_size=3", "gkd.batch_size=2"])
     for name in whole.weights:
         assert torch.allclose(whole.weights[name], parts.weights[name], atol=1e-6, rtol=0), name
-    written = [[m.more["student_written"] for m in each.metrics] for each in (whole, parts)]
+    written = [[m.extra["student_written"] for m in each.metrics] for each in (whole, parts)]
     assert written[0] == pytest.approx(written[1])
 
 

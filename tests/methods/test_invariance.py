@@ -142,7 +142,7 @@ def test_eight_micro_batches_of_one_are_one_of_eight(name: str, short_recipe: di
     assert_close(whole.weights, cut.weights)
     for a, b in zip(whole.metrics, cut.metrics, strict=True):
         assert a.grad_norm == pytest.approx(b.grad_norm, rel=1e-3)
-        assert a.more == pytest.approx(b.more, rel=1e-4)
+        assert a.extra == pytest.approx(b.extra, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["sft", "kd", "akd", "jsd"])
@@ -157,7 +157,7 @@ def test_chunks_change_nothing(name: str, short_recipe: dict[str, Any], tmp_path
 @pytest.mark.parametrize(
     ("owner", "part", "message"),
     [
-        (Distillation, "forward_kl", "step 3, method kd with jsd: forward KL not finite on examples"),
+        (Distillation, "cross_entropy", "step 3, method kd with jsd: cross_entropy not finite on examples"),
         (Distillation, "loss", "step 3, method akd: loss, gradient not finite on examples"),
         (Distillation, "reverse_kl", "step 3, method akd: reverse KL not finite on examples"),
         (SupervisedFineTuning, "loss", "step 3, method sft: loss, gradient not finite on examples"),
@@ -175,17 +175,20 @@ def test_what_is_not_finite_is_named_and_never_applied(
         if len(calls) != 10:
             return out
         faulty.extend(batch.example_ids)
+        if part in out.metrics:
+            return replace(out, metrics={part: out.metrics[part] * float("nan")})
         return replace(out, **{part: getattr(out, part) * float("nan")})
 
     monkeypatch.setattr(owner, "loss", broken)
     overrides = ["method=sft"] if owner is SupervisedFineTuning else []
-    overrides += ["method=kd", "loss.divergence=jsd"] if "jsd" in message else []
+    overrides += ["method=kd", "loss.divergence=jsd", "loss.cross_entropy_weight=0.5"] if "jsd" in message else []
     common = ["training.micro_batch_size=2", "training.checkpoint_every=1"]
     with pytest.raises(CodedistillError) as error:
         run(short_recipe, tmp_path / "run", [*COMMON, *common, *overrides])
     assert message in str(error.value)
     assert f"examples {faulty};" in str(error.value)
     assert len(faulty) == 2
+    assert "the last checkpoint, step-2, is whole" in str(error.value)
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-2"]
     if part != "loss":
         return
@@ -193,6 +196,24 @@ def test_what_is_not_finite_is_named_and_never_applied(
     resumed = run(short_recipe, tmp_path / "run", [*COMMON, *common, *overrides, "resume=auto"])
     straight = run(short_recipe, tmp_path / "straight", [*COMMON, *common, *overrides])
     assert all(torch.equal(resumed.weights[name], straight.weights[name]) for name in straight.weights)
+
+
+def test_a_divergence_that_is_only_reported_may_be_infinite(
+    short_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Distillation.loss
+
+    def broken(self: Any, batch: Any) -> LossSum:
+        out = plain(self, batch)
+        return replace(out, reverse_kl=torch.tensor(float("inf")))
+
+    monkeypatch.setattr(Distillation, "loss", broken)
+    run(short_recipe, tmp_path / "run", [*COMMON, "method=kd"])
+    rows = metrics_of(tmp_path / "run")
+    assert [row["reverse_kl"] for row in rows] == [None] * 5
+    assert all(row["forward_kl"] > 0 for row in rows)
+    with pytest.raises(CodedistillError, match="method akd: reverse KL not finite .* no checkpoint was written before"):
+        run(short_recipe, tmp_path / "akd", COMMON)
 
 
 class Overflow(torch.autograd.Function):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +19,10 @@ from codedistill.config import ModelSpec, load_recipe
 from codedistill.data import EncodingReport, Example
 from codedistill.errors import UserError
 from codedistill.generation import Sampling
-from codedistill.methods.base import Workplace, Written
+from codedistill.methods.base import Rewritten, Workplace
 from codedistill.methods.seqkd import teacher_examples
 from codedistill.models import Loaded, load_model
+from codedistill.processes import Processes
 from codedistill.run_directory import RunDirectory, read_jsonl
 from codedistill.teachers import responses
 from codedistill.teachers.responses import FILE, Order, keep_responses, write_responses
@@ -75,13 +79,67 @@ def test_responses_are_written_once_and_only_for_what_they_fit(
     elsewhere = run(micro_recipe, tmp_path / "other", [*SHORT, f"seqkd.responses={folder / FILE}"])
     assert all(torch.equal(first[name], elsewhere[name]) for name in first)
     assert written == [6]
-    with pytest.raises(UserError, match=r"seqkd.responses .* of this teacher, data, template and sampling"):
-        run(micro_recipe, tmp_path / "third", [*SHORT, "template=plain", f"seqkd.responses={folder / FILE}"])
+    with pytest.raises(UserError, match=r"does not fit this teacher, data, template and sampling: template alpaca"):
+        run(micro_recipe, tmp_path / "third", [*SHORT, "template=plain", f"seqkd.responses={folder}"])
+    with pytest.raises(UserError, match="is no teacher_responses.jsonl"):
+        run(micro_recipe, tmp_path / "third", [*SHORT, f"seqkd.responses={tmp_path / 'nowhere.jsonl'}"])
     run(micro_recipe, folder, [*SHORT, "template=plain"])
     assert written == [6, 6]
 
 
-@pytest.fixture(scope="module")
+@pytest.mark.parametrize("damage", ["a line lost", "the file lost", "half a line", "no response"])
+def test_damaged_responses_are_written_again_and_never_trained_on(
+    damage: str, micro_recipe: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    first = run(micro_recipe, folder, SHORT)
+    file, text = folder / FILE, (folder / FILE).read_text()
+    lines = text.splitlines(keepends=True)
+    if damage == "a line lost":
+        file.write_text("".join(lines[:2] + lines[3:]))
+    elif damage == "the file lost":
+        file.unlink()
+    elif damage == "half a line":
+        file.write_text(text[:-20])
+    else:
+        file.write_text(text.replace('"response"', '"answer"', 1))
+    with pytest.raises(UserError, match="a damaged file"):
+        run(micro_recipe, tmp_path / "other", [*SHORT, f"seqkd.responses={file}"])
+    shutil.rmtree(folder / "checkpoints")
+    again = run(micro_recipe, folder, SHORT)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert file.read_text() == text
+
+
+def test_a_refused_resume_leaves_the_responses_as_they_were(micro_recipe: dict[str, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run(micro_recipe, folder, SHORT)
+    before = (folder / FILE).read_bytes()
+    for change, said in (
+        ("seqkd.temperature=1.0", r"seqkd.temperature=0.0 \(the recipe says 1.0\)"),
+        ("seqkd.max_new_tokens=4", r"seqkd.max_new_tokens=5 \(the recipe says 4\)"),
+    ):
+        with pytest.raises(UserError, match=said) as error:
+            run(micro_recipe, folder, [*SHORT, change, "resume=auto"])
+        assert "None" not in str(error.value)
+    (folder / FILE).write_text("")
+    with pytest.raises(UserError, match=r"resume .*does not fit"):
+        run(micro_recipe, folder, [*SHORT, "resume=auto"])
+    assert (folder / FILE).read_bytes() == b""
+    (folder / FILE).write_bytes(before)
+    run(micro_recipe, folder, [*SHORT, "resume=auto"])
+
+
+@pytest.mark.parametrize("wrong", ["lora.targets=[nope]", "data.max_length=8"])
+def test_what_can_be_wrong_is_found_before_the_teacher_writes(
+    wrong: str, micro_recipe: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError):
+        run(micro_recipe, tmp_path / "run", [*SHORT, wrong])
+    assert not (tmp_path / "run" / FILE).exists()
+
+
+@pytest.fixture
 def teacher(micro_pair: dict[str, Path]) -> Loaded:
     return load_model(ModelSpec(path=str(micro_pair["teacher"])), "teacher")
 
@@ -101,7 +159,13 @@ def test_the_fingerprint_is_of_all_that_decides(teacher: Loaded) -> None:
     with torch.no_grad():
         next(teacher.model.parameters())[0, 0] += 1e-3
     found.add(order.fingerprint())
-    assert len(found) == 7
+    teacher.model.config.rope_parameters = {"rope_type": "default", "rope_theta": 77.0}
+    found.add(order.fingerprint())
+    teacher.model.generation_config.eos_token_id = [0, 5]
+    found.add(order.fingerprint())
+    teacher.tokenizer.add_tokens(["<new>"])
+    found.add(order.fingerprint())
+    assert len(found) == 10
 
 
 def test_an_interrupted_call_is_gone_on_with(teacher: Loaded, tmp_path: Path) -> None:
@@ -131,19 +195,20 @@ def test_processes_share_the_work(teacher: Loaded, tmp_path: Path) -> None:
     recipe = load_recipe({"teacher": "t", "student": "s"}, ["method=seqkd", "seqkd.max_new_tokens=4"])
     examples = [Example(i, "", instruction=f"sort {i}") for i in range(5)]
     whole = teacher_examples(recipe, examples, teacher, Workplace(tmp_path / "one", torch.device("cpu")))
-    gathered: list[Any] = []
+    barrier, lists = threading.Barrier(2), {}
 
-    def gather(rows: list[Any]) -> list[Any]:
-        gathered.extend(rows)
-        return gathered
+    def part(index: int) -> Rewritten:
+        def gather(rows: list[Any]) -> list[Any]:
+            lists[index] = rows
+            barrier.wait(60)
+            return [*lists[0], *lists[1]]
 
-    for part in (1, 0):  # the first process is the one that writes the file
-        teacher_examples_of = Workplace(tmp_path / "two", torch.device("cpu"), part, 2, gather)
-        if part == 1:
-            with pytest.raises(KeyError):  # half of the responses are not there yet in this stand-in for a gather
-                teacher_examples(recipe, examples, teacher, teacher_examples_of)
-        else:
-            assert teacher_examples(recipe, examples, teacher, teacher_examples_of) == whole
+        place = Workplace(tmp_path / "two", torch.device("cpu"), Processes(index, 2, gather=gather))
+        return teacher_examples(recipe, examples, teacher, place)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(part, (0, 1))) == [whole, whole]
+    assert sorted(len(rows) for rows in lists.values()) == [2, 3]
     assert read_jsonl(tmp_path / "two" / FILE) == read_jsonl(tmp_path / "one" / FILE)
 
 
@@ -151,7 +216,7 @@ def test_an_unfinished_response_does_not_teach_to_stop() -> None:
     recipe = load_recipe({"teacher": "t", "student": "tiny/student", "method": "seqkd"})
     student = load_model(recipe.student, "student")
     examples = [Example(0, "return 1", instruction="one"), Example(1, "return 1", instruction="one")]
-    encoded, report = _encode_written(recipe, Written(examples, frozenset({1})), student, EncodingReport(2, 0, 0))
+    encoded, report = _encode_written(recipe, Rewritten(examples, frozenset({1})), student, EncodingReport(2, 0, 0))
     end = student.tokenizer.eos_token_id
     assert encoded[0].ids[-1] == end
     assert encoded[1].ids == encoded[0].ids[:-1]

@@ -1,7 +1,8 @@
 """Examples from JSON, JSONL or Parquet files, from the hub, or from the embedded generator.
 
-Three shapes of row are understood: instruction/input/output (Alpaca), prompt/completion (the prompt is used as it
-is, without a template), and `messages` (the tokenizer's chat template; the last assistant turn is the response).
+Four shapes of row are understood: instruction/input/output (Alpaca), prompt/completion (the prompt is used as it
+is, without a template), `messages` (the tokenizer's chat template; the last assistant turn is the response), and `text`
+(no prompt; all of it is the response). A plain text file has a `text` on every line.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class Example:
     messages: tuple[Mapping[str, str], ...] | None = None
 
 
-def load_examples(source: str, limit: int | None = None) -> list[Example]:
-    """All examples of a source, at most `limit`.
+def load_examples(source: str, limit: int | None = None, key: str = "data.source") -> list[Example]:
+    """All examples of a source, at most `limit`; `key` is the recipe key that names it, for errors.
 
     Raises:
         UserError: no such file, an unreadable one, an empty one, or a row without the needed fields (by number).
@@ -39,12 +40,12 @@ def load_examples(source: str, limit: int | None = None) -> list[Example]:
     if source in EMBEDDED:
         rows: list[Any] = EMBEDDED[source](limit or TINY_ROWS)
     elif (path := Path(source)).exists():
-        rows = _read(path)[:limit]
+        rows = _read(path, f"{key} {source}")[:limit]
     else:
-        rows = _from_hub(source, limit)
+        rows = _from_hub(source, limit, f"{key} {source}")
     if not rows:
-        raise UserError(f"data.source {source}: holds no examples")
-    return [_example(row, number, source) for number, row in enumerate(rows)]
+        raise UserError(f"{key} {source}: holds no examples")
+    return [_example(row, number, f"{key} {source}: row {number + 1}") for number, row in enumerate(rows)]
 
 
 def _tiny(count: int) -> list[dict[str, str]]:
@@ -62,59 +63,61 @@ def _tiny_text(count: int) -> list[dict[str, str]]:
 EMBEDDED: dict[str, Callable[[int], list[Any]]] = {"tiny": _tiny, "tiny/text": _tiny_text}
 
 
-def _read(path: Path) -> list[Any]:
+def _read(path: Path, where: str) -> list[Any]:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise UserError(f"data.source {path}: unknown kind of file; give one of {', '.join(READERS)}")
+        raise UserError(f"{where}: unknown kind of file; give one of {', '.join(READERS)}")
     try:
-        return reader(path)
+        return reader(path, where)
     except json.JSONDecodeError as error:
-        raise UserError(f"data.source {path}: line {error.lineno}: not valid JSON: {error.msg}") from None
+        raise UserError(f"{where}: line {error.lineno}: not valid JSON: {error.msg}") from None
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise UserError(f"data.source {path}: cannot be read: {error}") from None
+        raise UserError(f"{where}: cannot be read: {error}") from None
 
 
-def _read_json(path: Path) -> list[Any]:
+def _read_json(path: Path, where: str) -> list[Any]:
     rows = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(rows, list):
         raise ValueError("a JSON data file is a list of rows")
     return rows
 
 
-def _read_jsonl(path: Path) -> list[Any]:
-    return [row for _, row in json_lines(path.read_text(encoding="utf-8"), f"data.source {path}")]
+def _read_jsonl(path: Path, where: str) -> list[Any]:
+    return [row for _, row in json_lines(path.read_text(encoding="utf-8"), where)]
 
 
-def _read_parquet(path: Path) -> list[Any]:
+def _read_parquet(path: Path, where: str) -> list[Any]:
     import pyarrow.parquet
 
     return pyarrow.parquet.read_table(path).to_pylist()
 
 
-READERS: dict[str, Callable[[Path], list[Any]]] = {
+def _read_text(path: Path, where: str) -> list[Any]:
+    return [{"text": line} for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+READERS: dict[str, Callable[[Path, str], list[Any]]] = {
     ".json": _read_json,
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
+    ".txt": _read_text,
 }
 
 
-def _from_hub(name: str, limit: int | None) -> list[Any]:
+def _from_hub(name: str, limit: int | None, where: str) -> list[Any]:
     if "/" not in name or Path(name).suffix.lower() in READERS:
-        raise UserError(f"data.source {name}: no such file; give a file, a hub id or one of {', '.join(EMBEDDED)}")
+        raise UserError(f"{where}: no such file; give a file, a hub id or one of {', '.join(EMBEDDED)}")
     try:
         from datasets import load_dataset
     except ImportError:
-        raise UserError(
-            f"data.source {name}: no such file; to fetch it as a hub id: pip install 'codedistill[hub]'"
-        ) from None
+        raise UserError(f"{where}: no such file; to fetch it as a hub id: pip install 'codedistill[hub]'") from None
     try:
         return list(load_dataset(name, split=f"train[:{limit}]" if limit else "train"))
     except Exception as error:
-        raise UserError(f"data.source {name}: not a file, and the hub says: {first_line(error)}") from None
+        raise UserError(f"{where}: not a file, and the hub says: {first_line(error)}") from None
 
 
-def _example(row: Any, number: int, source: str) -> Example:
-    where = f"data.source {source}: row {number + 1}"
+def _example(row: Any, number: int, where: str) -> Example:
     if not isinstance(row, Mapping):
         raise UserError(f"{where}: a row is an object with fields, this is a {type(row).__name__}")
     if "messages" in row:
@@ -125,9 +128,11 @@ def _example(row: Any, number: int, source: str) -> Example:
         if asked in row and answer in row:
             given = _text(row, "input", where) if row.get("input") is not None else ""
             return Example(number, _text(row, answer, where), instruction=_text(row, asked, where), input=given.strip())
+    if "text" in row:
+        return Example(number, _text(row, "text", where), prompt="")
     raise UserError(
         f"{where}: has the fields {', '.join(map(str, row)) or 'none'}; "
-        "needs instruction and output, prompt and completion, or messages"
+        "needs instruction and output, prompt and completion, messages, or text"
     )
 
 

@@ -15,6 +15,7 @@ from codedistill.data import Batch, Encoded, Example
 from codedistill.losses import Head
 from codedistill.models import Loaded
 from codedistill.models.heads import output_head
+from codedistill.processes import ALONE, Processes
 from codedistill.teachers import Teacher
 
 
@@ -23,20 +24,18 @@ class Ingredients:
     """What a method is built from.
 
     student, model: the student as loaded, and with its adapters if there are any; states: the function from batches
-    to its hidden states. teacher: what it says about a batch; teacher_model: the model behind it, for methods that let
-    it write. vocabulary: entries that both heads share. total: sums a tensor over all processes; gather: joins their
-    lists.
+    to its hidden states. vocabulary: entries of the heads that are real tokens, of both models. teacher: what it says
+    about a batch; teacher_model: the model behind it, for methods that let it write.
     """
 
     recipe: Recipe
     student: Loaded
     model: Any
     states: nn.Module
+    vocabulary: int
     teacher: Teacher | None = None
     teacher_model: Loaded | None = None
-    vocabulary: int | None = None
-    total: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor
-    gather: Callable[[list[Any]], list[Any]] = lambda rows: rows
+    processes: Processes = ALONE
 
     @property
     def head(self) -> Head:
@@ -44,7 +43,7 @@ class Ingredients:
 
 
 @dataclass(frozen=True)
-class Written:
+class Rewritten:
     """Examples that replace the data's: `unfinished` are the ids of those that lack an end token."""
 
     examples: list[Example]
@@ -53,17 +52,19 @@ class Written:
 
 @dataclass(frozen=True)
 class Workplace:
-    """Where a rewrite works: its folder, its device, and its share of the work, `part` of `parts` processes."""
+    """Where a rewrite works: its folder, its device, the processes that share the work, who counts what is done.
+
+    begun: training on what was written before is to go on, so it must be there and fit.
+    """
 
     folder: Path
     device: torch.device
-    part: int = 0
-    parts: int = 1
-    gather: Callable[[list[Any]], list[Any]] = lambda rows: rows  # the lists of all processes, joined
+    processes: Processes = ALONE
     count: Callable[[int, int], None] = lambda done, of: None
+    begun: bool = False
 
 
-Rewrite = Callable[[Recipe, list[Example], Loaded, Workplace], Written]
+Rewrite = Callable[[Recipe, list[Example], Loaded, Workplace], Rewritten]
 """(recipe, the data's examples, the teacher, where) -> what is trained on instead."""
 
 
@@ -71,15 +72,15 @@ Rewrite = Callable[[Recipe, list[Example], Loaded, Workplace], Written]
 class LossSum:
     """A micro-batch's loss as a sum and the count it is to be divided by. The loop divides, once, after adding up.
 
-    `forward_kl` and `reverse_kl` are sums of the same kind, detached; None for a method without a teacher. `more`: a
-    detached sum for every name in the method's `more`.
+    `forward_kl` and `reverse_kl` are sums of the same kind, detached; None for a method without a teacher. `metrics`: a
+    detached sum for every name in the method's `metrics`.
     """
 
     loss: torch.Tensor  # scalar, carries the gradient
     count: float
     forward_kl: torch.Tensor | None = None
     reverse_kl: torch.Tensor | None = None
-    more: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    metrics: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class StepStatistics:
     loss: float
     forward_kl: float | None
     reverse_kl: float | None
-    more: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class Method:
@@ -98,10 +99,13 @@ class Method:
     compares: bool = True
     """Every `LossSum` has the two KLs."""
 
+    learns_from_kls: bool = False
+    """The method's own state follows the two KLs, so they must be finite even where the loss does not contain them."""
+
     updates: int = 1
     """Optimiser steps that a method makes of every batch of the data."""
 
-    more: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
     """Names of further sums that every `LossSum` of this method carries."""
 
     def loss(self, batch: Batch) -> LossSum:
@@ -120,7 +124,7 @@ class Method:
 
     def after_step(self, statistics: StepStatistics) -> dict[str, float | None]:
         """Called once per optimiser step; returns what it wants logged beside the losses."""
-        return dict(statistics.more)
+        return dict(statistics.metrics)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must hold, as plain data and tensors. Called in every process at the same time."""

@@ -6,6 +6,7 @@ L = (1 - lambda) E_data[ D(p || q) ] + lambda E_student[ D(p || q) ]        no g
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import torch
 
@@ -20,7 +21,8 @@ class OnPolicyDistillation(Distillation):
     """`Distillation` on the data's responses and, for a fraction lambda of the examples, on the student's.
 
     The paper draws once per batch whether the student writes it; here every example draws for itself, which is the same
-    objective with less noise. The draw depends on (training.seed, step, example) alone.
+    objective with less noise. The draw depends on (training.seed, step, example) alone. A cross-entropy share is of the
+    data's responses; the student's own are nothing to imitate.
     """
 
     def __init__(self, given: Ingredients) -> None:
@@ -34,7 +36,7 @@ class OnPolicyDistillation(Distillation):
             vocabulary=given.vocabulary,
         )
         self._written: dict[int, Encoded] = {}
-        self.more = (*self.more, "student_written")
+        self.metrics = (*self.metrics, "student_written")
 
     def start_step(self, step: int, examples: list[Encoded]) -> list[Encoded]:
         chosen = [e for e in examples if self._drawn(step, e.id)]
@@ -43,10 +45,17 @@ class OnPolicyDistillation(Distillation):
 
     def loss(self, batch: Batch) -> LossSum:
         out = super().loss(batch)
-        own = torch.tensor([float(i in self._written) for i in batch.example_ids], device=batch.owner.device)
         weights, _ = row_weights(batch, self._loss.normalization)
-        share = (weights * own[batch.owner]).sum()
-        return LossSum(out.loss, out.count, out.forward_kl, out.reverse_kl, {**out.more, "student_written": share})
+        share = (weights * self._student_wrote(batch)).sum()
+        return replace(out, metrics={**out.metrics, "student_written": share})
+
+    def _cross_entropy_weight(self, batch: Batch) -> float | torch.Tensor:
+        return self._loss.cross_entropy_weight * (1.0 - self._student_wrote(batch))
+
+    def _student_wrote(self, batch: Batch) -> torch.Tensor:
+        """1 in the rows whose response the student wrote, else 0, [N]."""
+        own = torch.tensor([float(i in self._written) for i in batch.example_ids], device=batch.owner.device)
+        return own[batch.owner]
 
     def _drawn(self, step: int, example: int) -> bool:
         return random.Random(f"gkd {self._seed} {step} {example}").random() < self._gkd.student_fraction

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from codedistill.config import Recipe
 from codedistill.data import Batch
 from codedistill.losses import (
@@ -42,9 +44,12 @@ class Distillation(Method):
         else:
             self._divergence = divergence_function(name, recipe.loss.parameters)
         self._head_mass = None if self._controller is None else self._controller.head_mass
-        self.more = () if self._head_mass is None else ("head_gap", "tail_gap")
+        self.learns_from_kls = name == "akd" and recipe.beta.strategy != "fixed"
+        self.metrics = () if self._head_mass is None else ("head_gap", "tail_gap")
         if self._controller is not None and self._controller.per_row:
-            self.more = (*self.more, "beta")  # the log gets the mean
+            self.metrics = (*self.metrics, "beta")  # the log gets the mean
+        if self._loss.cross_entropy_weight > 0:
+            self.metrics = (*self.metrics, "cross_entropy")
 
     def loss(self, batch: Batch) -> LossSum:
         signal = self._teacher.signal(batch)
@@ -53,7 +58,7 @@ class Distillation(Method):
             beta=0.0 if self._controller is None else self._controller.row_beta(batch.owner),
             temperature=self._loss.temperature,
             squared_temperature=self._loss.squared_temperature,
-            cross_entropy_weight=self._loss.cross_entropy_weight,
+            cross_entropy_weight=self._cross_entropy_weight(batch),
             divergence=self._divergence,
             head_mass=self._head_mass,
             vocabulary_size=self._vocabulary,
@@ -61,26 +66,35 @@ class Distillation(Method):
         )
         targets = batch.targets if self._loss.cross_entropy_weight > 0 else None
         out = fused_divergence(self._states(batch), self._head, signal.hidden, signal.head, weights, objective, targets)
-        rows = {"head_gap": out.per_row_head_gap, "tail_gap": out.per_row_tail_gap, "beta": out.per_row_beta}
-        more = {name: (weights * row).sum() for name, row in rows.items() if name in self.more and row is not None}
-        return LossSum(out.loss, count, out.forward_kl, out.reverse_kl, more)
+        rows = {
+            "head_gap": out.per_row_head_gap,
+            "tail_gap": out.per_row_tail_gap,
+            "beta": out.per_row_beta,
+            "cross_entropy": out.per_row_cross_entropy,
+        }
+        found = {name: (weights * row).sum() for name, row in rows.items() if name in self.metrics and row is not None}
+        return LossSum(out.loss, count, out.forward_kl, out.reverse_kl, found)
+
+    def _cross_entropy_weight(self, batch: Batch) -> float | Tensor:
+        """c, for all rows or for each of them [N]."""
+        return self._loss.cross_entropy_weight
 
     def start_epoch(self, epoch: int) -> None:
         if self._controller is not None:
             self._controller.start_epoch(epoch)
 
     def after_step(self, statistics: StepStatistics) -> dict[str, float | None]:
-        logged: dict[str, float | None] = dict(statistics.more)
+        logged: dict[str, float | None] = dict(statistics.metrics)
         if self._controller is None:
             return logged
         assert statistics.forward_kl is not None
         assert statistics.reverse_kl is not None
-        used = statistics.more.get("beta", self._controller.value)
+        used = statistics.metrics.get("beta", self._controller.value)
         means = BetaStatistics(
             statistics.forward_kl,
             statistics.reverse_kl,
-            statistics.more.get("head_gap"),
-            statistics.more.get("tail_gap"),
+            statistics.metrics.get("head_gap"),
+            statistics.metrics.get("tail_gap"),
         )
         return logged | {"beta": used, "beta_loss": self._controller.update(means)}
 

@@ -41,7 +41,7 @@ class Rollout:
 class MiniLLM(Method):
     """Policy gradient on responses that are written anew for every batch and used for `updates` optimiser steps."""
 
-    more = ("policy_loss", "single_step_loss", "corpus_loss", "reward", "response_length")
+    metrics = ("policy_loss", "single_step_loss", "corpus_loss", "reward", "response_length")
 
     def __init__(self, given: Ingredients) -> None:
         assert given.teacher is not None
@@ -50,6 +50,7 @@ class MiniLLM(Method):
         self.updates = self._settings.updates
         self._rollouts: dict[int, Rollout] = {}
         self._advantages: dict[int, torch.Tensor] = {}
+        self._mixed: dict[int, torch.Tensor] = {}  # log m of every response's tokens
         self._step, self._corpus_scale = 0, 1.0
         self._corpus = _corpus(given) if self._settings.corpus is not None else []
 
@@ -58,6 +59,8 @@ class MiniLLM(Method):
             self._write(step, examples)
         self._step = step
         own = [self._rollouts[e.id] for e in examples]
+        share = self._settings.teacher_share
+        self._mixed = {r.example.id: mixed_log_probability(r.log_p, r.log_q, share) for r in own}
         self._set_advantages(own)
         self._set_corpus_scale(own)
         return [rollout.example for rollout in own]
@@ -66,20 +69,21 @@ class MiniLLM(Method):
         weights, count = row_weights(batch, self._loss.normalization)
         hidden = self._given.states(batch)
         signal = self._teacher.signal(batch)
-        exact = fused_divergence(hidden, self._head, signal.hidden, signal.head, weights, self._objective(beta=1.0))
+        with torch.set_grad_enabled(self._settings.single_step):  # without it, the exact part is for the log alone
+            exact = fused_divergence(hidden, self._head, signal.hidden, signal.head, weights, self._objective(beta=1.0))
         policy = self._policy_loss(hidden, batch, weights)
         corpus = self._corpus_loss(batch)
         loss = policy + corpus + (exact.loss if self._settings.single_step else 0.0)
-        rewards = self._rows(batch, {i: r.log_p - r.log_q for i, r in self._rollouts.items()}, weights)
+        reward = self._rows(batch, {i: r.log_p - r.log_q for i, r in self._rollouts.items()}, weights)
         lengths = torch.bincount(batch.owner, minlength=batch.examples)[batch.owner].to(weights.dtype)
-        more = {
+        found = {
             "policy_loss": policy.detach(),
             "single_step_loss": exact.loss.detach(),
             "corpus_loss": corpus.detach(),
-            "reward": (weights * rewards).sum(),
+            "reward": (weights * reward).sum(),
             "response_length": (weights * lengths).sum(),
         }
-        return LossSum(loss, count, exact.forward_kl, exact.reverse_kl, more)
+        return LossSum(loss, count, exact.forward_kl, exact.reverse_kl, found)
 
     def state_dict(self) -> dict[str, Any]:
         rows = [
@@ -92,7 +96,7 @@ class MiniLLM(Method):
             }
             for rollout in self._rollouts.values()
         ]
-        return {"rollouts": self._given.gather(rows), "corpus": fingerprint(self._corpus)}
+        return {"rollouts": self._given.processes.gather(rows), "corpus": fingerprint(self._corpus)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if state["corpus"] != fingerprint(self._corpus):
@@ -143,18 +147,16 @@ class MiniLLM(Method):
             every = torch.cat([torch.zeros(0, dtype=torch.float64), *found.values()])
             device = self._head.weight.device
             sums = torch.stack([every.new_tensor(len(every)), every.sum(), every.square().sum()]).to(device)
-            count, total, squares = self._given.total(sums).cpu()
+            count, total, squares = self._given.processes.total(sums).cpu()
             found = {i: whitened(values, count, total, squares) for i, values in found.items()}
         self._advantages = found
 
     def _policy_loss(self, hidden: torch.Tensor, batch: Batch, weights: torch.Tensor) -> torch.Tensor:
         """The weighted sum of PPO's loss, with its gradient: weights on the tokens' cross entropy give exactly that."""
-        settings = self._settings
-        mixed = {i: mixed_log_probability(r.log_p, r.log_q, settings.teacher_share) for i, r in self._rollouts.items()}
         with torch.no_grad():
             log_q = -self._cross_entropy(hidden.detach(), self._head, batch)
-        advantage = self._rows(batch, self._advantages, weights)
-        values, slopes = clipped_loss(log_q - self._rows(batch, mixed, weights), advantage, settings.clip)
+        advantage, mixed = (self._rows(batch, each, weights) for each in (self._advantages, self._mixed))
+        values, slopes = clipped_loss(log_q - mixed, advantage, self._settings.clip)
         surrogate = fused_cross_entropy(
             hidden, self._head, batch.targets, -slopes * weights, self._given.vocabulary, self._loss.chunk_rows
         ).loss
@@ -186,7 +188,7 @@ class MiniLLM(Method):
         responses = sum(r.example.response_length for r in rollouts)
         texts = sum(self._text_for(r.example.id).response_length for r in rollouts)
         sums = torch.tensor([responses, texts], dtype=torch.float64, device=self._head.weight.device)
-        responses_of_all, texts_of_all = self._given.total(sums).tolist()
+        responses_of_all, texts_of_all = self._given.processes.total(sums).tolist()
         self._corpus_scale = responses_of_all / texts_of_all
 
     def _text_for(self, example: int) -> Encoded:
@@ -218,6 +220,6 @@ class MiniLLM(Method):
 
 def _corpus(given: Ingredients) -> list[Encoded]:
     recipe = given.recipe
-    examples = load_examples(recipe.minillm.corpus or "", recipe.minillm.corpus_limit)
+    examples = load_examples(recipe.minillm.corpus or "", recipe.minillm.corpus_limit, "minillm.corpus")
     template, tokenizer = TEMPLATES[recipe.template], given.student.tokenizer
     return encode_examples(examples, template, tokenizer, recipe.data.max_length)[0]

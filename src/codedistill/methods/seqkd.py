@@ -14,17 +14,17 @@ from codedistill.config import Recipe
 from codedistill.data import Example
 from codedistill.data.encode import prompt_text
 from codedistill.generation import Sampling
-from codedistill.methods.base import Workplace, Written
+from codedistill.methods.base import Rewritten, Workplace
 from codedistill.models import Loaded
 from codedistill.prompts import TEMPLATES
-from codedistill.teachers.responses import Order, keep_responses, kept_responses, responses_of, write_responses
+from codedistill.teachers.responses import FILE, Order, keep_responses, kept_responses, responses_of, write_responses
 
 
-def teacher_examples(recipe: Recipe, examples: list[Example], teacher: Loaded, place: Workplace) -> Written:
+def teacher_examples(recipe: Recipe, examples: list[Example], teacher: Loaded, place: Workplace) -> Rewritten:
     """The data's examples with the teacher's responses, written now or found in the run directory.
 
     Raises:
-        UserError: `seqkd.responses` names a file that does not fit.
+        UserError: `seqkd.responses` names a file that does not fit, or training on other responses has begun.
     """
     settings, template = recipe.seqkd, TEMPLATES[recipe.template]
     template.check(teacher.tokenizer)
@@ -39,12 +39,14 @@ def teacher_examples(recipe: Recipe, examples: list[Example], teacher: Loaded, p
     order = Order(teacher, prompts, sampling, about)
     fingerprint = order.fingerprint()
     if settings.responses is not None:
-        rows = responses_of(Path(settings.responses), fingerprint)
+        rows = responses_of(Path(settings.responses), order, fingerprint, "seqkd.responses")
+    elif place.begun:
+        rows = responses_of(place.folder / FILE, order, fingerprint, "resume")
     else:
-        found = kept_responses(place.folder, fingerprint)
+        found = kept_responses(place.folder, order, fingerprint)
         rows = _write(order, fingerprint, place) if found is None else found
     by_id = {row["id"]: row for row in rows}
-    return Written(
+    return Rewritten(
         [replace(example, response=by_id[example.id]["response"]) for example in examples],
         frozenset(i for i, row in by_id.items() if row["finish"] == "length"),
     )
@@ -53,8 +55,9 @@ def teacher_examples(recipe: Recipe, examples: list[Example], teacher: Loaded, p
 def _write(order: Order, fingerprint: str, place: Workplace) -> list[dict[str, object]]:
     model: Any = order.teacher.model
     model.to(place.device)
-    own = write_responses(order, fingerprint, place.folder, place.part, place.parts, place.count)
-    rows = place.gather(own)
-    if place.part == 0:
+    processes = place.processes
+    own = write_responses(order, fingerprint, place.folder, processes.index, processes.count, place.count)
+    rows = processes.gather(own)
+    if processes.index == 0:
         keep_responses(place.folder, rows, fingerprint, order.about)
     return rows

@@ -8,6 +8,6 @@ lora.py         adapters
 """
 
 from codedistill.models.loading import Loaded, load_model, load_tokenizer
-from codedistill.models.vocabulary import shared_vocabulary
+from codedistill.models.vocabulary import own_vocabulary, shared_vocabulary
 
-__all__ = ["Loaded", "load_model", "load_tokenizer", "shared_vocabulary"]
+__all__ = ["Loaded", "load_model", "load_tokenizer", "own_vocabulary", "shared_vocabulary"]

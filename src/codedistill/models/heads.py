@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from codedistill.data.batches import Batch
+from codedistill.errors import UserError
 from codedistill.losses import Head
 
 
@@ -36,11 +37,48 @@ def base_model(model: Any) -> Any:
 
 
 def output_head(model: Any) -> Head:
-    """The model's head with what its family does to the logits: Cohere and Granite scale, Gemma caps."""
+    """The model's head with what its family does to the logits, which `check_head` holds against the model's own."""
     inner = base_model(model)
     embeddings, config = inner.get_output_embeddings(), inner.config
-    scale = getattr(config, "logit_scale", None) or 1.0
-    if getattr(config, "logits_scaling", None):
-        scale = 1.0 / config.logits_scaling
-    softcap = getattr(config, "final_logit_softcapping", None)
+    scale = 1.0
+    for name, power in SCALES.items():
+        value = getattr(config, name, None)
+        if value:
+            scale *= value**power
+    if config.model_type in MULTIPLIES and getattr(config, "logits_scaling", None):
+        scale = config.logits_scaling
+    softcap = next((c for name in SOFTCAPS if (c := getattr(config, name, None)) is not None), None)
     return Head(embeddings.weight, bias=getattr(embeddings, "bias", None), scale=scale, softcap=softcap)
+
+
+SCALES = {"logit_scale": 1, "lm_head_multiplier": 1, "logits_scaling": -1}
+"""Settings that scale logits, and whether they multiply or divide: Cohere, Falcon H1, Granite."""
+
+MULTIPLIES = frozenset({"hyperclovax"})
+"""Families whose `logits_scaling` multiplies."""
+
+SOFTCAPS = ("final_logit_softcapping", "logits_soft_cap")
+"""Settings that cap logits: Gemma, RecurrentGemma."""
+
+
+@torch.inference_mode()
+def check_head(model: Any, name: str) -> None:
+    """Losses read the head's weight directly; this finds a family whose logits are more than `output_head` knows.
+
+    Raises:
+        UserError: the model's own logits on a few tokens are not those of its hidden states and our head.
+    """
+    inner = base_model(model)
+    if inner.get_output_embeddings() is None:
+        raise UserError(f"{name}: {type(inner).__name__} has no output head; give a causal language model")
+    ids = torch.arange(1, 9, device=inner.device)[None] % inner.config.get_text_config().vocab_size
+    own = inner(input_ids=ids, use_cache=False).logits.float()
+    hidden = inner.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
+    head = output_head(inner)
+    ours = head.logits(hidden).float()
+    tolerance = 1e-3 if head.weight.dtype == torch.float32 else 5e-2
+    if not bool((own - ours).abs().max() <= tolerance * own.abs().max()):
+        raise UserError(
+            f"{name}: {inner.config.model_type} does something to its logits that is not known here, so losses would "
+            "be wrong; choose another family"
+        )

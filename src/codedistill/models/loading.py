@@ -17,6 +17,9 @@ from codedistill.errors import UserError, first_line
 from codedistill.models.layers import keep_layers
 from codedistill.tiny import ASSETS
 
+INCIDENTAL = frozenset({"_name_or_path", "transformers_version", "architectures", "use_cache"})
+"""Settings of a model that do not decide what it writes."""
+
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 EMBEDDED = {"tiny/teacher": ASSETS / "teacher", "tiny/student": ASSETS / "student"}
 
@@ -35,12 +38,20 @@ class Loaded:
         return sum(p.numel() for p in self.model.parameters())
 
     def fingerprint(self) -> str:
-        """SHA-256 of all weights, with their names, shapes and types."""
-        digest = hashlib.sha256()
+        """SHA-256 of all that decides what the model writes: weights, settings, tokenizer."""
+        settings = {k: v for k, v in self.model.config.to_dict().items() if k not in INCIDENTAL}
+        ends = getattr(self.model.generation_config, "eos_token_id", None)
+        digest = hashlib.sha256(repr((sorted(settings.items(), key=str), ends, self._tokens())).encode())
         for name, parameter in self.model.named_parameters():
             digest.update(repr((name, tuple(parameter.shape), str(parameter.dtype))).encode())
             digest.update(parameter.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
+
+    def _tokens(self) -> tuple[Any, ...]:
+        """What the tokenizer does to texts, as text."""
+        fast = getattr(self.tokenizer, "backend_tokenizer", None)
+        rules = sorted(self.tokenizer.get_vocab().items()) if fast is None else fast.to_str()
+        return rules, self.tokenizer.chat_template, self.tokenizer.eos_token_id, self.tokenizer.bos_token_id
 
 
 def load_model(spec: ModelSpec, key: str) -> Loaded:

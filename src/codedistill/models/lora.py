@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -50,7 +51,9 @@ def add_adapters(model: PreTrainedModel, lora: Lora) -> PeftModel:
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(model, config)
+        with warnings.catch_warnings():  # peft asks by a name that transformers has given up
+            warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+            return get_peft_model(model, config)
     except ValueError as error:
         raise UserError(f"lora.targets {', '.join(targets)}: {str(error).splitlines()[0]}") from None
 
@@ -73,9 +76,11 @@ def _check_targets(model: PreTrainedModel, targets: list[str]) -> None:
                 raise UserError(f"lora.targets {name}: {what}, which losses read without its adapter; leave it out")
         elif isinstance(module, nn.Linear | Conv1D):
             linear.add(name.split(".")[-1])
-    if not any(_named(name, targets) for name, _ in model.named_modules()):
+    names = [name for name, _ in model.named_modules()]
+    absent = [target for target in targets if not any(_named(name, [target]) for name in names)]
+    if absent:
         raise UserError(
-            f"lora.targets {', '.join(targets)}: {model.config.model_type} has none of these; "
+            f"lora.targets {', '.join(absent)}: {model.config.model_type} has no such module; "
             f"set lora.targets, its linear modules are {', '.join(sorted(linear))}"
         )
 

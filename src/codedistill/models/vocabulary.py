@@ -33,13 +33,20 @@ def shared_vocabulary(teacher: Loaded, student: Loaded) -> int:
             raise UserError(_mismatch(teacher, student, f"they split {probe[:20]!r} differently"))
     if teacher.tokenizer.eos_token_id != student.tokenizer.eos_token_id:
         raise UserError(_mismatch(teacher, student, "they end a text with different tokens"))
-    entries = max(ours.values()) + 1
-    for model in (teacher, student):
-        size = model.model.get_output_embeddings().weight.shape[0]
-        if size < entries:
-            raise UserError(
-                f"{model.name}: its head has {size} entries, its tokenizer {entries}; resize the embeddings"
-            )
+    own_vocabulary(teacher)
+    return own_vocabulary(student)
+
+
+def own_vocabulary(model: Loaded) -> int:
+    """The number of entries of a model's head that are tokens; the rest pads it to a round number.
+
+    Raises:
+        UserError: the head lacks some of the tokenizer's tokens.
+    """
+    entries = max(model.tokenizer.get_vocab().values()) + 1
+    size = model.model.get_output_embeddings().weight.shape[0]
+    if size < entries:
+        raise UserError(f"{model.name}: its head has {size} entries, its tokenizer {entries}; resize the embeddings")
     return entries
 
 

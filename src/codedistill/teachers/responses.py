@@ -3,8 +3,8 @@
 teacher_responses.jsonl    a row per example: id, prompt, response, finish, tokens
 teacher_responses.json     what they were made from, with a fingerprint of it
 
-The fingerprint covers the teacher's weights, every prompt (so data and template) and the sampling. Responses with the
-same fingerprint are used again; those of an interrupted call are gone on with.
+The fingerprint covers the teacher (weights, settings, tokenizer), every prompt (so data and template) and the sampling.
+Responses with the same fingerprint are used again; those of an interrupted call are gone on with.
 """
 
 from __future__ import annotations
@@ -43,30 +43,43 @@ class Order:
         return digest.hexdigest()
 
 
-def kept_responses(folder: Path, fingerprint: str) -> list[dict[str, Any]] | None:
-    """The folder's responses if they have this fingerprint, else None."""
-    about = (folder / FILE).with_suffix(".json")
-    try:
-        if json.loads(about.read_text(encoding="utf-8"))["fingerprint"] != fingerprint:
-            return None
-    except (OSError, ValueError, KeyError):
+def kept_responses(folder: Path, order: Order, fingerprint: str) -> list[dict[str, Any]] | None:
+    """The folder's responses if they are whole and what `order` would give, else None."""
+    if _about(folder / FILE).get("fingerprint") != fingerprint:
         return None
-    return read_jsonl(folder / FILE)
+    try:
+        rows = read_jsonl(folder / FILE)
+    except UserError:
+        return None
+    whole = [row.get("id") for row in rows] == sorted(order.prompts)
+    return rows if whole and all(isinstance(row.get("response"), str) for row in rows) else None
 
 
-def responses_of(file: Path, fingerprint: str) -> list[dict[str, Any]]:
-    """The responses in another run's file.
+def responses_of(file: Path, order: Order, fingerprint: str, key: str) -> list[dict[str, Any]]:
+    """The responses in a file that must fit, since recipe key `key` asks for it.
 
     Raises:
-        UserError: they were made by another teacher, from other prompts or otherwise.
+        UserError: they are damaged, or were made by another teacher, from other prompts or otherwise.
     """
-    rows = kept_responses(file.parent, fingerprint) if file.name == FILE else None
-    if rows is None:
-        raise UserError(
-            f"seqkd.responses {file}: is not a {FILE} of this teacher, data, template and sampling; "
-            "remove the key to have them written"
-        )
-    return rows
+    file = file / FILE if file.is_dir() else file
+    rows = kept_responses(file.parent, order, fingerprint) if file.name == FILE else None
+    if rows is not None:
+        return rows
+    about = _about(file)
+    if not about:
+        raise UserError(f"{key} {file}: is no {FILE} with its .json beside it; give one of another run, or no {key}")
+    other = [f"{name} {about.get(name)} there" for name in order.about if about.get(name) != order.about[name]]
+    why = ", ".join(other) or "other weights, other rows of data, or a damaged file"
+    raise UserError(f"{key} {file}: does not fit this teacher, data, template and sampling: {why}; have them written")
+
+
+def _about(file: Path) -> dict[str, Any]:
+    """What the responses of a file were made from; empty where that is not known."""
+    try:
+        found = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def write_responses(

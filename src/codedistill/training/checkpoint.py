@@ -123,8 +123,13 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return next(reversed(whole_checkpoints(folder)), None)
 
 
-def load_checkpoint(path: Path, model: Any) -> TrainState:
-    """Put a checkpoint's weights into `model` and give back the rest.
+def read_state(path: Path) -> TrainState:
+    """A checkpoint without its weights."""
+    return TrainState(**torch.load(path / STATE, weights_only=True))
+
+
+def load_weights(path: Path, model: Any) -> None:
+    """Put a checkpoint's weights into `model`.
 
     Raises:
         UserError: the checkpoint belongs to another model.
@@ -135,22 +140,34 @@ def load_checkpoint(path: Path, model: Any) -> TrainState:
         raise UserError(f"{path}: was written for another model; choose another output or resume=never")
     for name, tensor in own.items():
         tensor.copy_(weights[name])
-    return TrainState(**torch.load(path / STATE, weights_only=True))
 
 
-def check_same_run(state: TrainState, recipe: dict[str, Any], data_fingerprint: str, path: Path) -> None:
-    """Refuse to go on with another recipe or other data.
+def check_same_recipe(state: TrainState, recipe: dict[str, Any], processes: int, path: Path) -> None:
+    """Refuse to go on with another recipe, or on more or fewer processes.
 
     Raises:
-        UserError: names the first key that differs.
+        UserError: names the keys that differ.
     """
     before, now = _deciding(state.recipe), _deciding(recipe)
-    for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key):
-            raise UserError(
-                f"{path}: was trained with {key}={before.get(key)}, the recipe says {now.get(key)}; "
-                "use the same recipe or another output"
-            )
+    other = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+    # A key that only one side has follows from another one that differs.
+    other = [key for key in other if key in before and key in now] or other
+    if other:
+        told = ", ".join(f"{key}={before.get(key)} (the recipe says {now.get(key)})" for key in other)
+        raise UserError(f"{path}: was trained with {told}; use the same recipe or another output")
+    if len(state.random) != processes:
+        raise UserError(
+            f"{path}: was trained by {len(state.random)} processes, now there are {processes}; "
+            "use as many, or another output"
+        )
+
+
+def check_same_data(state: TrainState, data_fingerprint: str, path: Path) -> None:
+    """Refuse to go on with other data.
+
+    Raises:
+        UserError: the token ids that training is fed are not those of the beginning.
+    """
     if state.data_fingerprint != data_fingerprint:
         raise UserError(
             f"{path}: was trained on other data than data.source now holds; restore it or choose another output"
@@ -164,9 +181,14 @@ FREE_TO_CHANGE = (
     "evaluation",
     "training.checkpoint_every",
     "training.keep_checkpoints",
+    "training.micro_batch_size",
+    "loss.chunk_rows",
     "seqkd.batch_size",
     "seqkd.responses",
+    "gkd.batch_size",
+    "minillm.batch_size",
 )
+"""Keys that a resumed run may have otherwise: where things go, and how much memory is used at once."""
 
 
 def _deciding(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:

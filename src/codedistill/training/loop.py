@@ -7,6 +7,7 @@ and processes, checked, clipped, applied; then the method sees the step's means 
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import time
@@ -24,34 +25,45 @@ from accelerate.utils import gather_object, set_seed
 from codedistill.config import Recipe
 from codedistill.environment import describe_environment, peak_memory_mb
 from codedistill.errors import CodedistillError, UserError
+from codedistill.methods.base import Workplace
 from codedistill.processes import join
 from codedistill.run_directory import RunDirectory, write_json
 from codedistill.training.checkpoint import (
     TrainState,
-    check_same_run,
-    load_checkpoint,
+    check_same_data,
+    check_same_recipe,
+    load_weights,
     newest_checkpoint,
     random_states,
+    read_state,
     restore_random_states,
     save_checkpoint,
 )
 from codedistill.training.save import save_student
 from codedistill.training.schedule import learning_rate
-from codedistill.training.setup import Setup, prepare
-from codedistill.training.step import accumulate, check_finite, clip, divide
+from codedistill.training.setup import Setup, prepare, processes_of
+from codedistill.training.step import accumulate, clip, divide, find_fault
 
 
 class Interrupted(CodedistillError):
-    """Ctrl-C or SIGTERM; a checkpoint has been saved."""
+    """Ctrl-C or SIGTERM; a checkpoint has been saved. Raised in every process at once."""
 
     exit_code = 130
+    everywhere = True
+
+
+class NotFinite(CodedistillError):
+    """A loss or a gradient is infinite or no number. Raised in every process at once, before the optimiser's step."""
+
+    everywhere = True
 
 
 @dataclass(frozen=True)
 class StepMetrics:
-    """One line of metrics.jsonl: means over the step, `tokens` response tokens, `seconds` of the step.
+    """One line of metrics.jsonl: means over the step, `tokens` response tokens, `seconds` of the step; `padding` is the
+    share of the batch's positions that hold no token.
 
-    `more`: what the method adds; its entries stand beside the others in the file.
+    `extra`: what the method adds; its entries stand beside the others in the file.
     """
 
     step: int
@@ -64,12 +76,15 @@ class StepMetrics:
     lr: float
     grad_norm: float
     tokens: int
+    padding: float
     seconds: float
-    more: dict[str, float | None] = field(default_factory=dict)
+    extra: dict[str, float | None] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
+        """JSON has no infinity: where a divergence that is only reported is infinite, there stands null."""
         values = asdict(self)
-        return values | values.pop("more")
+        values |= values.pop("extra")
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
 
 
 @dataclass(frozen=True)
@@ -101,17 +116,26 @@ def train(
     Raises:
         UserError: something in the recipe, the models or the data is wrong, or the disk is full.
         Interrupted: stopped by a signal; a checkpoint has been saved.
-        CodedistillError: a loss or gradient is not finite; nothing of that step was applied.
+        NotFinite: a loss or gradient is not finite; nothing of that step was applied.
     """
     accelerator = _accelerator()
     main = accelerator.is_main_process
     set_seed(recipe.training.seed)
-    setup = prepare(recipe, accelerator, directory, on_count or (lambda done, of: None))
-    done = _resume(recipe, directory, setup, accelerator)
+    newest = newest_checkpoint(directory.checkpoints) if recipe.resume == "auto" else None
+    state = None
+    if newest is not None:
+        state = read_state(newest)
+        check_same_recipe(state, recipe.dump(), accelerator.num_processes, newest)
+    count = on_count or (lambda done, of: None)
+    place = Workplace(directory.path, accelerator.device, processes_of(accelerator), count, begun=state is not None)
+    setup = prepare(recipe, accelerator, place)
+    if newest is not None and state is not None:
+        _restore(newest, state, setup)
+    done = 0 if state is None else state.step
     if main:
         write_json(directory.environment, describe_environment(setup.fingerprints))
     with _stop_signal() as caught, _metrics_file(directory.metrics if main else Path(os.devnull), done) as log:
-        for step, metrics in _steps(recipe, setup, accelerator, done):
+        for step, metrics in _steps(recipe, setup, accelerator, done, directory):
             if main:
                 log.write(json.dumps(metrics.to_json()) + "\n")
                 log.flush()
@@ -150,22 +174,13 @@ def _accelerator() -> Accelerator:
     return accelerator
 
 
-def _resume(recipe: Recipe, directory: RunDirectory, setup: Setup, accelerator: Accelerator) -> int:
-    """Steps already done; 0 for a fresh start."""
-    newest = newest_checkpoint(directory.checkpoints) if recipe.resume == "auto" else None
-    if newest is None:
-        return 0
-    state = load_checkpoint(newest, setup.student.model)
-    check_same_run(state, recipe.dump(), setup.fingerprints["data"], newest)
-    if len(state.random) != accelerator.num_processes:
-        raise UserError(
-            f"{newest}: was trained by {len(state.random)} processes, now there are {accelerator.num_processes}; "
-            "use as many, or another output"
-        )
+def _restore(path: Path, state: TrainState, setup: Setup) -> None:
+    """Put a run where it stood."""
+    check_same_data(state, setup.fingerprints["data"], path)
+    load_weights(path, setup.student.model)
     setup.student.optimizer.load_state_dict(state.optimizer)
     setup.method.load_state_dict(state.method)
-    restore_random_states(state.random[accelerator.process_index])
-    return state.step
+    restore_random_states(state.random[setup.processes.index])
 
 
 def _state(recipe: Recipe, setup: Setup, accelerator: Accelerator, step: int) -> TrainState:
@@ -193,6 +208,15 @@ def _objective_of(recipe: Recipe) -> str:
     return recipe.method if plain else f"{recipe.method} with {recipe.divergence}"
 
 
+def _not_finite(step: int, fault: str, recipe: Recipe, directory: RunDirectory) -> str:
+    newest = newest_checkpoint(directory.checkpoints)
+    kept = f"the last checkpoint, {newest.name}, is whole" if newest else "no checkpoint was written before"
+    return (
+        f"step {step + 1}, method {_objective_of(recipe)}: {fault}; nothing of this step was applied, {kept}; "
+        "lower training.learning_rate or look at these examples"
+    )
+
+
 def _batches(setup: Setup, done: int) -> Iterator[tuple[int, list[int]]]:
     """(epoch, indices) of every step from `done` on; a method may make several steps of one batch."""
     updates = setup.method.updates
@@ -200,7 +224,9 @@ def _batches(setup: Setup, done: int) -> Iterator[tuple[int, list[int]]]:
         yield from repeat(batch, updates - (done % updates if number == 0 else 0))
 
 
-def _steps(recipe: Recipe, setup: Setup, accelerator: Accelerator, done: int) -> Iterator[tuple[int, StepMetrics]]:
+def _steps(
+    recipe: Recipe, setup: Setup, accelerator: Accelerator, done: int, directory: RunDirectory
+) -> Iterator[tuple[int, StepMetrics]]:
     """Every optimiser step from `done` on, as it is finished."""
     optimizer, method = setup.student.optimizer, setup.method
     last_epoch = (done - 1) // (len(setup.plan) * method.updates) if done else -1
@@ -212,13 +238,15 @@ def _steps(recipe: Recipe, setup: Setup, accelerator: Accelerator, done: int) ->
         rate = learning_rate(recipe.training, step, setup.steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        own = [setup.examples[i] for i in indices[accelerator.process_index :: accelerator.num_processes]]
-        seen = method.start_step(step, own)
+        own = [setup.examples[i] for i in setup.processes.own(indices)]
+        seen = sorted(setup.start_step(step, own), key=lambda example: len(example.ids))
         pad_id = setup.student.loaded.tokenizer.pad_token_id
-        sums = accumulate(method, seen, recipe.training.micro_batch_size, pad_id, accelerator)
-        statistics, tokens = divide(sums, method, setup.student.model, accelerator)
+        sums = accumulate(setup.loss, method.metrics, seen, recipe.training.micro_batch_size, pad_id, accelerator)
+        taken = divide(sums, method, setup.student.model, accelerator)
+        statistics = taken.statistics
         norm = clip(setup.student.model, recipe.training.max_grad_norm)
-        check_finite(step, statistics, norm, sums, _objective_of(recipe))
+        if fault := find_fault(statistics, norm, sums, method, accelerator):
+            raise NotFinite(_not_finite(step, fault, recipe, directory))
         optimizer.step()
         optimizer.zero_grad()
         extra = method.after_step(statistics)
@@ -234,9 +262,10 @@ def _steps(recipe: Recipe, setup: Setup, accelerator: Accelerator, done: int) ->
                 beta_loss=extra.pop("beta_loss", None),
                 lr=rate,
                 grad_norm=norm,
-                tokens=tokens,
+                tokens=taken.tokens,
+                padding=taken.padding,
                 seconds=time.perf_counter() - start,
-                more=extra,
+                extra=extra,
             ),
         )
 

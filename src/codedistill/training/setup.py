@@ -10,18 +10,19 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from codedistill.config import Recipe
-from codedistill.data import BatchPlan, Encoded, EncodingReport, encode_examples, load_examples
+from codedistill.config import ModelSpec, Recipe
+from codedistill.data import Batch, BatchPlan, Encoded, EncodingReport, encode_examples, load_examples
 from codedistill.data.encode import fingerprint
+from codedistill.errors import UserError
 from codedistill.methods import METHODS, build_method
-from codedistill.methods.base import Ingredients, Method, Workplace, Written
-from codedistill.models import Loaded, load_model, shared_vocabulary
-from codedistill.models.heads import HiddenStates
+from codedistill.methods.base import Ingredients, LossSum, Method, Rewritten, Workplace
+from codedistill.models import Loaded, load_model, own_vocabulary, shared_vocabulary
+from codedistill.models.heads import HiddenStates, check_head
 from codedistill.models.lora import add_adapters
+from codedistill.processes import Processes
 from codedistill.prompts import TEMPLATES
-from codedistill.run_directory import RunDirectory
 from codedistill.teachers import LiveTeacher
-from codedistill.training.switches import Narrow, check_switches, compile_decoders
+from codedistill.training.switches import check_switches, compile_decoders, in_precision
 
 
 @dataclass(frozen=True)
@@ -36,55 +37,91 @@ class Student:
 
 @dataclass(frozen=True)
 class Setup:
-    """What one training run consists of."""
+    """What one training run consists of. `start_step` and `loss` are the method's own, in the recipe's precision."""
 
     student: Student
     method: Method
+    start_step: Callable[[int, list[Encoded]], list[Encoded]]
+    loss: Callable[[Batch], LossSum]
     examples: list[Encoded]
     report: EncodingReport
     plan: BatchPlan
     steps: int
+    processes: Processes
     fingerprints: dict[str, str]  # SHA-256 of what training was fed
-    vocabulary: int | None
 
 
-def prepare(
-    recipe: Recipe, accelerator: Accelerator, directory: RunDirectory, count: Callable[[int, int], None]
-) -> Setup:
+def prepare(recipe: Recipe, accelerator: Accelerator, place: Workplace) -> Setup:
     """Load models and data, build the method. What can be wrong comes first, what is slow last.
+
+    place: where a method puts what it writes before training.
 
     Raises:
         UserError: a switch that cannot work here, or something wrong with data or models.
     """
     check_switches(recipe, accelerator)
+    entry = METHODS[recipe.method]
     examples = load_examples(recipe.data.source, recipe.data.limit)
-    loaded = load_model(recipe.student, "student")
+    loaded = _load(recipe.student, "student")
     encoded, report = encode_examples(examples, TEMPLATES[recipe.template], loaded.tokenizer, recipe.data.max_length)
-    teacher = load_model(recipe.teacher, "teacher") if METHODS[recipe.method].teacher and recipe.teacher else None
-    rewrite = METHODS[recipe.method].rewrite
-    if rewrite is not None and teacher is not None:
-        kept = {example.id for example in encoded}
-        place = Workplace(
-            folder=directory.path,
-            device=accelerator.device,
-            part=accelerator.process_index,
-            parts=accelerator.num_processes,
-            gather=gather_object,
-            count=count,
-        )
-        written = rewrite()(recipe, [example for example in examples if example.id in kept], teacher, place)
-        encoded, report = _encode_written(recipe, written, loaded, report)
+    teacher = _load(recipe.teacher, "teacher") if entry.teacher and recipe.teacher else None
+    live = teacher if recipe.asks_teacher else None
+    vocabulary = own_vocabulary(loaded) if live is None else shared_vocabulary(live, loaded)
+    for key, model in (("student", loaded), ("teacher", live)):
+        if model is not None:
+            _check_lengths(encoded, model, key)
     student = _student(recipe, loaded, accelerator)
-    method, vocabulary = _method(recipe, student, teacher, accelerator)
+    if entry.rewrite is not None and teacher is not None:
+        kept = {example.id for example in encoded}
+        written = entry.rewrite()(recipe, [example for example in examples if example.id in kept], teacher, place)
+        encoded, report = _encode_written(recipe, written, loaded, report)
+    method = _method(recipe, student, live, vocabulary, place)
     training = recipe.training
     lengths = tuple(len(example.ids) for example in encoded)
-    plan = BatchPlan(lengths, training.batch_size * accelerator.num_processes, training.seed)
+    plan = BatchPlan(lengths, training.batch_size * place.processes.count, training.seed)
     steps = training.steps or (training.epochs or 1) * len(plan) * method.updates
-    return Setup(student, method, encoded, report, plan, steps, _fingerprints(encoded, loaded), vocabulary)
+    return Setup(
+        student=student,
+        method=method,
+        start_step=in_precision(recipe, place.device, method.start_step),
+        loss=in_precision(recipe, place.device, method.loss),
+        examples=encoded,
+        report=report,
+        plan=plan,
+        steps=steps,
+        processes=place.processes,
+        fingerprints=_fingerprints(encoded, loaded),
+    )
+
+
+def processes_of(accelerator: Accelerator) -> Processes:
+    return Processes(
+        index=accelerator.process_index,
+        count=accelerator.num_processes,
+        total=lambda tensor: accelerator.reduce(tensor, "sum"),
+        gather=gather_object,
+    )
+
+
+def _load(spec: ModelSpec, key: str) -> Loaded:
+    loaded = load_model(spec, key)
+    check_head(loaded.model, f"{key} {loaded.name}")
+    return loaded
+
+
+def _check_lengths(encoded: list[Encoded], model: Loaded, key: str) -> None:
+    """Raises UserError for examples that are longer than the model's table of positions."""
+    most = getattr(model.model.config, "max_position_embeddings", None)
+    longest = max(len(example.ids) for example in encoded)
+    if most is not None and longest > most:
+        raise UserError(
+            f"data.max_length: an example has {longest} tokens, {key} {model.name} takes {most}; "
+            f"set data.max_length={most}"
+        )
 
 
 def _encode_written(
-    recipe: Recipe, written: Written, student: Loaded, before: EncodingReport
+    recipe: Recipe, written: Rewritten, student: Loaded, before: EncodingReport
 ) -> tuple[list[Encoded], EncodingReport]:
     """Rewritten examples as token ids. A response that its writer did not end must not teach an end there."""
     template, end = TEMPLATES[recipe.template], student.tokenizer.eos_token_id
@@ -99,31 +136,26 @@ def _encode_written(
     return encoded, EncodingReport(before.examples, max(cut, report.cut), before.dropped + report.dropped)
 
 
-def _method(
-    recipe: Recipe, student: Student, teacher: Loaded | None, accelerator: Accelerator
-) -> tuple[Method, int | None]:
-    """The method, and the number of vocabulary entries that both models' heads keep."""
-    vocabulary, live = None, None
-    if teacher is not None and recipe.asks_teacher:
-        vocabulary = shared_vocabulary(teacher, student.loaded)
-        live = LiveTeacher(teacher.model.to(accelerator.device))
+def _method(recipe: Recipe, student: Student, teacher: Loaded | None, vocabulary: int, place: Workplace) -> Method:
+    """teacher: one that is asked while the student learns."""
+    live = None
+    if teacher is not None:
+        model: Any = teacher.model
+        live = LiveTeacher(model.to(place.device))
         if recipe.training.compile:
-            compile_decoders([teacher.model])
-    given = Ingredients(
-        recipe=recipe,
-        student=student.loaded,
-        model=student.model,
-        states=student.states,
-        teacher=live,
-        teacher_model=None if live is None else teacher,
-        vocabulary=vocabulary,
-        total=lambda tensor: accelerator.reduce(tensor, "sum"),
-        gather=gather_object,
+            compile_decoders([model])
+    return build_method(
+        Ingredients(
+            recipe=recipe,
+            student=student.loaded,
+            model=student.model,
+            states=student.states,
+            vocabulary=vocabulary,
+            teacher=live,
+            teacher_model=teacher,
+            processes=place.processes,
+        )
     )
-    method = build_method(given)
-    if recipe.training.precision == "bfloat16":
-        method = Narrow(method, accelerator.device)
-    return method, vocabulary
 
 
 def _student(recipe: Recipe, loaded: Loaded, accelerator: Accelerator) -> Student:

@@ -8,18 +8,19 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from accelerate import Accelerator
 
 from codedistill.config import Recipe
-from codedistill.data import Batch, Encoded
 from codedistill.errors import UserError
-from codedistill.methods.base import LossSum, Method, StepStatistics
 from codedistill.models.heads import base_model
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 ACCELERATE = {"no": "float32", "bf16": "bfloat16"}
 """Accelerate's words for ours."""
@@ -86,35 +87,10 @@ def compile_decoders(models: Iterable[Any]) -> None:
         base_model(model).get_decoder().compile(dynamic=True)
 
 
-class Narrow(Method):
-    """Another method with its matrix products in bfloat16. Weights, their gradients, softmax and sums stay float32.
-
-    Responses are written outside of it: their sampling has the weights' own precision.
-    """
-
-    def __init__(self, method: Method, device: torch.device) -> None:
-        self._method, self._device = method, device
-        self.compares, self.updates, self.more = method.compares, method.updates, method.more
-
-    def loss(self, batch: Batch) -> LossSum:
-        with self._autocast():
-            return self._method.loss(batch)
-
-    def start_epoch(self, epoch: int) -> None:
-        self._method.start_epoch(epoch)
-
-    def start_step(self, step: int, examples: list[Encoded]) -> list[Encoded]:
-        with self._autocast():  # probabilities that a later loss is compared with
-            return self._method.start_step(step, examples)
-
-    def after_step(self, statistics: StepStatistics) -> dict[str, float | None]:
-        return self._method.after_step(statistics)
-
-    def state_dict(self) -> dict[str, Any]:
-        return self._method.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._method.load_state_dict(state)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._device.type, dtype=torch.bfloat16)
+def in_precision(recipe: Recipe, device: torch.device, function: Callable[P, R]) -> Callable[P, R]:
+    """A method's forward pass with its matrix products in the recipe's precision. Weights, their gradients, softmax and
+    sums stay as they are; responses are written in the weights' own precision."""
+    if recipe.training.precision == "float32":
+        return function
+    narrow: Callable[P, R] = torch.autocast(device.type, dtype=torch.bfloat16)(function)
+    return narrow
