@@ -28,7 +28,7 @@ MINIMAL = {"teacher": "t", "student": "s"}
         (["loss.divergence=jsd"], "loss.divergence would have no effect with method akd; remove it or use method=kd"),
         (["method=rkd", "loss.parameters.beta=0.5"], "loss.parameters would have no effect with method rkd"),
         (["method=kd", "loss.divergence=jds"], "did you mean jsd?"),
-        (["method=kd", "loss.divergence=akd"], "is not one that method kd knows"),
+        (["method=kd", "loss.divergence=akd"], "is a method of its own: use method=akd"),
         (["method=kd", "loss.divergence=jsd", "loss.parameters.alpha=0.1"], "jsd takes beta"),
         (["method=kd", "loss.divergence=todi", "loss.parameters.alpha=0.1"], "todi takes none"),
         (["method=kd", "loss.divergence=jsd", "loss.parameters.beta=1"], "must lie strictly between 0 and 1"),

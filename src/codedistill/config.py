@@ -57,6 +57,31 @@ __all__ = [
 RECIPES = Path(__file__).parent / "recipes"
 DEFAULT_RECIPE = "tiny"
 
+OTHER_NAMES = {
+    "kl": "forward_kl",
+    "fkl": "forward_kl",
+    "forward": "forward_kl",
+    "rkl": "reverse_kl",
+    "reverse": "reverse_kl",
+    "js": "jsd",
+    "generalized_jsd": "jsd",
+    "skl": "skew_forward_kl",
+    "srkl": "skew_reverse_kl",
+    "tv": "total_variation",
+    "tvd": "total_variation",
+    "ab": "alpha_beta",
+    "abkd": "alpha_beta",
+    "lambda": "gkd.student_fraction",
+    "lmbda": "gkd.student_fraction",
+    "lr": "training.learning_rate",
+    "max_steps": "training.steps",
+    "num_train_epochs": "training.epochs",
+    "per_device_train_batch_size": "training.micro_batch_size",
+    "bf16": "training.precision",
+    "t": "loss.temperature",
+}
+"""What papers and other tools call our divergences and keys."""
+
 
 class Recipe(Section):
     """A whole run. `codedistill recipes show tiny` prints one."""
@@ -82,7 +107,7 @@ class Recipe(Section):
     @classmethod
     def _known(cls, method: str) -> str:
         if method not in METHODS:
-            near = difflib.get_close_matches(method, METHODS, 1)
+            near = _near(method, METHODS)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ValueError(f"should be {', '.join(repr(name) for name in METHODS)}, not {method!r}{hint}")
         return method
@@ -109,16 +134,19 @@ class Recipe(Section):
     @property
     def asks_teacher(self) -> bool:
         """The teacher is needed while the student learns, not only before."""
-        writes_only = self.method == "seqkd" and self.seqkd.objective == "cross_entropy"
-        return METHODS[self.method].teacher and not writes_only
+        return METHODS[self.method].teacher and not self._text_only
+
+    @property
+    def _text_only(self) -> bool:
+        section, _, rest = (METHODS[self.method].text_only or "").partition(".")
+        name, _, value = rest.partition("=")
+        return bool(section) and getattr(getattr(self, section), name) == value
 
     def divergence_parameters(self) -> dict[str, float]:
         """Every parameter of the divergence, defaults included."""
-        from codedistill.methods.divergence import (
-            divergence_parameters,
-        )  # not above: torch would slow down every recipe
+        from codedistill.methods import divergence  # not above: torch would slow down every recipe
 
-        return divergence_parameters(self.divergence or "") | self.loss.parameters
+        return divergence.divergence_parameters(self.divergence or "") | self.loss.parameters
 
     def unread(self) -> dict[str, str]:
         """Keys of the sections that would have no effect in this recipe, each with what makes it so."""
@@ -127,17 +155,17 @@ class Recipe(Section):
             idle[key] = f"method {self.method}; remove it or use method={_readers(key)}"
         if "beta" in entry.reads and self.divergence != "akd":
             idle |= dict.fromkeys(_keys_of({"beta"}), "this loss.divergence; remove it or set loss.divergence=akd")
-        if "seqkd" in entry.reads and self.seqkd.objective == "cross_entropy":
+        if self._text_only:
             compared = {key for key in entry.reads if key.startswith("loss.")} | {"beta"}
-            idle |= dict.fromkeys(_keys_of(compared), "seqkd.objective=cross_entropy; remove one of them")
-        for section in ("beta", "seqkd", "gkd", "minillm"):
-            for name, reason in getattr(self, section).unread().items():
-                idle.setdefault(f"{section}.{name}", f"{section}.{reason}; remove it")
+            idle |= dict.fromkeys(_keys_of(compared), f"{entry.text_only}; remove one of them")
+        for name in type(self).model_fields:
+            section = getattr(self, name)
+            for key, reason in section.unread().items() if isinstance(section, Section) else ():
+                idle.setdefault(f"{name}.{key}", f"{name}.{reason}; remove it")
         return idle
 
     def dump(self) -> dict[str, Any]:
         """The resolved recipe as plain data: every value that is used, and none that is not.
-
         It is a recipe again, and its dump is the same: resuming compares them.
         """
         resolved, idle = self.model_dump(mode="json"), self.unread()
@@ -154,9 +182,13 @@ class Recipe(Section):
         from codedistill.methods.divergence import check_divergence
 
         known = [*DIVERGENCES, *(["akd"] if "beta" in METHODS[self.method].reads else [])]
-        name = self.divergence
+        name = str(self.divergence)
+        if name in METHODS and name not in known:
+            raise ValueError(
+                f"loss.divergence {name} is a method of its own: use method={name}, without loss.divergence"
+            )
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
+            near = [OTHER_NAMES[name.lower()]] if name.lower() in OTHER_NAMES else _near(name, known)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
             raise ValueError(f"loss.divergence {name} is not one that method {self.method} knows; {hint}")
         check_divergence(name, self.loss.parameters)
@@ -210,7 +242,7 @@ def find_recipe(name: str) -> Path:
     if shipped.is_file():
         return shipped
     known = shipped_recipes()
-    near = difflib.get_close_matches(name, known, 1)
+    near = _near(name, known)
     hint = f"did you mean {near[0]}?" if near else f"shipped recipes: {', '.join(known)}"
     raise UserError(f"recipe {name}: no such file and no such shipped recipe; {hint}")
 
@@ -254,7 +286,11 @@ def _apply(values: dict[str, Any], override: str) -> None:
         child = values.get(parent)
         if isinstance(child, str) and parent in ("teacher", "student"):
             child = {"path": child}
-        values[parent] = child if isinstance(child, dict) else {}
+        if child is not None and not isinstance(child, dict):
+            raise UserError(
+                f"override {override!r}: {parent} is a section with keys, but the recipe says {parent}: {child!r}"
+            )
+        values[parent] = child or {}
         values = values[parent]
     if parents == ["training"] and last in ("steps", "epochs"):  # the override wins over the recipe's other one
         values.pop("epochs" if last == "steps" else "steps", None)
@@ -284,11 +320,18 @@ def _explain(error: ValidationError) -> str:
     return f"{key + ': ' if key else ''}{message}{given}{more}"
 
 
+def _near(name: str, known: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(name, list(known), 1)
+
+
 def _suggest(location: list[str]) -> str:
     known = recipe_keys()
+    if (other := OTHER_NAMES.get(location[-1].lower())) in known:
+        return f"did you mean {other}?"
     near = [k for k in known if k.split(".")[-1] == location[-1]]  # the right name in the wrong section
     if not near:
-        near = difflib.get_close_matches(".".join(location), known, 1, 0.6)
+        others = [k for k in known if k != ".".join(location[:-1])]
+        near = difflib.get_close_matches(".".join(location), others, 1, 0.6)
     if not near:
         tails = {k.split(".")[-1]: k for k in known}
         near = [tails[t] for t in difflib.get_close_matches(location[-1], list(tails), 1, 0.7)]

@@ -104,11 +104,20 @@ class Loss(Section):
     chunk_rows: int | None = Field(None, ge=1, description="rows per pass through the heads; default: by memory")
 
 
+def _one_or_two(value: object) -> object:
+    """A list of two numbers is meant as a pair; anything else that is no number cannot be meant."""
+    if isinstance(value, list | tuple) and len(value) == 2:
+        return tuple(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError(f"should be a number in [0, 1] or a range of two, such as [0.1, 0.6], not {value!r}")
+    return value
+
+
 class Beta(Section):
     """The mix of the two divergences: beta weighs the reverse KL."""
 
     strategy: str = Field("M3", description="M1, M2, M3, fixed, or beyond the paper: per_token, per_example, gap")
-    initial: float | tuple[float, float] = (0.1, 0.6)
+    initial: Annotated[float | tuple[float, float], BeforeValidator(_one_or_two)] = (0.1, 0.6)
     learning_rate: float = Field(0.01, gt=0)
     regulariser: Literal["eq13", "algorithm1", "none"] = "eq13"
     regulariser_weight: float = Field(0.5, ge=0, description="lambda of eq. 14")
@@ -203,13 +212,19 @@ class Minillm(Section):
         return dict.fromkeys(keys, "corpus=null") if self.corpus is None else {}
 
 
+def _list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 class Lora(Section):
     """Low-rank adapters on the student."""
 
     rank: int = Field(8, ge=1)
     alpha: int = Field(32, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
-    targets: list[str] | None = Field(None, description="module names; default: the family's attention projections")
+    targets: Annotated[list[str] | None, BeforeValidator(_list)] = Field(
+        None, description="module names; default: the family's attention projections"
+    )
 
 
 class Evaluation(Section):

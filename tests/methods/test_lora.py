@@ -92,7 +92,11 @@ def test_the_papers_settings_are_the_defaults() -> None:
     [
         ("llama", ["lm_head"], "lora.targets lm_head: is the output head"),
         ("qwen2", ["embed_tokens"], "embed_tokens: shares its weights with the output head"),
-        ("llama", ["c_attn"], "llama has no such module; set lora.targets, its linear modules are down_proj, gate_proj"),
+        (
+            "llama",
+            ["c_attn"],
+            "llama has no such module; set lora.targets, its linear modules are down_proj, gate_proj",
+        ),
         ("llama", ["input_layernorm"], "lora.targets input_layernorm"),
     ],
 )

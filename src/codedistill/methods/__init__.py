@@ -32,7 +32,8 @@ class MethodEntry:
     build: the method from its ingredients. reads: recipe keys or whole sections that not every method reads; set for a
     method that does not read them, they are errors. teacher: it needs one. divergence: what it compares the two models
     by, unless it reads loss.divergence and the recipe names another. rewrite: makes other examples of the data's
-    before training starts. warm: a student with random weights is refused.
+    before training starts. warm: a student with random weights is refused. text_only: the key=value with which the
+    student learns from text alone, and the teacher is asked for nothing else.
     """
 
     build: Callable[[Ingredients], Method]
@@ -41,6 +42,7 @@ class MethodEntry:
     divergence: str | None = None
     rewrite: Callable[[], Rewrite] | None = None
     warm: bool = False
+    text_only: str | None = None
 
 
 def _sft(given: Ingredients) -> Method:
@@ -56,7 +58,7 @@ def _distillation(given: Ingredients) -> Method:
 
 
 def _seqkd(given: Ingredients) -> Method:
-    return (_sft if given.recipe.seqkd.objective == "cross_entropy" else _distillation)(given)
+    return (_distillation if given.recipe.asks_teacher else _sft)(given)
 
 
 def _teacher_writes() -> Rewrite:
@@ -88,8 +90,14 @@ METHODS: dict[str, MethodEntry] = {
     "kd": MethodEntry(_distillation, (*SOFT, *CHOICE), divergence="forward_kl"),
     "rkd": MethodEntry(_distillation, SOFT, divergence="reverse_kl"),
     "akd": MethodEntry(_distillation, (*SOFT, "beta"), divergence="akd"),
-    "seqkd": MethodEntry(_seqkd, (*SOFT, *CHOICE, "beta", "seqkd"), divergence="forward_kl", rewrite=_teacher_writes),
-    "gkd": MethodEntry(_gkd, (*SOFT[:2], *CHOICE, "beta", "gkd"), divergence="jsd", warm=True),
+    "seqkd": MethodEntry(
+        _seqkd,
+        (*SOFT, *CHOICE, "beta", "seqkd"),
+        divergence="forward_kl",
+        rewrite=_teacher_writes,
+        text_only="seqkd.objective=cross_entropy",
+    ),
+    "gkd": MethodEntry(_gkd, (*SOFT, *CHOICE, "beta", "gkd"), divergence="jsd", warm=True),
     "minillm": MethodEntry(_minillm, ("minillm",), warm=True),
 }
 
