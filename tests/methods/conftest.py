@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from families import micro
 from method_runs import short_recipe_of
 
-from codedistill.config import Recipe, load_recipe
+from codedistill.config import ModelSpec, Recipe, load_recipe
 from codedistill.data import Batch, Encoded, collate, encode_examples, load_examples
 from codedistill.methods import build_method
 from codedistill.methods.base import Ingredients, Method
-from codedistill.models import Loaded, load_model
+from codedistill.models import Loaded, load_model, shared_vocabulary
 from codedistill.models.heads import HiddenStates
 from codedistill.prompts import TEMPLATES
 from codedistill.teachers import LiveTeacher
@@ -38,8 +40,13 @@ class Bench:
         return collate(self.examples, self.student.tokenizer.pad_token_id)
 
     def logits(self, who: Loaded, batch: Batch) -> torch.Tensor:
-        """Full logits [N, V] at the batch's rows, as the model itself gives them."""
-        return who.model(batch.ids, attention_mask=batch.attention).logits.flatten(0, 1)[batch.rows]
+        """Full logits [N, V] of the tokenizer's V tokens at the batch's rows, as the model itself gives them."""
+        logits = who.model(batch.ids, attention_mask=batch.attention).logits.flatten(0, 1)[batch.rows]
+        return logits[:, : len(self.student.tokenizer)]
+
+    def step(self, number: int = 0) -> Batch:
+        """The batch of an optimiser step, as the method wants to see it."""
+        return collate(self.method.start_step(number, self.examples), self.student.tokenizer.pad_token_id)
 
     def gradients(self, loss: torch.Tensor) -> list[torch.Tensor]:
         """d loss / d parameters of the student, which are then as before."""
@@ -71,13 +78,34 @@ def short_recipe(micro_pair: dict[str, Path], short_data: Path, tmp_path: Path) 
     return short_recipe_of(micro_pair, short_data, tmp_path / "run")
 
 
+@pytest.fixture(scope="session")
+def loaded_pair(micro_pair: dict[str, Path]) -> dict[str, Loaded]:
+    """The micro pair in memory: to be copied, not changed."""
+    return {name: load_model(ModelSpec(path=str(folder)), name) for name, folder in micro_pair.items()}
+
+
 @pytest.fixture
-def bench(micro_pair: dict[str, Path], short_data: Path) -> Callable[..., Bench]:
-    def build(overrides: Sequence[str] = (), count: int = 4, wide: bool = False) -> Bench:
+def bench(micro_pair: dict[str, Path], loaded_pair: dict[str, Loaded], short_data: Path) -> Callable[..., Bench]:
+    def build(
+        overrides: Sequence[str] = (),
+        count: int = 4,
+        wide: bool = False,
+        families: dict[str, str] | None = None,
+        change: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Bench:
+        """families: other models than the micro pair's, a name in FAMILIES for each. change: what is done to both
+        models before the method is built.
+        """
         values: dict[str, Any] = {name: str(folder) for name, folder in micro_pair.items()}
         recipe = load_recipe(values, overrides)
-        assert recipe.teacher is not None
-        student, teacher = load_model(recipe.student, "student"), load_model(recipe.teacher, "teacher")
+        pair = (loaded_pair[name] for name in ("student", "teacher"))
+        student, teacher = (replace(each, model=copy.deepcopy(each.model)) for each in pair)
+        if families is not None:
+            student = replace(student, model=micro(families["student"], len(student.tokenizer)))
+            teacher = replace(teacher, model=micro(families["teacher"], len(teacher.tokenizer), seed=4))
+        if change is not None:
+            torch.manual_seed(11)
+            change({"student": student.model, "teacher": teacher.model})
         if wide:
             student.model.double()
             teacher.model.double()
@@ -89,7 +117,7 @@ def bench(micro_pair: dict[str, Path], short_data: Path) -> Callable[..., Bench]
             states=HiddenStates(student.model),
             teacher=LiveTeacher(teacher.model),
             teacher_model=teacher,
-            vocabulary=len(student.tokenizer),
+            vocabulary=shared_vocabulary(teacher, student),
         )
         return Bench(recipe, ingredients, build_method(ingredients), student, teacher, rows)
 
