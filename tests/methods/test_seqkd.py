@@ -81,7 +81,7 @@ def test_responses_are_written_once_and_only_for_what_they_fit(
     assert written == [6]
     with pytest.raises(UserError, match=r"does not fit this teacher, data, template and sampling: template alpaca"):
         run(micro_recipe, tmp_path / "third", [*SHORT, "template=plain", f"seqkd.responses={folder}"])
-    with pytest.raises(UserError, match="is no teacher_responses.jsonl"):
+    with pytest.raises(UserError, match=r"is no teacher_responses\.jsonl"):
         run(micro_recipe, tmp_path / "third", [*SHORT, f"seqkd.responses={tmp_path / 'nowhere.jsonl'}"])
     run(micro_recipe, folder, [*SHORT, "template=plain"])
     assert written == [6, 6]
