@@ -1,5 +1,5 @@
-"""Pairs of models to measure with: random weights of Llama's kind, saved and loaded as any model is; and what no trainer
-of them can avoid: matrix products and memory."""
+"""Pairs of models to measure with: random weights of Llama's kind, saved and loaded as any model is; and what no
+trainer of them can avoid: matrix products and memory."""
 
 from __future__ import annotations
 
