@@ -71,7 +71,7 @@ def distill(
     with directory.locked():
         trained = _train(resolved, directory, watch)
         results = {
-            (who, benchmark.name): _evaluate_one(resolved, who, spec, benchmark, directory, watch)
+            (who, benchmark.name): _evaluate_one(resolved, who, spec, benchmark, directory, trained.template, watch)
             for who, spec in _models(resolved, directory)
             for benchmark in loaded
         }
@@ -221,11 +221,17 @@ def _models(recipe: Recipe, directory: RunDirectory) -> list[tuple[str, ModelSpe
 
 
 def _evaluate_one(
-    recipe: Recipe, who: str, spec: ModelSpec, tasks: benchmarks.Benchmark, directory: RunDirectory, watch: Watch
+    recipe: Recipe,
+    who: str,
+    spec: ModelSpec,
+    tasks: benchmarks.Benchmark,
+    directory: RunDirectory,
+    template: str,
+    watch: Watch,
 ) -> ModelResult:
     watch.stage(f"evaluating {who} on {tasks.name}")
     folder = directory.evaluation(who, tasks.name)
-    return _generate_and_execute(spec, tasks, recipe.evaluation, folder, recipe.template, watch)
+    return _generate_and_execute(spec, tasks, recipe.evaluation, folder, template, watch)
 
 
 def _generate_and_execute(
