@@ -20,13 +20,13 @@ def load_benchmark(name_or_path: str, limit: int | None = None) -> Benchmark:
     """
     name, data = read_benchmark(name_or_path)
     problems: dict[str, Problem] = {}
-    for line, row in data.rows:
-        where = f"{data.source}: line {line}"
+    for number, row in data.rows:
+        where = f"{data.source}: {data.unit} {number}"
         shape = format_of(data.rows[0][1])
         shape.check(row, where)
         try:
             problem = shape.problem(row)
-        except (UserError, SyntaxError, ValueError, TypeError, LookupError, AttributeError) as error:
+        except (UserError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise UserError(f"{where}: {error}") from None
         if problem.task_id in problems:
             raise UserError(f"{where}: task_id {problem.task_id} occurs twice")
