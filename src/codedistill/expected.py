@@ -15,7 +15,7 @@ from typing import Any
 
 from codedistill import sandbox
 from codedistill.benchmarks import Benchmark, Problem
-from codedistill.benchmarks.plus import OUTPUT_MARK, cases_text, checks_of, expected_program, rules_hash
+from codedistill.benchmarks.plus import OUTPUT_MARK, TOO_SLOW, cases_text, checks_of, expected_program, rules_hash
 from codedistill.benchmarks.references import references
 from codedistill.errors import InfrastructureError, UserError
 from codedistill.run_directory import write_text
@@ -55,18 +55,38 @@ def cache_folder() -> Path:
 
 
 def _compute(problems: list[Problem], source: str, watch: Watch) -> dict[str, Any]:
-    """Task id -> what `_bind` needs, by running the reference solutions."""
+    """Task id -> what `_bind` needs, by running the reference solutions.
+
+    Where inputs were too slow the solution is run again with nothing beside it: it may have been the machine.
+
+    Raises:
+        UserError: a reference solution fails, or all inputs of a problem are left out.
+    """
+    watch.stage(f"running {len(problems)} reference solutions for their expected outputs")
     solutions = references(source)
+    found = _run(problems, solutions, source, LIMITS, watch)
+    slow = [p for p in problems if any(why.startswith(TOO_SLOW) for why in found[p.task_id]["left_out"])]
+    found |= _run(slow, solutions, source, replace(LIMITS, workers=1), watch)
+    for task_id, outputs in found.items():
+        why = outputs["left_out"]
+        if len(why) == outputs["inputs"]:
+            reason = why[0] if why else "there are none"
+            raise UserError(f"{source}: {task_id}: all of {len(why)} inputs are left out: {reason}")
+    return found
+
+
+def _run(
+    problems: list[Problem], solutions: Mapping[str, str], source: str, limits: sandbox.Limits, watch: Watch
+) -> dict[str, Any]:
     programs = [
         sandbox.Program(
             expected_program(problem, solutions[problem.task_id]), "def check(candidate): pass", problem.entry_point
         )
         for problem in problems
     ]
-    watch.stage(f"running {len(programs)} reference solutions for their expected outputs")
-    count = watch.counter("references", len(programs))
     found = {}
-    for problem, result in zip(problems, sandbox.run_programs(programs, LIMITS, count), strict=True):
+    count = watch.counter("references", len(programs))
+    for problem, result in zip(problems, sandbox.run_programs(programs, limits, count), strict=True):
         where = f"{source}: {problem.task_id}"
         if not result.passed:
             raise UserError(f"{where}: the reference solution fails: {result.error_type}: {result.message}")
@@ -85,8 +105,6 @@ def _outputs(problem: Problem, stdout: str, where: str) -> dict[str, Any]:
     except (ValueError, LookupError):
         raise InfrastructureError(f"{where}: the outputs take more than {LIMITS.output_bytes} bytes") from None
     why = [row["left_out"] for row in rows if "left_out" in row]
-    if len(why) == len(inputs):
-        raise UserError(f"{where}: all of {len(inputs)} inputs are left out: {why[0] if why else 'there are none'}")
     cases = cases_text([(PARTS[row["part"]], given, row["out"]) for given, row in pairs if "out" in row])
     return {"cases": cases, "seconds": seconds, "inputs": len(inputs), "left_out": why}
 
