@@ -16,7 +16,7 @@ import warnings
 from codedistill.benchmarks.body import place_body
 from codedistill.benchmarks.markdown import fenced_code
 from codedistill.benchmarks.problems import Problem
-from codedistill.benchmarks.syntax import CODE_STARTS, defines, indentation, is_prose, parse
+from codedistill.benchmarks.syntax import CODE_STARTS, defines, indentation, is_prose, parse, parse_prompt
 
 ENDS = re.compile(
     r"<\|(?:im_end|im_start|endoftext|eot_id|end|end_of_text|EOT|file_separator|fim_pad|user|assistant)\|>"
@@ -105,7 +105,7 @@ def _without_prose(code: str) -> str:
 
 def _with_context(problem: Problem, code: str) -> str:
     """The prompt's imports and helpers before a program that repeats the signature, unless it brings them itself."""
-    tree = parse(problem.prompt) or parse(problem.prompt.rstrip() + "\n    pass\n")
+    tree = parse_prompt(problem.prompt)
     context = []
     lines = problem.prompt.split("\n")
     for node in tree.body if tree is not None else []:

@@ -6,6 +6,7 @@ import difflib
 from dataclasses import replace
 from pathlib import Path
 
+from codedistill.benchmarks.checks import require_checks
 from codedistill.benchmarks.formats import format_of
 from codedistill.benchmarks.problems import Benchmark, Problem
 from codedistill.benchmarks.sources import BENCHMARKS, Data, find, read_file
@@ -26,6 +27,7 @@ def load_benchmark(name_or_path: str, limit: int | None = None) -> Benchmark:
         shape.check(row, where)
         try:
             problem = shape.problem(row)
+            require_checks(problem)
         except (UserError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise UserError(f"{where}: {error}") from None
         if problem.task_id in problems:

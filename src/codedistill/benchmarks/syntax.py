@@ -27,6 +27,11 @@ def parse(code: str) -> ast.Module | None:
         return None
 
 
+def parse_prompt(prompt: str) -> ast.Module | None:
+    """The syntax tree of a prompt, which may lack its function's body."""
+    return parse(prompt) or parse(prompt.rstrip() + "\n    pass\n")
+
+
 def defines(code: str, name: str) -> bool:
     """Whether a line defines the function `name`, or assigns to it at the margin."""
     found = re.escape(name)
