@@ -76,7 +76,6 @@ def verdict(status: str, error: str | None = None, source: str = "def f(x):\n   
         ("memory", "MemoryError", "MemoryError"),
         ("crashed", "SIGSEGV", "crash"),
         ("exited", "SystemExit", "early exit"),
-        ("infrastructure", "InfrastructureError", "infrastructure"),
     ],
 )
 @pytest.mark.parametrize("source", ["", "def f(x):\n    pass\n", "while True: pass", "def f(", "\x00"])

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from codedistill.errors import InfrastructureError
 from codedistill.evaluation.metrics import pass_at_k
 from codedistill.evaluation.statistics import Interval, bootstrap_interval, wilson_interval
 from codedistill.evaluation.taxonomy import COMPLETE, Category
@@ -58,17 +57,10 @@ def summarize(rows: Sequence[Mapping[str, Any]]) -> Summary:
     The interval is Wilson's for one sample a task; for more it is a bootstrap over tasks.
 
     Raises:
-        InfrastructureError: a program could not be judged, so that no number can be trusted.
         ValueError: no rows, or an identity of the taxonomy does not hold.
     """
     if not rows:
         raise ValueError("there are no results to summarise")
-    unjudged = [row["task_id"] for row in rows if row["status"] == "infrastructure"]
-    if unjudged:
-        raise InfrastructureError(
-            f"{len(unjudged)} of {len(rows)} programs could not be judged, the first is {unjudged[0]}: "
-            "the machine failed, not they; run again"
-        )
     by_task: dict[str, list[bool]] = {}
     for row in rows:
         by_task.setdefault(row["task_id"], []).append(bool(row["passed"]))

@@ -45,8 +45,13 @@ class Category(StrEnum):
 
 COMPLETE = (Category.PASSED, Category.WRONG_ANSWER)
 
-OTHER_ENDS = {"memory": "MemoryError", "crashed": "crash", "exited": "early exit", "infrastructure": "infrastructure"}
+OTHER_ENDS = {"memory": "MemoryError", "crashed": "crash", "exited": "early exit"}
 """Categories outside the paper's table, by the sandbox's status."""
+
+OTHER_EXCEPTION = "other exception"
+"""An exception whose name cannot be a category's."""
+
+LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class Verdict:
 
 
 def classify(verdict: Verdict) -> str:
-    """The category of one program: a `Category`, or the exception's own name where the table has no row for it."""
+    """The category of one program: a `Category`, one of `OTHER_ENDS`, or the exception's own name if it can be one."""
     if verdict.status == "passed":
         return Category.PASSED
     if verdict.status == "timeout":
@@ -76,9 +81,16 @@ def classify(verdict: Verdict) -> str:
     by_checks = verdict.reached_checks and verdict.raised_in != "source"  # an import in the body may fail by itself
     if by_checks and does_nothing(verdict.source, verdict.entry_point):
         return Category.EMPTY_FUNCTION  # whatever the checks fell over: `None - 1` is no other fault than `None == 1`
-    error = verdict.error_type or "unknown error"
-    rule = RULES.get(error)
-    return rule(verdict) if rule is not None else error
+    rule = RULES.get(verdict.error_type or "")
+    return rule(verdict) if rule is not None else _own_name(verdict.error_type)
+
+
+def _own_name(error: str | None) -> str:
+    """The exception's own name, unless it is none or means something here: the program chooses it."""
+    taken = {*Category, *OTHER_ENDS.values()}
+    if not error or len(error) > LONGEST_NAME or not error.isidentifier() or error in taken:
+        return OTHER_EXCEPTION
+    return error
 
 
 def _assertion(verdict: Verdict) -> str:
