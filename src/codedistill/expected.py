@@ -1,6 +1,7 @@
-"""Expected outputs of benchmarks that check by input: the reference solutions are run in the sandbox, once.
+"""What reference solutions tell, run in the sandbox like any program.
 
-What they gave lies in the user's cache folder, in a file named after the hashes of the data and of the rules.
+Expected outputs of benchmarks that check by input: what they gave lies in the user's cache folder, in a file named
+after the hashes of the data and of the rules. And, where programs take too long, how long the solution takes itself.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,33 @@ def with_checks(tasks: Benchmark, watch: Watch | None = None) -> Benchmark:
     known = _read(file)
     missing = [problem for problem in wanting if problem.task_id not in known]
     if missing:
-        known |= _compute(missing, tasks.source if Path(tasks.source).is_file() else tasks.name, watch or Watch())
+        known |= _compute(missing, _place(tasks), watch or Watch())
         _write(file, known)
     ready = {problem.task_id: _bind(problem, known[problem.task_id], tasks.source) for problem in wanting}
     return replace(tasks, problems=tuple(ready.get(problem.task_id, problem) for problem in tasks.problems))
+
+
+def reference_seconds(tasks: Benchmark, problems: Sequence[Problem]) -> dict[str, float]:
+    """CPU time of the reference solutions of these problems in the sandbox, by task id.
+
+    Left out are problems without one, and those whose checks the solution does not pass.
+
+    Raises:
+        InfrastructureError: the sandbox failed.
+    """
+    try:
+        solutions = references(_place(tasks))
+    except UserError:  # a benchmark that was made in memory
+        return {}
+    timed = [problem for problem in problems if problem.task_id in solutions]
+    programs = [sandbox.Program(solutions[p.task_id], p.checks, p.entry_point) for p in timed]
+    results = sandbox.run_programs(programs, LIMITS)
+    return {p.task_id: r.cpu_seconds for p, r in zip(timed, results, strict=True) if r.passed}
+
+
+def _place(tasks: Benchmark) -> str:
+    """Where the benchmark's rows can be read again."""
+    return tasks.source if Path(tasks.source).is_file() else tasks.name
 
 
 def cache_folder() -> Path:
@@ -64,6 +88,9 @@ def _compute(problems: list[Problem], source: str, watch: Watch) -> dict[str, An
     """
     watch.stage(f"running {len(problems)} reference solutions for their expected outputs")
     solutions = references(source)
+    for problem in problems:
+        if problem.task_id not in solutions:
+            raise UserError(f"{source}: {problem.task_id}: has no canonical_solution to get expected outputs from")
     found = _run(problems, solutions, source, LIMITS, watch)
     slow = [p for p in problems if any(why.startswith(TOO_SLOW) for why in found[p.task_id]["left_out"])]
     found |= _run(slow, solutions, source, replace(LIMITS, workers=1), watch)

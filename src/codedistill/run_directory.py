@@ -115,6 +115,16 @@ def make_folder(path: Path) -> None:
         raise UserError(f"output {path}: cannot be used: {error.strerror}; choose another output") from None
 
 
+def require_no_run(folder: Path) -> None:
+    """Refuse a run's own folder for the files of one evaluation: they would take the place of its summary.
+
+    Raises:
+        UserError: it is one.
+    """
+    if RunDirectory(folder).holds_a_run:
+        raise UserError(f"output {folder}: holds a run; choose another output")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file aside and rename it, so that readers see the old content or the new one, never a part."""
     aside = path.with_name(f".{path.name}.tmp")
@@ -226,25 +236,23 @@ def parse_json(text: str, where: str) -> Any:
 
 
 def read_unfinished(path: Path) -> list[dict[str, Any]]:
-    """Rows of a file that a killed process was appending to, up to the first that is not whole; none without a file.
+    """Rows of a file that is appended to row by row; none without a file.
 
-    The file is cut behind them, so that the next row can be appended.
+    What a killed process left of a row is passed over, and gets a line's end so that the next row can follow.
     """
     if not path.exists():
         return []
-    rows, length = [], 0
     content = path.read_bytes()
-    for line in content.splitlines(keepends=True):
+    if not content.endswith(b"\n"):
+        path.write_bytes(content + b"\n")
+    rows = []
+    for line in content.split(b"\n"):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
-            break
-        if not isinstance(row, dict) or not line.endswith(b"\n"):
-            break
-        rows.append(row)
-        length += len(line)
-    if length < len(content):
-        path.write_bytes(content[:length])
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
     return rows
 
 

@@ -220,3 +220,10 @@ def test_tasks_are_found_by_id_and_by_number(tmp_path: Path) -> None:
         assert problem.task_id == "Mbpp/11"
     for name in ("Mbpp/1", "1", 0, None, "", "/11", [11], "x/11"):
         assert tasks.find(name) is None
+
+
+def test_a_number_that_two_tasks_end_in_finds_none(tmp_path: Path) -> None:
+    rows = [HUMANEVAL[0] | {"task_id": name} for name in ("a/1", "b/1", "b/11", "7")]
+    tasks = load_benchmark(str(write(tmp_path / "own.jsonl", rows)))
+    assert tasks.find(1) is None
+    assert [tasks.find(name) for name in ("b/1", 11, 7)] == [tasks.problems[n] for n in (1, 2, 3)]

@@ -20,8 +20,8 @@ from codedistill.benchmarks.plus import read_inputs
 from codedistill.benchmarks.references import references
 from codedistill.errors import UserError
 from codedistill.expected import with_checks
+from codedistill.judging import limits_of
 from codedistill.sandbox import Program, run_programs
-from codedistill.verdicts import _limits
 
 VALUES = [
     None, True, False, 0, -7, 10**30, 10**2000, -(2**5000), 0.5, -0.0, math.inf, -math.inf, "", "é\u2028\x00\ud800",
@@ -413,7 +413,7 @@ def test_changed_rules_are_not_the_cache_of_the_old_ones(tasks: Benchmark, monke
     ("reference", "wall", "cpu"), [(0.0, 5, None), (0.3, 5, None), (1.0, 40, 5), (2.1, 72, 9), (20.0, 640, 80)]
 )
 def test_a_slow_reference_makes_the_limit_one_of_cpu_time(reference: float, wall: float, cpu: float | None) -> None:
-    limits = _limits(Problem("t/0", "", "f", "", reference_seconds=reference), 5)
+    limits = limits_of(Problem("t/0", "", "f", "", reference_seconds=reference), 5)
     assert (limits.wall_seconds, limits.cpu_seconds) == (wall, cpu)
 
 

@@ -12,7 +12,16 @@ references.py   reference solutions
 
 from codedistill.benchmarks.extraction import program_source
 from codedistill.benchmarks.loading import load_benchmark
-from codedistill.benchmarks.problems import Benchmark, Cases, Problem, instruction_of
+from codedistill.benchmarks.problems import STOPS, Benchmark, Cases, Problem, instruction_of
 from codedistill.benchmarks.sources import BENCHMARKS
 
-__all__ = ["BENCHMARKS", "Benchmark", "Cases", "Problem", "instruction_of", "load_benchmark", "program_source"]
+__all__ = [
+    "BENCHMARKS",
+    "STOPS",
+    "Benchmark",
+    "Cases",
+    "Problem",
+    "instruction_of",
+    "load_benchmark",
+    "program_source",
+]

@@ -29,11 +29,14 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Format:
-    """`problem` and `reference` read one row; `fields` are those that a row must have, with their types."""
+    """`problem` and `reference` read one row; `fields` are those that a row must have, with their types.
+
+    `reference` is None for a row without a reference solution.
+    """
 
     fields: Mapping[str, type | tuple[type, ...]]
     problem: Callable[[Row], Problem]
-    reference: Callable[[Row], str]
+    reference: Callable[[Row], str | None]
 
     def check(self, row: Row, where: str) -> None:
         """Raises UserError for a row without its fields."""
@@ -71,11 +74,9 @@ def _comparison(task_id: str, entry_point: str) -> str:
     return plus.COMPARE.get(task_id.partition("/")[0], {}).get(entry_point, "equal")
 
 
-def _humaneval_reference(row: Row) -> str:
+def _humaneval_reference(row: Row) -> str | None:
     solution = row.get("canonical_solution")
-    if not isinstance(solution, str):
-        raise UserError(f"{row['task_id']}: has no canonical_solution")
-    return str(row["prompt"]) + solution
+    return str(row["prompt"]) + solution if isinstance(solution, str) else None
 
 
 def _evalplus(row: Row) -> Problem:

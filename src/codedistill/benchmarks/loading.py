@@ -35,7 +35,7 @@ def load_benchmark(name_or_path: str, limit: int | None = None) -> Benchmark:
         problems[problem.task_id] = problem
     if not problems:
         raise UserError(f"benchmark {name_or_path}: holds no tasks")
-    return Benchmark(name, tuple(problems.values())[:limit], data.sha256, data.source)
+    return Benchmark(name, tuple(problems.values())[:limit], data.sha256, data.source, len(problems))
 
 
 def read_benchmark(name_or_path: str) -> tuple[str, Data]:
