@@ -41,9 +41,13 @@ def test_several_samples_a_task_by_hand() -> None:
     assert summary.to_json()["pass@5"] == pytest.approx((1 + 1 + 0) / 3)
     assert "pass@10" not in summary.to_json()
     assert (summary.tasks, summary.samples, summary.correct) == (3, 15, 6)
-    low, high = summary.interval  # over three tasks, not fifteen programs
-    assert low <= 0.07
-    assert high == 1.0
+    assert summary.interval == pytest.approx(wilson_interval(1.2, 3))  # of three tasks, not of fifteen programs
+
+
+@pytest.mark.parametrize("category", ["passed", "wrong answer"])
+def test_two_samples_of_one_task_are_not_certain(category: str) -> None:
+    low, high = summarize([row("a", category), row("a", category)]).interval
+    assert high - low > 0.7
 
 
 def test_tasks_with_different_numbers_of_samples_count_the_same() -> None:
