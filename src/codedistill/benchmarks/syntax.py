@@ -14,7 +14,7 @@ CODE_STARTS = re.compile(
 )
 """The beginning of a line of a module, as opposed to prose."""
 
-_SENTENCE = re.compile(r"[A-Z#*>`\-=|]|\d+[.)]\s|([a-z]+)(?: [a-z']+){2,}")
+_SENTENCE = re.compile(r"[A-Z#*>`\-=|]|\d+[.)]\s|([a-z]+)(?:'[a-z]+)?(?: [a-z']+){2,}")
 
 
 def parse(code: str) -> ast.Module | None:
@@ -37,6 +37,11 @@ def defines(code: str, name: str) -> bool:
     found = re.escape(name)
     pattern = rf"^(?:[ \t]*(?:async[ \t]+)?def[ \t]+{found}\b|{found}[ \t]*(?::[^=\n]+)?=[^=])"
     return re.search(pattern, code, re.MULTILINE) is not None
+
+
+def defines_function(line: str, name: str) -> bool:
+    """Whether a line begins the function `name`."""
+    return re.match(rf"[ \t]*(?:async[ \t]+)?def[ \t]+{re.escape(name)}\b", line) is not None
 
 
 def indentation(line: str) -> str:
