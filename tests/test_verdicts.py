@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -255,6 +256,28 @@ def test_a_task_without_a_right_reference_keeps_the_limit(solution: str | None, 
         result = execute(tmp_path / "samples.jsonl", benchmark, Evaluation(timeout=0.2), tmp_path / benchmark.name)
         assert result.values["categories"] == {"execution timeout": 1}
     assert all(limits.cpu_seconds is None for limits in box.limits)
+
+
+class BrokenChecks(UserError):
+    """What the sandbox raises for checks that no program could pass."""
+
+    index, reason = 1, "ImportError: no numpy"
+
+
+def test_broken_checks_are_the_benchmarks_fault(samples: Path, tmp_path: Path, box: Sandbox) -> None:
+    box.fail_after(2, BrokenChecks())
+    with pytest.raises(UserError, match="^here: b: its checks are broken: ImportError: no numpy; mend the benchmark$"):
+        execute(samples, TASKS, SETTINGS, tmp_path)
+
+
+def test_checks_that_may_fail_right_programs_are_told_once(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sandbox, "unsupported_in_checks", lambda checks: ["is an object of the program"], raising=False)
+    with caplog.at_level(logging.WARNING):
+        execute(samples, TASKS, SETTINGS, tmp_path)
+    (record,) = caplog.records
+    assert record.getMessage() == "here: right programs may fail the checks of 3 tasks; a: is an object of the program"
 
 
 def test_results_are_in_the_samples_order_whatever_the_limits(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from codedistill import benchmarks, evaluation, sandbox
 from codedistill.config import Evaluation
 from codedistill.errors import InfrastructureError, UserError
 from codedistill.expected import reference_seconds, with_checks
-from codedistill.judging import judge
+from codedistill.judging import judge, warn_of_checks
 from codedistill.run_directory import (
     append_jsonl,
     make_folder,
@@ -69,6 +69,7 @@ def execute(
     asked = {row["task_id"] for row in rows}
     ready = replace(tasks, problems=tuple(problem for problem in tasks.problems if problem.task_id in asked))
     ready = with_checks(ready, watch)
+    warn_of_checks(ready)
     make_folder(folder)
     results = _verdicts(rows, ready, settings.timeout, _Unfinished(folder, samples, tasks, settings), watch)
     write_jsonl(folder / RESULTS, results)
@@ -163,6 +164,8 @@ def _verdicts(
     except InfrastructureError as error:
         done = len(kept.verdicts)
         raise InfrastructureError(f"{error}; {done} of {len(rows)} verdicts are kept: run the same again") from None
+    except UserError as error:
+        raise UserError(f"{tasks.source}: {error}") from None
     return [kept.verdicts[number] for number in range(len(rows))]
 
 
