@@ -266,7 +266,7 @@ class BrokenChecks(UserError):
 
 def test_broken_checks_are_the_benchmarks_fault(samples: Path, tmp_path: Path, box: Sandbox) -> None:
     box.fail_after(2, BrokenChecks())
-    with pytest.raises(UserError, match="^here: b: its checks are broken: ImportError: no numpy; mend the benchmark$"):
+    with pytest.raises(UserError, match=r"^here: b: its checks are broken: ImportError: no numpy; mend the benchmark$"):
         execute(samples, TASKS, SETTINGS, tmp_path)
 
 
