@@ -241,6 +241,7 @@ INNER_NAMES = [
           "    import math\n    return int(math.fsum(x))\n\nf = print and f\n"),
     Shape("body with an inner function, then the name at the margin",
           "    def g(n):\n        return n\n    return sum(map(g, x))\n\nf = f\n"),
+    Shape("one blank before a module with a coroutine", " async def g(x):\n    return 0\n\n" + WHOLE),
     Shape("one blank before a module", " import math\n\ndef f(x):\n    return int(math.fsum(x))\n"),
     Shape("module with an async function before", "async def g(x):\n    return 0\n\n" + WHOLE),
     Shape("body with an async function in it", "    async def g(x):\n        return 0\n    return sum(x)\n"),
@@ -271,6 +272,7 @@ MORE_FENCES = [
 
 FAILING = [
     Shape("other name", "def g(x):\n    return sum(x)\n", gives=NameError),
+    Shape("other name, a coroutine's", "async def g(x):\n    return sum(x)\n", gives=NameError),
     Shape("other name in a fence", "```python\ndef g(x):\n    return sum(x)\n```", gives=NameError),
     Shape("prose, then another name", "Sure!\n\ndef g(x):\n    return sum(x)\n", gives=NameError),
     Shape("a method", "class Solution:\n    def f(self, x):\n        return sum(x)\n", gives=NameError),

@@ -182,7 +182,7 @@ OVERFLOW = [
         C.FUNCTION_OVERFLOW, OVERFLOWING + "def h(x):\n    '''Return", OVERFLOWING + "class H:\n    def a(", cut=True
     ),
     *alike(C.FUNCTION_OVERFLOW, OVERFLOWING + "@cache\ndef h(x):\n    return x[", OVERFLOWING + "def", cut=True),
-    *alike(C.FUNCTION_OVERFLOW, OVERFLOWING + "async def h(x):\n    return (", cut=True),
+    *alike(C.FUNCTION_OVERFLOW, body("return sum(x)") + "\nasync def h(x):\n    return (", cut=True),
     # not at the limit, the asked function itself cut off, or broken before the last one
     *near(C.FUNCTION_OVERFLOW, C.UNBALANCED_DELIMITERS, OVERFLOWING + "def h(x):\n    return (x"),
     *near(C.FUNCTION_OVERFLOW, "SyntaxError", OVERFLOWING + "def h(x):\n    if x =="),

@@ -139,7 +139,7 @@ def _codedistill_outputs():
             try:
                 contract(*codec["loads"](codec["dumps"](arguments)))
                 start = time.process_time()
-                output = function(*codec["loads"](codec["dumps"](arguments)))
+                output = function(*arguments)
                 taken = time.process_time() - start
                 signal.setitimer(signal.ITIMER_VIRTUAL, 0)
                 if COMPARE == "truth":
