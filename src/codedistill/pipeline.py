@@ -258,7 +258,7 @@ def _paired(directory: RunDirectory, benchmark: str) -> dict[str, Any] | None:
         return None
     student, base = (_per_task(read_jsonl(file)) for file in files)
     paired = evaluation.paired_difference([student[t] for t in student], [base[t] for t in student])
-    return {"difference": paired.difference, "interval": list(paired.interval), "p": paired.mcnemar_p}
+    return {"difference": paired.difference, "interval": list(paired.interval), "p": paired.p, "test": paired.test}
 
 
 def _per_task(rows: list[dict[str, Any]]) -> dict[str, float]:
