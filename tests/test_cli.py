@@ -204,8 +204,8 @@ def test_execute_judges_any_tools_samples(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"task_id": "tiny/0"}', "row 1: needs completion or solution"),
-        ('{"task_id": "tiny/x", "completion": ""}', "row 1: task_id 'tiny/x' is not a task of tiny"),
+        ('{"task_id": "tiny/0"}', "line 1: needs completion or solution"),
+        ('{"task_id": "tiny/x", "completion": ""}', "line 1: task_id 'tiny/x' is not a task of tiny"),
         ('{"task_id": ', "line 1: not valid JSON"),
         ("", "holds no samples"),
     ],
@@ -237,7 +237,7 @@ def _broken(*_: object) -> None:
 
 def test_evaluate_asks_with_the_documented_defaults() -> None:
     assert cli._evaluation([]) == Evaluation()
-    assert cli._evaluation(["limit=3", "evaluation.samples=2"]) == Evaluation(limit=3, samples=2)
+    assert cli._evaluation(["limit=3", "evaluation.seed=2"]) == Evaluation(limit=3, seed=2)
 
 
 def test_the_advice_can_be_pasted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import pytest
 from codedistill.errors import UserError
 from codedistill.run_directory import (
     RunDirectory,
+    append_jsonl,
     free_directory,
     newest_directory,
     read_jsonl,
+    read_unfinished,
+    set_aside,
     write_jsonl,
     write_text,
 )
@@ -29,12 +33,47 @@ def test_rows_come_back_whatever_is_in_their_strings(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [('{"a": 1}\n{"a": ', "line 2: not valid JSON"), ("[1]\n", "line 1: not a JSON object")],
+    [
+        ('{"a": 1}\n{"a": ', "line 2: not valid JSON"),
+        ("[1]\n", "line 1: not a JSON object"),
+        ('\n{"a": ' + "[" * 99_999, "line 2: not valid JSON: nested too deeply"),
+        ('{"a": ' + "7" * 5000 + "}", "line 1: not valid JSON: a number has too many digits"),
+    ],
 )
 def test_a_broken_line_is_named(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(text)
     with pytest.raises(UserError, match=message):
         read_jsonl(tmp_path / "rows.jsonl")
+
+
+def test_a_packed_file_and_one_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(b'{"a": 1}\n'))
+    (tmp_path / "rows.jsonl").write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n')
+    assert read_jsonl(tmp_path / "rows.jsonl.gz") == read_jsonl(tmp_path / "rows.jsonl") == [{"a": 1}]
+    for content in (b"no gzip", gzip.compress(b"{}")[:-9]):
+        (tmp_path / "rows.jsonl.gz").write_bytes(content)
+        with pytest.raises(UserError, match=r"rows\.jsonl\.gz: cannot be read"):
+            read_jsonl(tmp_path / "rows.jsonl.gz")
+
+
+@pytest.mark.parametrize("rest", [b'{"a": ', b"[3]\n", b"\x00\x00\xff", b'{"a": \xff}\n{"a', b"[" * 99_999])
+def test_what_a_killed_process_left_of_a_row_is_passed_over(rest: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(b'{"a": 1}\n{"a": 2}\n' + rest)
+    assert read_unfinished(file) == [{"a": 1}, {"a": 2}]
+    append_jsonl(file, {"a": 5})
+    assert read_unfinished(file) == [{"a": 1}, {"a": 2}, {"a": 5}]
+    assert read_unfinished(tmp_path / "none.jsonl") == []
+
+
+def test_files_are_set_aside_and_never_over_others(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / "a").write_text(str(number))
+        assert set_aside(tmp_path, ["a", "b"]) == tmp_path / f"earlier-{number}"
+        assert not (tmp_path / "a").exists()
+    assert [(tmp_path / f"earlier-{n}" / "a").read_text() for n in (1, 2)] == ["1", "2"]
+    assert set_aside(tmp_path, ["a", "b"]) is None
+    assert not (tmp_path / "earlier-3").exists()
 
 
 def test_a_failed_write_is_one_line_and_leaves_nothing_behind(tmp_path: Path) -> None:

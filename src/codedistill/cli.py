@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,10 +96,10 @@ def generate(
     from codedistill.console import progress
     from codedistill.samples import write_samples
 
-    settings = _evaluation(overrides)
+    settings = _evaluation(overrides, benchmarks="--benchmark names it", timeout="nothing is run; give it to execute")
     tasks = load_benchmark(benchmark, settings.limit)
     folder = output or _default_output(model, benchmark)
-    with progress() as watch:
+    with _kept(), progress() as watch:
         write_samples(ModelSpec(path=model), tasks, settings, folder, template, watch)
     path = folder / "samples.jsonl"
     _print_json({"samples": str(path)}) if as_json else typer.echo(f"samples are in {path}")
@@ -120,10 +122,10 @@ def execute(
         if override.partition("=")[0].removeprefix("evaluation.") != "timeout":
             raise UserError(f"override {override}: has no effect here; programs are only run: give timeout=SECONDS")
     tasks = load_benchmark(benchmark)
-    with progress() as watch:
+    with _kept(), progress() as watch:
         result = execute_samples(samples, tasks, _evaluation(overrides), output or samples.parent, watch)
-    if result.values["tasks"] < len(tasks.problems):
-        typer.echo(f"{result.values['tasks']} of {len(tasks.problems)} tasks have samples", err=True)
+    if result.values["tasks"] < result.values["benchmark_tasks"]:
+        typer.echo(f"{result.values['tasks']} of {result.values['benchmark_tasks']} tasks have samples", err=True)
     _show_model({"model": str(samples), **result.to_json()}, as_json)
 
 
@@ -140,9 +142,9 @@ def evaluate(
     from codedistill.console import progress
     from codedistill.pipeline import evaluate as evaluate_model
 
-    settings = _evaluation(overrides)
+    settings = _evaluation(overrides, benchmarks="--benchmark names it")
     folder = output or _default_output(model, benchmark)
-    with progress() as watch:
+    with _kept(), progress() as watch:
         result = evaluate_model(model, benchmark, settings, folder, template, watch)
     _show_model(result.to_json(), as_json)
 
@@ -241,16 +243,37 @@ def _split(arguments: list[str] | None) -> tuple[str | None, list[str]]:
     return recipe, arguments
 
 
-def _evaluation(overrides: list[str] | None) -> Any:
-    """Evaluation settings from overrides such as evaluation.limit=10 or limit=10."""
+def _evaluation(overrides: list[str] | None, **unread: str) -> Any:
+    """Evaluation settings from overrides such as evaluation.limit=10 or limit=10; `unread` are those with no effect."""
     from codedistill.config import load_recipe
 
+    for override in overrides or []:
+        if (key := override.partition("=")[0].removeprefix("evaluation.")) in unread:
+            raise UserError(f"override {override}: has no effect here; {unread[key]}")
     given = [text if text.startswith("evaluation.") else f"evaluation.{text}" for text in overrides or []]
     return load_recipe({"student": "tiny/student", "method": "sft"}, given).evaluation
 
 
 def _default_output(model: str, benchmark: str) -> Path:
-    return Path("runs") / "evaluations" / model.strip("./").replace("/", "_") / Path(benchmark).stem
+    """A folder of its own for every model: a/b is not a_b."""
+    name, given, _ = benchmark.partition("=")
+    return (
+        Path("runs")
+        / "evaluations"
+        / Path(model).as_posix().replace("/", "--")
+        / Path(name if given else benchmark).stem
+    )
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    """For a verb that keeps what is done: on an interruption, say how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        command = shlex.join(["codedistill", *sys.argv[1:]])
+        typer.echo(f"codedistill: interrupted, what is done is kept; go on with: {command}", err=True)
+        raise typer.Exit(130) from None
 
 
 class _advice:

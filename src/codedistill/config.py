@@ -90,7 +90,9 @@ class Recipe(Section):
     teacher: Model | None = None
     student: Model
     method: str = Field("akd", description="a name in methods.METHODS")
-    template: Literal["alpaca", "starcoder", "instruct_eval", "chat", "plain"] = "alpaca"
+    template: Literal["alpaca", "starcoder", "instruct_eval", "chat", "plain"] | None = Field(
+        None, description="prompt template; default: alpaca, or what the data's rows bring with them"
+    )
     data: Data = Data()
     training: Training = Training()
     loss: Loss = Loss()
@@ -125,6 +127,11 @@ class Recipe(Section):
         if self.loss.divergence is not None or self.loss.parameters:
             self._check_divergence()
         return self
+
+    @property
+    def instructions_template(self) -> str:
+        """The template of instructions, which do not bring a prompt of their own."""
+        return self.template or "alpaca"
 
     @property
     def divergence(self) -> str | None:

@@ -1,6 +1,7 @@
-"""Expected outputs of benchmarks that check by input: the reference solutions are run in the sandbox, once.
+"""What reference solutions tell, run in the sandbox like any program.
 
-What they gave lies in the user's cache folder, in a file named after the hashes of the data and of the rules.
+Expected outputs of benchmarks that check by input: what they gave lies in the user's cache folder, in a file named
+after the hashes of the data and of the rules. And, where programs take too long, how long the solution takes itself.
 """
 
 from __future__ import annotations
@@ -8,14 +9,14 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from codedistill import sandbox
 from codedistill.benchmarks import Benchmark, Problem
-from codedistill.benchmarks.plus import OUTPUT_MARK, cases_text, checks_of, expected_program, rules_hash
+from codedistill.benchmarks.plus import OUTPUT_MARK, TOO_SLOW, cases_text, checks_of, expected_program, rules_hash
 from codedistill.benchmarks.references import references
 from codedistill.errors import InfrastructureError, UserError
 from codedistill.run_directory import write_text
@@ -43,10 +44,33 @@ def with_checks(tasks: Benchmark, watch: Watch | None = None) -> Benchmark:
     known = _read(file)
     missing = [problem for problem in wanting if problem.task_id not in known]
     if missing:
-        known |= _compute(missing, tasks.source if Path(tasks.source).is_file() else tasks.name, watch or Watch())
+        known |= _compute(missing, _place(tasks), watch or Watch())
         _write(file, known)
     ready = {problem.task_id: _bind(problem, known[problem.task_id], tasks.source) for problem in wanting}
     return replace(tasks, problems=tuple(ready.get(problem.task_id, problem) for problem in tasks.problems))
+
+
+def reference_seconds(tasks: Benchmark, problems: Sequence[Problem]) -> dict[str, float]:
+    """CPU time of the reference solutions of these problems in the sandbox, by task id.
+
+    Left out are problems without one, and those whose checks the solution does not pass.
+
+    Raises:
+        InfrastructureError: the sandbox failed.
+    """
+    try:
+        solutions = references(_place(tasks))
+    except UserError:  # a benchmark that was made in memory
+        return {}
+    timed = [problem for problem in problems if problem.task_id in solutions]
+    programs = [sandbox.Program(solutions[p.task_id], p.checks, p.entry_point) for p in timed]
+    results = sandbox.run_programs(programs, LIMITS)
+    return {p.task_id: r.cpu_seconds for p, r in zip(timed, results, strict=True) if r.passed}
+
+
+def _place(tasks: Benchmark) -> str:
+    """Where the benchmark's rows can be read again."""
+    return tasks.source if Path(tasks.source).is_file() else tasks.name
 
 
 def cache_folder() -> Path:
@@ -55,18 +79,41 @@ def cache_folder() -> Path:
 
 
 def _compute(problems: list[Problem], source: str, watch: Watch) -> dict[str, Any]:
-    """Task id -> what `_bind` needs, by running the reference solutions."""
+    """Task id -> what `_bind` needs, by running the reference solutions.
+
+    Where inputs were too slow the solution is run again with nothing beside it: it may have been the machine.
+
+    Raises:
+        UserError: a reference solution fails, or all inputs of a problem are left out.
+    """
+    watch.stage(f"running {len(problems)} reference solutions for their expected outputs")
     solutions = references(source)
+    for problem in problems:
+        if problem.task_id not in solutions:
+            raise UserError(f"{source}: {problem.task_id}: has no canonical_solution to get expected outputs from")
+    found = _run(problems, solutions, source, LIMITS, watch)
+    slow = [p for p in problems if any(why.startswith(TOO_SLOW) for why in found[p.task_id]["left_out"])]
+    found |= _run(slow, solutions, source, replace(LIMITS, workers=1), watch)
+    for task_id, outputs in found.items():
+        why = outputs["left_out"]
+        if len(why) == outputs["inputs"]:
+            reason = why[0] if why else "there are none"
+            raise UserError(f"{source}: {task_id}: all of {len(why)} inputs are left out: {reason}")
+    return found
+
+
+def _run(
+    problems: list[Problem], solutions: Mapping[str, str], source: str, limits: sandbox.Limits, watch: Watch
+) -> dict[str, Any]:
     programs = [
         sandbox.Program(
             expected_program(problem, solutions[problem.task_id]), "def check(candidate): pass", problem.entry_point
         )
         for problem in problems
     ]
-    watch.stage(f"running {len(programs)} reference solutions for their expected outputs")
-    count = watch.counter("references", len(programs))
     found = {}
-    for problem, result in zip(problems, sandbox.run_programs(programs, LIMITS, count), strict=True):
+    count = watch.counter("references", len(programs))
+    for problem, result in zip(problems, sandbox.run_programs(programs, limits, count), strict=True):
         where = f"{source}: {problem.task_id}"
         if not result.passed:
             raise UserError(f"{where}: the reference solution fails: {result.error_type}: {result.message}")
@@ -85,8 +132,6 @@ def _outputs(problem: Problem, stdout: str, where: str) -> dict[str, Any]:
     except (ValueError, LookupError):
         raise InfrastructureError(f"{where}: the outputs take more than {LIMITS.output_bytes} bytes") from None
     why = [row["left_out"] for row in rows if "left_out" in row]
-    if len(why) == len(inputs):
-        raise UserError(f"{where}: all of {len(inputs)} inputs are left out: {why[0] if why else 'there are none'}")
     cases = cases_text([(PARTS[row["part"]], given, row["out"]) for given, row in pairs if "out" in row])
     return {"cases": cases, "seconds": seconds, "inputs": len(inputs), "left_out": why}
 

@@ -71,7 +71,7 @@ def distill(
     with directory.locked():
         trained = _train(resolved, directory, watch)
         results = {
-            (who, benchmark.name): _evaluate_one(resolved, who, spec, benchmark, directory, watch)
+            (who, benchmark.name): _evaluate_one(resolved, who, spec, benchmark, directory, trained.template, watch)
             for who, spec in _models(resolved, directory)
             for benchmark in loaded
         }
@@ -221,11 +221,17 @@ def _models(recipe: Recipe, directory: RunDirectory) -> list[tuple[str, ModelSpe
 
 
 def _evaluate_one(
-    recipe: Recipe, who: str, spec: ModelSpec, tasks: benchmarks.Benchmark, directory: RunDirectory, watch: Watch
+    recipe: Recipe,
+    who: str,
+    spec: ModelSpec,
+    tasks: benchmarks.Benchmark,
+    directory: RunDirectory,
+    template: str,
+    watch: Watch,
 ) -> ModelResult:
     watch.stage(f"evaluating {who} on {tasks.name}")
     folder = directory.evaluation(who, tasks.name)
-    return _generate_and_execute(spec, tasks, recipe.evaluation, folder, recipe.template, watch)
+    return _generate_and_execute(spec, tasks, recipe.evaluation, folder, template, watch)
 
 
 def _generate_and_execute(
@@ -252,7 +258,7 @@ def _paired(directory: RunDirectory, benchmark: str) -> dict[str, Any] | None:
         return None
     student, base = (_per_task(read_jsonl(file)) for file in files)
     paired = evaluation.paired_difference([student[t] for t in student], [base[t] for t in student])
-    return {"difference": paired.difference, "interval": list(paired.interval), "p": paired.mcnemar_p}
+    return {"difference": paired.difference, "interval": list(paired.interval), "p": paired.p, "test": paired.test}
 
 
 def _per_task(rows: list[dict[str, Any]]) -> dict[str, float]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import json
 import os
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,16 @@ def make_folder(path: Path) -> None:
         raise UserError(f"output {path}: cannot be used: {error.strerror}; choose another output") from None
 
 
+def require_no_run(folder: Path) -> None:
+    """Refuse a run's own folder for the files of one evaluation: they would take the place of its summary.
+
+    Raises:
+        UserError: it is one.
+    """
+    if RunDirectory(folder).holds_a_run:
+        raise UserError(f"output {folder}: holds a run; choose another output")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file aside and rename it, so that readers see the old content or the new one, never a part."""
     aside = path.with_name(f".{path.name}.tmp")
@@ -142,6 +154,36 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in rows))
 
 
+def append_jsonl(path: Path, row: Mapping[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as handle:
+        handle.write(json.dumps(row, ensure_ascii=True) + "\n")
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's content, unpacked where its name ends in .gz.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.suffix == ".gz" else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def read_text(path: Path) -> str:
+    """A text file, unpacked where its name ends in .gz, without the byte order mark that some editors put before it.
+
+    Raises:
+        UserError: it cannot be read or is no text.
+    """
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+
+
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Rows of a JSONL file.
 
@@ -158,11 +200,7 @@ def numbered_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
         UserError: as of `read_jsonl`.
     """
     rows = []
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    for number, row in json_lines(text, str(path)):
+    for number, row in json_lines(read_text(path), str(path)):
         if not isinstance(row, dict):
             raise UserError(f"{path}: line {number}: not a JSON object")
         rows.append((number, row))
@@ -177,7 +215,56 @@ def json_lines(text: str, where: str) -> Iterator[tuple[int, Any]]:
     """
     for number, line in enumerate(text.split("\n"), 1):  # splitlines would also cut at U+2028 inside a string
         if line.strip():
-            try:
-                yield number, json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{where}: line {number}: not valid JSON: {error.msg}") from None
+            yield number, parse_json(line, f"{where}: line {number}")
+
+
+def parse_json(text: str, where: str) -> Any:
+    """A JSON value.
+
+    Raises:
+        UserError: it is none, or none that Python reads; `where` says whose.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        reason = error.msg
+    except ValueError:
+        reason = "a number has too many digits"
+    except RecursionError:
+        reason = "nested too deeply"
+    raise UserError(f"{where}: not valid JSON: {reason}")
+
+
+def read_unfinished(path: Path) -> list[dict[str, Any]]:
+    """Rows of a file that is appended to row by row; none without a file.
+
+    What a killed process left of a row is passed over, and gets a line's end so that the next row can follow.
+    """
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    if not content.endswith(b"\n"):
+        path.write_bytes(content + b"\n")
+    rows = []
+    for line in content.split(b"\n"):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows
+
+
+def set_aside(folder: Path, names: Iterable[str]) -> Path | None:
+    """Move files of a folder into the first free of its subfolders earlier-1, earlier-2, ...; None if none is there."""
+    files = [folder / name for name in names if (folder / name).exists()]
+    if not files:
+        return None
+    number = 1
+    while (target := folder / f"earlier-{number}").exists():
+        number += 1
+    make_folder(target)
+    for file in files:
+        file.rename(target / file.name)
+    return target

@@ -2,29 +2,61 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import logging
+from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codedistill import benchmarks
 from codedistill.config import Evaluation, ModelSpec
 from codedistill.errors import UserError
-from codedistill.run_directory import make_folder, numbered_rows, read_jsonl, write_json, write_jsonl
+from codedistill.run_directory import (
+    append_jsonl,
+    make_folder,
+    numbered_rows,
+    read_jsonl,
+    read_unfinished,
+    require_no_run,
+    set_aside,
+    write_json,
+    write_jsonl,
+)
 from codedistill.watch import Watch
 
 if TYPE_CHECKING:
     from codedistill.models import Loaded
 
+log = logging.getLogger(__name__)
+
+SAMPLES, PARTIAL, REQUEST = "samples.jsonl", "samples.partial.jsonl", "request.json"
+
+VERDICTS = ("results.jsonl", "results.partial.jsonl", "summary.json")
+"""What `codedistill.verdicts` makes of samples in the same folder."""
+
+Rows = dict[tuple[str, int], dict[str, Any]]
+"""Samples by task id and number."""
+
 
 def write_samples(
     spec: ModelSpec, tasks: benchmarks.Benchmark, settings: Evaluation, folder: Path, template: str | None, watch: Watch
 ) -> dict[str, Any]:
-    """Completions of one model into folder/samples.jsonl. Rows of an earlier call for the same prompts are kept."""
+    """Completions of one model into folder/samples.jsonl, and what decided them into folder/request.json.
+
+    Samples of an earlier call for the same prompts are used again, those that are not asked for now are kept in
+    samples.partial.jsonl. What lies in the folder and belongs to another request is moved to folder/earlier-N.
+
+    Raises:
+        UserError: the folder holds a run, or samples that this has not made; or the model cannot be asked.
+    """
     import torch
 
     from codedistill.generation import Request, Sampling, generate
     from codedistill.models import load_model
 
+    _require_own_folder(folder)
     make_folder(folder)
     model = load_model(spec, "model")
     about = describe_request(spec, model, tasks, settings, template)
@@ -33,16 +65,16 @@ def write_samples(
         network.to(torch.accelerator.current_accelerator())
     prompts = [prompt_for(problem, settings.form, about["template"], model) for problem in tasks.problems]
     requests = [
-        Request(i, prompt, problem.stop if settings.form == "complete" else (), sample)
-        for i, (prompt, problem) in enumerate(zip(prompts, tasks.problems, strict=True))
+        Request(i, prompt, benchmarks.STOPS if settings.form == "complete" else (), sample)
+        for i, prompt in enumerate(prompts)
         for sample in range(settings.samples)
     ]
-    rows = _earlier_samples(folder, about, tasks, prompts)
-    wanted = [r for r in requests if (tasks.problems[r.index].task_id, r.sample) not in rows]
+    rows = _earlier_samples(folder, about, dict(zip((p.task_id for p in tasks.problems), prompts, strict=True)))
+    asked = [(tasks.problems[request.index].task_id, request.sample) for request in requests]
+    missing = [request for request, key in zip(requests, asked, strict=True) if key not in rows]
     sampling = Sampling(settings.max_new_tokens, settings.temperature, settings.seed, settings.batch_size)
-    write_json(folder / "request.json", about)
-    partial = folder / "samples.partial.jsonl"
-    for done in generate(model, wanted, sampling):
+    write_json(folder / REQUEST, about)
+    for number, done in enumerate(generate(model, missing, sampling), len(requests) - len(missing) + 1):
         problem = tasks.problems[done.index]
         row = {
             "task_id": problem.task_id,
@@ -55,11 +87,9 @@ def write_samples(
             "prompt_form": settings.form,
         }
         rows[problem.task_id, done.sample] = row
-        _append(partial, row)
-        watch.count("generated", len(rows), len(requests))
-    order = [(problem.task_id, sample) for problem in tasks.problems for sample in range(settings.samples)]
-    write_jsonl(folder / "samples.jsonl", [rows[key] for key in order])
-    partial.unlink(missing_ok=True)
+        append_jsonl(folder / PARTIAL, row)
+        watch.count("generated", number, len(requests))
+    _finish(folder, rows, asked)
     return about
 
 
@@ -101,16 +131,20 @@ def prompt_for(problem: benchmarks.Problem, form: str, template: str, model: Loa
 
 
 def read_samples(path: Path, tasks: benchmarks.Benchmark) -> list[dict[str, Any]]:
-    """Rows with task_id, sample, completion, solution and finish, from any tool's samples file.
+    """Rows with task_id, sample, completion, solution and finish, from any tool's samples file, which may be a .gz.
 
-    A row needs `task_id` and `solution` (a whole program) or `completion` (what the model wrote). Errors name the
-    row by the number of its line.
+    A row needs `task_id` and `solution` (a whole program) or `completion` (what the model wrote). `sample` numbers
+    the samples of a task; without it they are counted.
+
+    Raises:
+        UserError: a row is malformed or is there twice, by the number of its line.
     """
     problems = {problem.task_id: problem for problem in tasks.problems}
-    seen: dict[str, int] = {}
+    lines: dict[tuple[str, int], int] = {}
+    seen: Counter[str] = Counter()
     rows = []
     for number, row in numbered_rows(path):
-        where, given_id = f"{path}: row {number}", row.get("task_id")
+        where, given_id = f"{path}: line {number}", row.get("task_id")
         problem = problems.get(given_id) if isinstance(given_id, str) else None
         problem = problem or tasks.find(given_id)
         if problem is None:
@@ -119,46 +153,78 @@ def read_samples(path: Path, tasks: benchmarks.Benchmark) -> list[dict[str, Any]
         given = row.get("solution") if row.get("solution") is not None else row.get("completion")
         if not isinstance(given, str):
             raise UserError(f"{where}: needs completion or solution as text")
+        sample = row.get("sample", _next_free(task_id, seen, lines))
+        if isinstance(sample, bool) or not isinstance(sample, int):
+            raise UserError(f"{where}: sample {sample!r} is not a number; without one the samples are counted")
+        first = lines.setdefault((task_id, sample), number)
+        if first != number:
+            raise UserError(f"{where}: sample {sample} of {task_id} is on line {first} already")
         completion = row.get("completion") if isinstance(row.get("completion"), str) else given
         whole = row.get("solution") is not None
         rows.append(
             {
                 "task_id": task_id,
-                "sample": row.get("sample", seen.get(task_id, 0)),
+                "sample": sample,
                 "completion": completion,
                 "solution": given if whole else benchmarks.program_source(problem, given),
                 "finish": row.get("finish"),
             }
         )
-        seen[task_id] = seen.get(task_id, 0) + 1
+        seen[task_id] += 1
     if not rows:
         raise UserError(f"{path}: holds no samples")
     return rows
 
 
-def _earlier_samples(
-    folder: Path, about: dict[str, Any], tasks: benchmarks.Benchmark, prompts: list[str]
-) -> dict[tuple[str, int], dict[str, Any]]:
-    """Samples of an earlier call with the same request and the same prompts; otherwise none, and stale files go."""
-    partial, whole, request = folder / "samples.partial.jsonl", folder / "samples.jsonl", folder / "request.json"
-    expected = {problem.task_id: prompt for problem, prompt in zip(tasks.problems, prompts, strict=True)}
-    if request.exists() and json.loads(request.read_text()) == about:
-        kept = [*(read_jsonl(whole) if whole.exists() else []), *(_whole_lines(partial) if partial.exists() else [])]
-        rows = [row for row in kept if expected.get(row["task_id"]) == row["prompt"]]
+def _next_free(task_id: str, seen: Mapping[str, int], taken: Collection[tuple[str, int]]) -> int:
+    """The number of a sample without one, in a file where others may have theirs."""
+    return next(number for number in itertools.count(seen.get(task_id, 0)) if (task_id, number) not in taken)
+
+
+def _require_own_folder(folder: Path) -> None:
+    """Samples without the request that led to them are another tool's, or a user's own."""
+    require_no_run(folder)
+    if (folder / SAMPLES).exists() and not (folder / REQUEST).exists():
+        raise UserError(f"{folder / SAMPLES}: is not of codedistill generate; rename it or choose another output")
+
+
+def _earlier_samples(folder: Path, about: dict[str, Any], prompts: dict[str, str]) -> Rows:
+    """Samples of an earlier call, if it asked for the same with the same prompts; otherwise all its files go aside."""
+    whole = read_jsonl(folder / SAMPLES) if (folder / SAMPLES).exists() else []
+    rows = [*whole, *read_unfinished(folder / PARTIAL)]
+    if _is_same_request(folder / REQUEST, about) and all(_answers(row, prompts) for row in rows):
         return {(row["task_id"], row["sample"]): row for row in rows}
-    partial.unlink(missing_ok=True)
-    whole.unlink(missing_ok=True)
+    moved = set_aside(folder, (SAMPLES, PARTIAL, REQUEST, *VERDICTS))
+    if moved is not None:
+        log.warning("%s: samples of another request lay here, they are now in %s", folder, moved)
     return {}
 
 
-def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    """Rows of a file whose last line a killed process may have left unfinished; the file is cut to the whole ones."""
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    path.write_text(whole, encoding="utf-8")
-    return read_jsonl(path)
+def _is_same_request(path: Path, about: dict[str, Any]) -> bool:
+    try:
+        return bool(json.loads(path.read_text(encoding="utf-8")) == about)
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
-def _append(path: Path, row: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as handle:
-        handle.write(json.dumps(row, ensure_ascii=True) + "\n")
+def _answers(row: dict[str, Any], prompts: dict[str, str]) -> bool:
+    """Whether a row has the columns of a sample, and its task's prompt; tasks that are not asked now may have any."""
+    task_id, prompt = row.get("task_id"), row.get("prompt")
+    typed = isinstance(task_id, str) and isinstance(prompt, str) and isinstance(row.get("sample"), int)
+    return typed and prompts.get(str(task_id), prompt) == prompt
+
+
+def _finish(folder: Path, rows: Rows, asked: list[tuple[str, int]]) -> None:
+    """samples.jsonl with the rows that were asked for; the partial file, which has them all first, keeps the others."""
+    chosen, wanted = [rows[key] for key in asked], set(asked)
+    others = [row for key, row in rows.items() if key not in wanted]
+    before = read_jsonl(folder / SAMPLES) if (folder / SAMPLES).exists() else None
+    if before != chosen:
+        if before is not None:
+            set_aside(folder, VERDICTS)  # they are of those samples
+        write_jsonl(folder / PARTIAL, list(rows.values()))
+        write_jsonl(folder / SAMPLES, chosen)
+    if others:
+        write_jsonl(folder / PARTIAL, others)
+    else:
+        (folder / PARTIAL).unlink(missing_ok=True)

@@ -238,4 +238,10 @@ class Evaluation(Section):
     seed: int = Field(0, ge=0)
     max_new_tokens: int = Field(512, ge=1)
     batch_size: int = Field(32, ge=1)
-    timeout: float = Field(5.0, gt=0, description="seconds a program may take")
+    timeout: float = Field(5.0, gt=0, le=86_400, description="seconds a program may take")
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Evaluation:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(f"samples={self.samples} needs a temperature above 0: greedy ones are all the same")
+        return self

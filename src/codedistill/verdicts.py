@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import hashlib
+import json
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,10 +13,28 @@ from typing import Any
 
 from codedistill import benchmarks, evaluation, sandbox
 from codedistill.config import Evaluation
-from codedistill.expected import with_checks
-from codedistill.run_directory import make_folder, write_json, write_jsonl
+from codedistill.errors import InfrastructureError, UserError
+from codedistill.expected import reference_seconds, with_checks
+from codedistill.judging import judge, warn_of_checks
+from codedistill.run_directory import (
+    append_jsonl,
+    make_folder,
+    read_bytes,
+    read_unfinished,
+    require_no_run,
+    set_aside,
+    write_json,
+    write_jsonl,
+)
 from codedistill.samples import read_samples
 from codedistill.watch import Watch
+
+log = logging.getLogger(__name__)
+
+RESULTS, SUMMARY, PARTIAL = "results.jsonl", "summary.json", "results.partial.jsonl"
+
+OURS = {RESULTS: {"task_id", "passed", "status", "category"}, SUMMARY: {"benchmark", "tasks", "pass@1"}}
+"""Keys by which files of an earlier call are known, in their first line or altogether."""
 
 
 @dataclass(frozen=True)
@@ -36,55 +56,117 @@ def execute(
 ) -> ModelResult:
     """Run every program of a samples file; results.jsonl and summary.json go to `folder`, in the samples' order.
 
+    Verdicts are kept as they come: a call that was interrupted goes on where it was, for the same samples.
+
     Raises:
-        UserError: the file is malformed (by line) or names tasks that the benchmark does not have.
+        UserError: the file is malformed (by line), names tasks that the benchmark does not have, or would be
+            overwritten; or the benchmark's own checks are at fault.
         InfrastructureError: the sandbox failed, so that there are no trustworthy verdicts.
     """
     start, watch = time.time(), watch or Watch()
-    make_folder(folder)
+    _require_own_folder(samples, folder)
     rows = read_samples(samples, tasks)
     asked = {row["task_id"] for row in rows}
-    tasks = replace(tasks, problems=tuple(problem for problem in tasks.problems if problem.task_id in asked))
-    problems = {problem.task_id: problem for problem in with_checks(tasks, watch).problems}
-    outcomes = _run(rows, problems, settings.timeout, watch)
-    results = [_result_row(row, problems[row["task_id"]], outcome) for row, outcome in zip(rows, outcomes, strict=True)]
-    write_jsonl(folder / "results.jsonl", results)
+    ready = replace(tasks, problems=tuple(problem for problem in tasks.problems if problem.task_id in asked))
+    ready = with_checks(ready, watch)
+    warn_of_checks(ready)
+    make_folder(folder)
+    results = _verdicts(rows, ready, settings.timeout, _Unfinished(folder, samples, tasks, settings), watch)
+    write_jsonl(folder / RESULTS, results)
     summary = evaluation.summarize(results)
-    left_out = sum(problem.inputs_left_out for problem in problems.values())
+    left_out = sum(problem.inputs_left_out for problem in ready.problems)
     values = {
         "benchmark": tasks.name,
+        "benchmark_tasks": tasks.size or len(tasks.problems),
         **summary.to_json(),
         "sandbox": sandbox.sandbox_layer(),
         "sha256": tasks.sha256,
         **({"inputs_left_out": left_out} if left_out else {}),
         "seconds": round(time.time() - start, 2),
     }
-    write_json(folder / "summary.json", values)
+    write_json(folder / SUMMARY, values)
+    (folder / PARTIAL).unlink(missing_ok=True)
     return ModelResult(values)
 
 
-def _run(
-    rows: list[dict[str, Any]], problems: Mapping[str, benchmarks.Problem], timeout: float, watch: Watch
-) -> list[sandbox.Result]:
-    """Outcomes in the rows' order, each program under the limits of its problem."""
-    outcomes: dict[int, sandbox.Result] = {}
-    by_limits: dict[sandbox.Limits, list[int]] = {}
-    count = watch.counter("executed", len(rows))
-    for number, row in enumerate(rows):
-        by_limits.setdefault(_limits(problems[row["task_id"]], timeout), []).append(number)
-    for limits, numbers in sorted(by_limits.items(), key=lambda item: item[0].wall_seconds):
-        wanted = [(rows[n]["solution"], problems[rows[n]["task_id"]]) for n in numbers]
-        programs = [sandbox.Program(source, problem.checks, problem.entry_point) for source, problem in wanted]
-        outcomes.update(zip(numbers, sandbox.run_programs(programs, limits, count), strict=True))
-    return [outcomes[number] for number in range(len(rows))]
+def _require_own_folder(samples: Path, folder: Path) -> None:
+    """Nothing may be overwritten that this command has not made.
+
+    Raises:
+        UserError: something would be.
+    """
+    require_no_run(folder)
+    for name in (RESULTS, SUMMARY, PARTIAL):
+        file = folder / name
+        if file.exists() and samples.exists() and file.samefile(samples):
+            raise UserError(f"{samples}: the results would overwrite it; rename it or choose another output")
+    for name, keys in OURS.items():
+        if (folder / name).exists() and not _has_keys(folder / name, keys):
+            raise UserError(f"{folder / name}: is not of codedistill execute; rename it or choose another output")
 
 
-def _limits(problem: benchmarks.Problem, timeout: float) -> sandbox.Limits:
-    """`timeout` of wall time. Where the reference solution is slow: four times its CPU time, under any load."""
-    if 16 * problem.reference_seconds <= timeout:
-        return sandbox.Limits(wall_seconds=timeout)
-    cpu = max(timeout, math.ceil(4 * problem.reference_seconds))
-    return sandbox.Limits(wall_seconds=8 * cpu, cpu_seconds=cpu)
+def _has_keys(path: Path, keys: set[str]) -> bool:
+    """Whether the file, if it is JSONL its first line, is an object with these keys."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text.partition("\n")[0] if path.suffix == ".jsonl" else text)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and keys <= found.keys()
+
+
+class _Unfinished:
+    """Verdicts as they come, by the rows' numbers. The file's first line says what they are of."""
+
+    def __init__(self, folder: Path, samples: Path, tasks: benchmarks.Benchmark, settings: Evaluation) -> None:
+        from codedistill import __version__
+
+        self._file = folder / PARTIAL
+        about = {
+            "samples": hashlib.sha256(read_bytes(samples)).hexdigest(),
+            "benchmark": tasks.sha256,
+            "timeout": settings.timeout,
+            "sandbox": sandbox.sandbox_layer(),
+            "version": __version__,
+        }
+        first, *rows = read_unfinished(self._file) or [{}]
+        if first == about:
+            self.verdicts = {row["row"]: row["verdict"] for row in rows}
+            return
+        if moved := set_aside(folder, [PARTIAL]):
+            log.warning("%s: unfinished verdicts of other samples or settings are now in %s", folder, moved)
+        self.verdicts = {}
+        append_jsonl(self._file, about)
+
+    def keep(self, number: int, verdict: dict[str, Any]) -> None:
+        self.verdicts[number] = verdict
+        append_jsonl(self._file, {"row": number, "verdict": verdict})
+
+
+def _verdicts(
+    rows: list[dict[str, Any]], tasks: benchmarks.Benchmark, timeout: float, kept: _Unfinished, watch: Watch
+) -> list[dict[str, Any]]:
+    """Rows of results.jsonl, in the samples' order."""
+    problems = {problem.task_id: problem for problem in tasks.problems}
+    programs = {
+        number: (row["solution"], problems[row["task_id"]])
+        for number, row in enumerate(rows)
+        if number not in kept.verdicts
+    }
+
+    def report(number: int, outcome: sandbox.Result) -> None:
+        row = rows[number]
+        kept.keep(number, _result_row(row, problems[row["task_id"]], outcome))
+        watch.count("executed", len(kept.verdicts), len(rows))
+
+    try:
+        judge(programs, timeout, lambda slow: reference_seconds(tasks, slow), report)
+    except InfrastructureError as error:
+        done = len(kept.verdicts)
+        raise InfrastructureError(f"{error}; {done} of {len(rows)} verdicts are kept: run the same again") from None
+    except UserError as error:
+        raise UserError(f"{tasks.source}: {error}") from None
+    return [kept.verdicts[number] for number in range(len(rows))]
 
 
 def _result_row(row: dict[str, Any], problem: benchmarks.Problem, outcome: sandbox.Result) -> dict[str, Any]:

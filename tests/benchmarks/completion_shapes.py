@@ -188,8 +188,91 @@ FENCES = [
     Shape("fenced body that begins with an assignment", "```\ntotal = sum(x)\nreturn total\n```"),
 ]
 
+INNER = "def g(n):\n    return n\n\n"
+SUM = "    return sum(x)\n"
+
+TURNS = [
+    Shape("end token in a string", "def f(x):\n    y = '</s>'\n    return sum(x)\n"),
+    Shape("end token in a string of a body", "    y = '</s>'\n    return sum(x)\n"),
+    Shape("end token in a text over several lines", "def f(x):\n    '''\n<|im_end|>\n'''\n" + SUM + "</s>"),
+    Shape("end token in an f-string, and at the end", "def f(x):\n    y = f'</s>{x}'\n    return sum(x)\n</s>"),
+    Shape("end token in a comment", "def f(x):  # until </s>\n    return sum(x)\n"),
+    Shape(
+        "end token in a fenced string", "Here:\n```python\ndef f(x):\n    y = '</s>'\n" + SUM + "```\n<|im_end|>\nyes"
+    ),
+    Shape("end token in a fenced comment", "Here:\n```python\ndef f(x):\n    # no </s>\n" + SUM + "```<|im_end|>\nyes"),
+    Shape("end of thoughts in a comment", "def f(x):\n    # </think> is a mark\n    return sum(x)\n"),
+    Shape(
+        "thoughts before it in a fenced string",
+        "<think>so</think>\n```\ndef f(x):\n    y = '</think>'\n" + SUM + "```\n",
+    ),
+    Shape("thoughts that the prompt began", "So it is a sum.\n</think>\n\n" + WHOLE),
+    Shape("thoughts about thoughts", "<think>After </think> comes code.</think>\n" + WHOLE),
+    Shape("marks of instructions in strings", "def f(x):\n    y = '[INST]' + \"[/INST]\"\n    return sum(x)\n"),
+    Shape("an instruction behind", WHOLE + "[INST] Thanks"),
+    Shape("an instruction that is cut off behind its mark", WHOLE + "[INST]"),
+    Shape("prose with an apostrophe, then the end", WHOLE + "\nIt's done.</s>\nUser: x = (\n"),
+    Shape("the same in lower case", WHOLE + "\nthat's all it needs</s>\nUser: x = (\n"),
+    Shape("MBPP's tags", "[BEGIN]\n" + WHOLE + "[DONE]\n"),
+    Shape("MBPP's second tag", WHOLE + "[DONE]\n\nYou are an expert"),
+    Shape("MBPP's second tag, then another task", WHOLE + "[DONE]\n\n[BEGIN]\ndef f(x):\n    return 0\n[DONE]"),
+    Shape("body, then MBPP's second tag", SUM + "[DONE]\n\nYou are an expert"),
+    Shape("CodeLlama's tags", "[PYTHON]\n" + WHOLE + "[/PYTHON]\n[TESTS]\nassert f([1]) == 2\n[/TESTS]"),
+    Shape("CodeLlama's tags, tests first", "[PYTHON]\nf([1])\n[/PYTHON]\n[PYTHON]\n" + WHOLE + "[/PYTHON]"),
+    Shape("tags in strings", "def f(x):\n    y = '[BEGIN]' + '</answer>'\n    return sum(x)\n"),
+    Shape("answer tags", "<answer>\n" + WHOLE + "</answer>"),
+    Shape("thoughts, answer tags, fence", "<think>hm</think><answer>\n```python\n" + WHOLE + "```\n</answer>"),
+    Shape("another speaker", WHOLE + "\nHuman: thanks\nAssistant: welcome"),
+    Shape("body, then another speaker", SUM + "\nHuman: thanks\n"),
+    Shape("a speaker before", "Answer: here\n\n" + WHOLE),
+    Shape("an annotation of its own", "count: int\nTotal: int = 0\n\n" + WHOLE),
+    Shape("byte order mark", "\ufeff" + WHOLE),
+    Shape("byte order mark before a body", "\ufeff" + LOOP),
+    Shape("module with carriage returns", WHOLE.replace("\n", "\r\n")),
+    Shape("fence with carriage returns", f"Here:\n```python\n{WHOLE}```\nGood.\n".replace("\n", "\r\n")),
+]
+
+INNER_NAMES = [
+    Shape("body at the margin with an import, and the function's name as a variable's",
+          "import math\nf = math.fsum(x)\nreturn int(f)\n"),
+    Shape("the same after prose", "Sure:\n\nimport math\nf = math.fsum(x)\nreturn int(f)\n"),
+    Shape("the same with an inner function", INNER + "f = sum(map(g, x))\nreturn f\n"),
+    Shape("body with an import, then the name at the margin",
+          "    import math\n    return int(math.fsum(x))\n\nf = print and f\n"),
+    Shape("body with an inner function, then the name at the margin",
+          "    def g(n):\n        return n\n    return sum(map(g, x))\n\nf = f\n"),
+    Shape("one blank before a module with a coroutine", " async def g(x):\n    return 0\n\n" + WHOLE),
+    Shape("one blank before a module", " import math\n\ndef f(x):\n    return int(math.fsum(x))\n"),
+    Shape("module with an async function before", "async def g(x):\n    return 0\n\n" + WHOLE),
+    Shape("body with an async function in it", "    async def g(x):\n        return 0\n    return sum(x)\n"),
+    Shape("body at the margin with an async function in it", "async def g(x):\n    return 0\nreturn sum(x)\n"),
+    Shape("indented as a whole with an async function", "  async def g(x):\n    pass\n\n  def f(x):\n" + SUM),
+]  # fmt: skip
+
+MORE_FENCES = [
+    Shape("closing fence behind the code", "```python\ndef f(x):\n    return sum(x)```\nDone."),
+    Shape("closing fence behind a body", "```python\n    return sum(x)```\nDone."),
+    Shape("fence in a comment", "```python\ndef f(x):\n    y = 1  # ```\n    return sum(x)\n```\n"),
+    Shape("fence on one line", "```python def f(x): return sum(x)```"),
+    Shape("fence on one line without a language", "```def f(x): return sum(x)```\nGood."),
+    Shape("body in a fence on one line", "```return sum(x)```"),
+    Shape("code behind the opening fence", "```def f(x):\n    return sum(x)\n```\nGood."),
+    Shape("prose that begins with code in a fence", "```f(x)``` sums.\n\n```python\n" + WHOLE + "```"),
+    Shape("fence in a docstring in a fence",
+          "```python\ndef f(x):\n    \"\"\"Sum.\n\n    ```\n    f([1])\n    ```\n    \"\"\"\n" + SUM + "```\nIt's ok."),
+    Shape("docstring that is never closed, in a fence",
+          "```python\ndef f(x):\n    '''Sum.\n    return sum(x)\n```\nDone.\n", gives=SyntaxError),
+    Shape("stub first", "```python\ndef f(x):\n    ...\n```\nthen\n```python\n" + WHOLE + "```"),
+    Shape("stub with a docstring first",
+          "```python\ndef f(x):\n    '''Sum.'''\n    pass\n```\nthen\n```python\n" + WHOLE + "```"),
+    Shape("stub that raises first",
+          "```python\ndef f(x):\n    raise NotImplementedError\n```\n```python\n" + WHOLE + "```"),
+    Shape("stub alone", "```python\ndef f(x):\n    ...\n```\n", gives=None),
+]  # fmt: skip
+
 FAILING = [
     Shape("other name", "def g(x):\n    return sum(x)\n", gives=NameError),
+    Shape("other name, a coroutine's", "async def g(x):\n    return sum(x)\n", gives=NameError),
     Shape("other name in a fence", "```python\ndef g(x):\n    return sum(x)\n```", gives=NameError),
     Shape("prose, then another name", "Sure!\n\ndef g(x):\n    return sum(x)\n", gives=NameError),
     Shape("a method", "class Solution:\n    def f(self, x):\n        return sum(x)\n", gives=NameError),
@@ -206,4 +289,4 @@ FAILING = [
     Shape("a failing assert of its own", WHOLE + "\nassert f([1, 2]) == 4\n", gives=AssertionError),
 ]
 
-SHAPES = [*BODIES, *MODULES, *FENCES, *FAILING]
+SHAPES = [*BODIES, *MODULES, *FENCES, *TURNS, *INNER_NAMES, *MORE_FENCES, *FAILING]

@@ -6,7 +6,7 @@ import types
 from typing import Any
 
 import pytest
-from completion_shapes import PLAIN, SHAPES, TYPED, WHOLE, Shape
+from completion_shapes import LOOP, PLAIN, SHAPES, TYPED, WHOLE, Shape
 
 from codedistill.benchmarks import Problem, program_source
 
@@ -63,3 +63,15 @@ def test_a_program_that_brings_its_imports_gets_none_twice() -> None:
 )
 def test_odd_texts_give_some_program(text: str) -> None:
     assert isinstance(program_source(problem(), text), str)
+
+
+def test_coroutines_are_functions() -> None:
+    function = "async def f(x):\n    return sum(x)\n"
+    assert program_source(problem(), f"```\nprint(1)\n```\n```\n{function}```\n").strip() == function.strip()
+    prompt = "async def f(x):\n    '''Sum.'''\n"
+    assert program_source(problem(prompt), "return sum(x)\n") == prompt + "    return sum(x)\n"
+
+
+def test_a_program_has_one_kind_of_lines_end() -> None:
+    for text in (LOOP, WHOLE, f"```\n{WHOLE}```\n", TYPED + LOOP):
+        assert "\r" not in program_source(problem(), text.replace("\n", "\r\n"))

@@ -90,3 +90,18 @@ def test_tests_with_text_over_several_lines(tmp_path: Path) -> None:
     row = MBPP[0] | {"code": "def f(s):\n    return s", "test_list": ["assert f('''a\nb''') == 'a\\nb'"]}
     (problem,) = load_benchmark(str(write(tmp_path / "m.jsonl", [row]))).problems
     assert passes(problem, row["code"])
+
+
+def test_lines_of_mbpp_end_in_one_way(tmp_path: Path) -> None:
+    """Otherwise `\\r` would be in strings over several lines, and in what a model is asked."""
+    code = "def f(s):\r\n    return s + '''a\r\nb'''\r\n"
+    row = MBPP[0] | {
+        "code": code,
+        "test_list": ["assert f('') == (\r\n    'a\\nb')"],
+        "test_setup_code": "x = 1\r\ny = 2",
+    }
+    path = str(write(tmp_path / "m.jsonl", [row]))
+    (problem,) = load_benchmark(path).problems
+    (reference,) = references(path).values()
+    assert "\r" not in problem.prompt + problem.checks + reference
+    assert passes(problem, reference)

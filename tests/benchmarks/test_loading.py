@@ -79,6 +79,12 @@ def test_a_file(name: str, tmp_path: Path) -> None:
     assert len(load_benchmark(str(path), 1).problems) == 1
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path) -> None:
+    for name, text in (("own.jsonl", json.dumps(HUMANEVAL[0])), ("own.json", json.dumps(HUMANEVAL))):
+        (tmp_path / name).write_text(text, encoding="utf-8-sig")
+        assert load_benchmark(str(tmp_path / name)).problems[0].task_id == "HumanEval/0"
+
+
 def test_a_json_list(tmp_path: Path) -> None:
     (tmp_path / "own.json").write_text(json.dumps(HUMANEVAL, indent=1))
     assert len(load_benchmark(str(tmp_path / "own.json")).problems) == 2
@@ -174,7 +180,8 @@ def damaged(row: Any, **change: Any) -> Any:
         ("", "holds no tasks"),
         ("\n\n", "holds no tasks"),
         ("{", "line 1: not valid JSON"),
-        ('{"task_id": ' + "7" * 5000 + "}", "Exceeds the limit"),
+        ('{"task_id": ' + "7" * 5000 + "}", "line 1: not valid JSON: a number has too many digits"),
+        ('\n{"task_id": ' + "[" * 99_999 + "}", "line 2: not valid JSON: nested too deeply"),
         (json.dumps(HUMANEVAL[0]) + "\n\n[]\n", "line 3: not a JSON object"),
         (json.dumps(HUMANEVAL[0]) + "\n" + json.dumps(HUMANEVAL[0]), "line 2: task_id HumanEval/0 occurs twice"),
         (json.dumps(damaged(HUMANEVAL[0], test=...)), "line 1: test is missing, needs to be text; a row has task_id,"),
@@ -184,9 +191,11 @@ def damaged(row: Any, **change: Any) -> Any:
         (json.dumps(damaged(EVALPLUS[0], plus_input="x")), "plus_input is a str, needs to be a list or an object"),
         (json.dumps(damaged(EVALPLUS[0], canonical_solution=...)), "canonical_solution is missing"),
         (json.dumps(damaged(EVALPLUS[2], base_input=[[1, 2]])), "line 1: "),
-        ("[{}]", "line 1: task_id is missing"),
+        ("[{}]", "row 1: task_id is missing"),
+        ("[\n\n{},\n3]", "row 2: not a JSON object"),
         ("[1", "not valid JSON"),
-        ("[" + "7" * 5000 + "]", "not valid JSON: Exceeds the limit"),
+        ("[" + "7" * 5000 + "]", "not valid JSON: a number has too many digits"),
+        ("[" * 99_999, "not valid JSON: nested too deeply"),
     ],
 )
 def test_malformed_files_are_named_by_line(text: str, says: str, tmp_path: Path) -> None:
@@ -211,3 +220,10 @@ def test_tasks_are_found_by_id_and_by_number(tmp_path: Path) -> None:
         assert problem.task_id == "Mbpp/11"
     for name in ("Mbpp/1", "1", 0, None, "", "/11", [11], "x/11"):
         assert tasks.find(name) is None
+
+
+def test_a_number_that_two_tasks_end_in_finds_none(tmp_path: Path) -> None:
+    rows = [HUMANEVAL[0] | {"task_id": name} for name in ("a/1", "b/1", "b/11", "7")]
+    tasks = load_benchmark(str(write(tmp_path / "own.jsonl", rows)))
+    assert tasks.find(1) is None
+    assert [tasks.find(name) for name in ("b/1", 11, 7)] == [tasks.problems[n] for n in (1, 2, 3)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ from rows import EVALPLUS, HUMANEVAL, write
 
 from codedistill import expected, sandbox
 from codedistill.benchmarks import Benchmark, Problem, load_benchmark
-from codedistill.benchmarks.codec import dumps, loads
+from codedistill.benchmarks.codec import dumps, is_longer, loads
 from codedistill.benchmarks.comparison import same
 from codedistill.benchmarks.plus import read_inputs
 from codedistill.benchmarks.references import references
 from codedistill.errors import UserError
 from codedistill.expected import with_checks
+from codedistill.judging import limits_of
 from codedistill.sandbox import Program, run_programs
-from codedistill.verdicts import _limits
 
 VALUES = [
     None, True, False, 0, -7, 10**30, 10**2000, -(2**5000), 0.5, -0.0, math.inf, -math.inf, "", "é\u2028\x00\ud800",
@@ -50,6 +51,19 @@ def test_the_codec_refuses_what_is_no_data(value: Any) -> None:
 
 def test_sets_are_written_in_one_order() -> None:
     assert dumps({"b", "a", "c"}) == dumps({"c", "b", "a"}) == '{"set":["a","b","c"]}'
+
+
+@pytest.mark.parametrize("value", [*VALUES, "a" * 50, list(range(50)), {i: [i] for i in range(9)}])
+def test_the_estimate_of_a_length_is_never_too_long(value: Any) -> None:
+    assert not is_longer(value, len(dumps(value)))
+
+
+def test_what_is_too_long_to_be_written_is_seen_without_writing_it() -> None:
+    deep: list[Any] = [0]
+    for _ in range(60):
+        deep = [deep, deep]  # 2 ** 60 elements if written
+    for value in (deep, {"a": deep}, ({"b": "c" * 2000},), [b"d" * 2000]):
+        assert is_longer(value, 1000)
 
 
 NAN = math.nan
@@ -317,16 +331,89 @@ def test_a_slow_input_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("codedistill.benchmarks.plus.REFERENCE_SECONDS", 0.2)
     row = EVALPLUS[0] | {"canonical_solution": "    while x == [3]:\n        pass\n    return sum(x)\n"}
+    runs: list[int | None] = []
+    plain = sandbox.run_programs
+
+    def run(programs: Any, limits: Any, *more: Any) -> Any:
+        runs.append(limits.workers)
+        return plain(programs, limits, *more)
+
+    monkeypatch.setattr(sandbox, "run_programs", run)
     ready = with_checks(load_benchmark(str(write(tmp_path / "own.jsonl", [row]))))
     assert ready.problems[0].inputs_left_out == 2  # this one, and the one that breaks the contract
+    assert runs == [None, 1]  # tried once more with nothing beside it
     assert verdicts(ready, {"HumanEval/0": "def mean(x):\n    return sum(x)\n"}) == {"HumanEval/0": "passed"}
+
+
+def test_inputs_that_were_slow_once_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine that was busy at first and then was not."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    plain = sandbox.run_programs
+
+    def run(programs: Any, limits: Any, *more: Any) -> Any:
+        seconds = "SECONDS = 10.0" if limits.workers == 1 else "SECONDS = 0.001"
+        changed = [replace(p, source=p.source.replace("SECONDS = 10.0", seconds)) for p in programs]
+        return plain(changed, limits, *more)
+
+    monkeypatch.setattr(sandbox, "run_programs", run)
+    row = EVALPLUS[0] | {"canonical_solution": "    return sum(x) + 0 * sum(range(10**6))\n"}
+    ready = with_checks(load_benchmark(str(write(tmp_path / "own.jsonl", [row]))))
+    assert ready.problems[0].inputs_left_out == 1  # the one that breaks the contract
+
+
+def test_a_long_output_is_left_out_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    body = "    for i in range(60 if x == [3] else 1):\n        x = [x, x]\n    return x\n"
+    ready = with_checks(
+        load_benchmark(str(write(tmp_path / "own.jsonl", [EVALPLUS[0] | {"canonical_solution": body}])))
+    )
+    assert ready.problems[0].inputs_left_out == 2
+
+
+def test_a_references_comment_is_no_place_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    row = EVALPLUS[0] | {"canonical_solution": "    # names are unique\n    return sum(x)\n    # names\n"}
+    ready = with_checks(load_benchmark(str(write(tmp_path / "own.jsonl", [row]))))
+    assert verdicts(ready, {"HumanEval/0": "def mean(x):\n    return sum(x)\n"}) == {"HumanEval/0": "passed"}
+
+
+def test_a_program_is_not_judged_by_arguments_that_it_has_changed(tasks: Benchmark) -> None:
+    """0 is a root of the polynomial without coefficients."""
+    ready = with_checks(tasks)
+    cheat = "def find_zero(xs):\n    xs.clear()\n    return 0\n"
+    fair = "def find_zero(xs):\n    b = xs.pop()\n    return -xs.pop() / b\n"
+    assert verdicts(ready, {"HumanEval/32": cheat}) == {"HumanEval/32": "base input, call 0"}
+    assert verdicts(ready, {"HumanEval/32": fair}) == {"HumanEval/32": "passed"}
+
+
+def test_a_reference_may_change_its_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is called with a copy: the program gets them whole, and the contract had them whole."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    row = EVALPLUS[0] | {
+        "canonical_solution": "    total = 0\n    while x:\n        total += x.pop()\n    return total\n"
+    }
+    row |= {"contract": "    assert x\n    x.append(100)\n"}
+    ready = with_checks(load_benchmark(str(write(tmp_path / "own.jsonl", [row]))))
+    assert ready.problems[0].inputs_left_out == 1
+    assert verdicts(ready, {"HumanEval/0": "def mean(x):\n    return sum(x)\n"}) == {"HumanEval/0": "passed"}
+    assert verdicts(ready, {"HumanEval/0": "def mean(x):\n    return 0\n"}) == {"HumanEval/0": "base input, call 0"}
+
+
+def test_changed_rules_are_not_the_cache_of_the_old_ones(tasks: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = load_benchmark(tasks.source, 1)
+    with_checks(part)
+    monkeypatch.setattr(expected, "rules_hash", lambda: "f" * 64)
+    with_checks(part)
+    names = sorted(file.name for file in expected.cache_folder().iterdir())
+    assert len(names) == 2
+    assert any(name.endswith("-ffffffffffffffff.json") for name in names)
 
 
 @pytest.mark.parametrize(
     ("reference", "wall", "cpu"), [(0.0, 5, None), (0.3, 5, None), (1.0, 40, 5), (2.1, 72, 9), (20.0, 640, 80)]
 )
 def test_a_slow_reference_makes_the_limit_one_of_cpu_time(reference: float, wall: float, cpu: float | None) -> None:
-    limits = _limits(Problem("t/0", "", "f", "", reference_seconds=reference), 5)
+    limits = limits_of(Problem("t/0", "", "f", "", reference_seconds=reference), 5)
     assert (limits.wall_seconds, limits.cpu_seconds) == (wall, cpu)
 
 

@@ -58,6 +58,7 @@ def test_completions_and_solutions(tasks: Benchmark, tmp_path: Path) -> None:
         assert row == row | part
 
 
+GOOD_NUMBERED = '{"task_id": "HumanEval/0", "completion": "a", "sample": 1}\n'
 GOOD = '{"task_id": "HumanEval/0", "completion": "a\u2028b"}\n'
 
 
@@ -68,13 +69,22 @@ GOOD = '{"task_id": "HumanEval/0", "completion": "a\u2028b"}\n'
         ("\n \n", "holds no samples"),
         (GOOD + '{"task_id": ', "line 2: not valid JSON"),
         (GOOD + "\n\n[1]\n", "line 4: not a JSON object"),
-        (GOOD + '\n{"completion": ""}\n', "row 3: task_id None is not a task of own"),
-        (GOOD + '{"task_id": "HumanEval/9", "completion": ""}', "row 2: task_id 'HumanEval/9' is not a task of own"),
-        ('{"task_id": ["x"], "completion": ""}', "row 1: task_id ['x'] is not a task"),
-        (GOOD + GOOD + '{"task_id": "HumanEval/0"}', "row 3: needs completion or solution as text"),
-        ('{"task_id": "HumanEval/0", "completion": 7}', "row 1: needs completion or solution as text"),
-        ('{"task_id": "HumanEval/0", "solution": ["x"]}', "row 1: needs completion or solution as text"),
-        ('{"task_id": "HumanEval/0", "completion": null}', "row 1: needs completion or solution as text"),
+        (GOOD + '\n{"completion": ""}\n', "line 3: task_id None is not a task of own"),
+        (GOOD + '{"task_id": "HumanEval/9", "completion": ""}', "line 2: task_id 'HumanEval/9' is not a task of own"),
+        ('{"task_id": ["x"], "completion": ""}', "line 1: task_id ['x'] is not a task"),
+        (GOOD + GOOD + '{"task_id": "HumanEval/0"}', "line 3: needs completion or solution as text"),
+        ('{"task_id": "HumanEval/0", "completion": 7}', "line 1: needs completion or solution as text"),
+        ('{"task_id": "HumanEval/0", "solution": ["x"]}', "line 1: needs completion or solution as text"),
+        ('{"task_id": "HumanEval/0", "completion": null}', "line 1: needs completion or solution as text"),
+        ("\n" + GOOD_NUMBERED + GOOD + GOOD_NUMBERED, "line 4: sample 1 of HumanEval/0 is on line 2 already"),
+        (GOOD_NUMBERED + GOOD_NUMBERED.replace('"HumanEval/0"', "0"), "line 2: sample 1 of HumanEval/0 is on line 1"),
+        ("\n" + GOOD_NUMBERED + GOOD + GOOD + GOOD_NUMBERED, "line 5: sample 1 of HumanEval/0 is on line 2 already"),
+        (GOOD + GOOD + GOOD_NUMBERED, "line 3: sample 1 of HumanEval/0 is on line 2 already"),
+        (GOOD_NUMBERED.replace("1}", '"1"}'), "line 1: sample '1' is not a number"),
+        (GOOD_NUMBERED.replace("1}", "[1]}"), "line 1: sample [1] is not a number"),
+        (GOOD_NUMBERED.replace("1}", "true}"), "line 1: sample True is not a number"),
+        (GOOD + '{"task_id": ' + "[" * 99_999, "line 2: not valid JSON: nested too deeply"),
+        (GOOD + '{"task_id": ' + "7" * 5000 + "}", "line 2: not valid JSON: a number has too many digits"),
     ],
 )
 def test_malformed_rows_are_named_by_line(text: str, says: str, tasks: Benchmark, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from codedistill.data import BatchPlan, Encoded, collate
+from codedistill.processes import Processes
 
 
 def test_rows_predict_exactly_the_response_tokens() -> None:
@@ -47,28 +48,36 @@ def lengths_of_instructions(count: int, spread: float, seed: int) -> tuple[int, 
     return tuple(min(512, 40 + round(rng.lognormvariate(4.3, spread))) for _ in range(count))
 
 
+def padding_share(plan: BatchPlan, micro: int | None = None, processes: int = 1) -> float:
+    """Share of the first epoch's positions that hold padding, where `micro` examples go through the models at once."""
+    tokens = positions = 0
+    for batch in plan.epoch(0):
+        for own in (Processes(index, processes).own(batch) for index in range(processes)):
+            size = micro or max(1, len(own))
+            for start in range(0, len(own), size):
+                lengths = [plan.lengths[i] for i in own[start : start + size]]
+                tokens += sum(lengths)
+                positions += max(lengths) * len(lengths)
+    return 1 - tokens / positions
+
+
 @pytest.mark.parametrize("batch_size", [2, 4, 8, 16, 32])
 @pytest.mark.parametrize("spread", [0.3, 0.6, 0.9])
 @pytest.mark.parametrize("count", [1500, 9001])
 def test_padding_stays_below_a_tenth(count: int, spread: float, batch_size: int) -> None:
     for seed in range(3):
-        plan = BatchPlan(lengths_of_instructions(count, spread, seed), batch_size, seed)
-        shares = [plan.padding_share(), plan.padding_share(micro=2), plan.padding_share(processes=2)]
-        assert max(shares) < 0.10
-        assert shares[1] <= shares[0]
+        lengths = lengths_of_instructions(count, spread, seed)
+        plan, wide = (BatchPlan(lengths, batch_size * n, seed) for n in (1, 2))
+        whole, cut = padding_share(plan), padding_share(plan, micro=2)
+        assert cut <= whole < 0.10
+        assert padding_share(wide, processes=2) < 0.10
 
 
-def test_the_padding_share_is_that_of_the_batches() -> None:
-    examples = [Encoded(i, tuple(range(1, n + 1)), 1) for i, n in enumerate((3, 9, 4, 12, 5, 5, 20))]
-    plan = BatchPlan(tuple(len(e.ids) for e in examples), batch_size=4, seed=1)
-    for micro, processes in ((None, 1), (1, 1), (3, 1), (None, 2), (1, 2)):
-        masks = []
-        for own in (indices[part::processes] for indices in plan.epoch(0) for part in range(processes)):
-            size = micro or len(own)
-            parts = [own[at : at + size] for at in range(0, len(own), size)]
-            masks += [collate([examples[i] for i in part], 0).attention.flatten() for part in parts]
-        assert plan.padding_share(micro, processes) == pytest.approx(1 - torch.cat(masks).double().mean().item())
-    assert plan.padding_share(1) == 0.0
+def test_processes_take_neighbours_and_every_example_once() -> None:
+    for count, processes in ((8, 2), (7, 3), (1, 2), (2, 4)):
+        parts = [list(Processes(index, processes).own(range(count))) for index in range(processes)]
+        assert [i for part in parts for i in part] == list(range(count))
+        assert max(map(len, parts)) == -(-count // processes)
 
 
 def test_the_order_is_random_in_length() -> None:

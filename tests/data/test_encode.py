@@ -59,3 +59,15 @@ def test_a_chat_template_that_writes_the_first_token_gets_no_second() -> None:
             return {"input_ids": [1, *([1] if text.startswith("<s>") else []), 7, 8]}
 
     assert encode_prompt("<s>hi", Doubling()) == encode_prompt("hi", Doubling()) == [1, 7, 8]
+
+
+def test_the_template_is_that_of_most_examples(tokenizer: Any) -> None:
+    own, instruction = Example(0, "y", prompt="x"), Example(1, "y", instruction="Return one.")
+    for examples, template in (([own, own, instruction], "plain"), ([own, instruction, instruction], "alpaca")):
+        assert encode_examples(examples, TEMPLATES["alpaca"], tokenizer, 512)[1].template == template
+
+
+def test_messages_without_a_chat_template_name_their_row(tokenizer: Any) -> None:
+    messages = Example(3, "y", messages=({"role": "user", "content": "x"},))
+    with pytest.raises(UserError, match="row 4 has messages, but the tokenizer has no chat template"):
+        encode_examples([messages], TEMPLATES["alpaca"], tokenizer, 512)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 
+import numpy as np
 import pytest
 from scipy import stats
 
-from codedistill.evaluation import bootstrap_interval, holm, paired_difference, wilson_interval
-from codedistill.evaluation.statistics import mcnemar_p
+from codedistill.evaluation import bootstrap_interval, holm, paired_difference, share_interval, wilson_interval
+from codedistill.evaluation.statistics import even_odds_p
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
@@ -28,6 +30,44 @@ def test_wilson_by_hand() -> None:
 def test_wilson_refuses_what_is_no_share(correct: int, total: int) -> None:
     with pytest.raises(ValueError, match="needs 0 <= correct <= total"):
         wilson_interval(correct, total)
+
+
+def test_one_sample_a_task_is_wilsons_interval() -> None:
+    for passed in (0, 1, 7, 20):
+        shares = [1.0] * passed + [0.0] * (20 - passed)
+        assert share_interval(shares, 20) == pytest.approx(wilson_interval(passed, 20), abs=1e-12)
+
+
+def test_several_samples_a_task_by_hand() -> None:
+    # Mean 1/2, variance (4 * 1/16) / 3 = 1/12: worth 1/4 * 4 / (1/12) = 12 samples of the 20.
+    assert share_interval([0.25, 0.75, 0.25, 0.75], 20) == pytest.approx(wilson_interval(6, 12))
+    # Variance 0.01 / 3: worth 300, but there are only 20.
+    assert share_interval([0.45, 0.55, 0.45, 0.55], 20) == pytest.approx(wilson_interval(10, 20))
+    # Variance 1/3: worth 3, but there are 4 tasks.
+    assert share_interval([0.0, 1.0, 0.0, 1.0], 20) == pytest.approx(wilson_interval(2, 4))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("tasks", [1, 2, 30])
+def test_tasks_that_are_all_alike_do_not_make_the_mean_certain(share: float, tasks: int) -> None:
+    low, high = share_interval([share] * tasks, 5 * tasks)
+    assert (low, high) == pytest.approx(wilson_interval(share * tasks, tasks))
+    assert high - low > 0.1
+    assert low <= share <= high
+    with pytest.raises(ValueError, match="at least one task"):
+        share_interval([], 0)
+
+
+def test_coverage_of_the_interval_of_several_samples() -> None:
+    """About 95 of 100 hold the truth, near the ends too, where a bootstrap over the tasks holds it half of the time."""
+    rng = np.random.default_rng(4)
+    for a, b, least in ((2, 2, 0.92), (0.1, 2, 0.9), (1, 60, 0.92), (5, 0.3, 0.9)):
+        held = 0
+        for _ in range(300):
+            shares = rng.binomial(5, rng.beta(a, b, 20)) / 5
+            low, high = share_interval(list(shares), 100)
+            held += low <= a / (a + b) <= high
+        assert held / 300 >= least
 
 
 def test_bootstrap_agrees_with_scipy() -> None:
@@ -55,15 +95,30 @@ def test_bootstrap_is_the_same_for_the_same_seed() -> None:
 
 
 @pytest.mark.parametrize(("wins", "losses"), [*itertools.product(range(6), range(6)), (30, 11), (164, 0), (700, 650)])
-def test_mcnemar_is_the_exact_binomial_test(wins: int, losses: int) -> None:
+def test_p_is_the_exact_binomial_tests(wins: int, losses: int) -> None:
     expected = stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
-    assert mcnemar_p(wins, losses) == pytest.approx(expected, abs=1e-12)
+    assert even_odds_p(wins, losses) == pytest.approx(expected, abs=1e-12)
 
 
-def test_mcnemar_by_hand() -> None:
-    assert mcnemar_p(5, 0) == 2 / 32
-    assert mcnemar_p(1, 5) == 2 * (1 + 6) / 64
-    assert mcnemar_p(3, 3) == 1.0
+def test_p_by_hand() -> None:
+    assert even_odds_p(5, 0) == 2 / 32
+    assert even_odds_p(1, 5) == pytest.approx(2 * (1 + 6) / 64)
+    assert even_odds_p(3, 3) == 1.0
+    assert even_odds_p(0, 0) == 1.0
+
+
+def test_p_of_many_tasks_takes_no_time() -> None:
+    start = time.perf_counter()
+    assert even_odds_p(20_000, 19_000) == pytest.approx(stats.binomtest(20_000, 39_000).pvalue, rel=1e-9)
+    assert even_odds_p(1_000_000, 999_000) == pytest.approx(stats.binomtest(1_000_000, 1_999_000).pvalue, rel=1e-7)
+    assert even_odds_p(5_000, 0) == 0.0  # below what a float holds
+    assert time.perf_counter() - start < 1
+
+
+def test_the_test_is_called_by_its_name() -> None:
+    assert paired_difference([1.0, 0.0, 1.0], [1, 1, 0]).test == "McNemar"
+    assert paired_difference([1.0, 0.5], [1.0, 0.0]).test == "sign test"
+    assert paired_difference([1.0, 0.0], [1.0, 1 / 3]).test == "sign test"
 
 
 def test_paired_difference_by_hand() -> None:
@@ -71,9 +126,9 @@ def test_paired_difference_by_hand() -> None:
     b = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]
     paired = paired_difference(a, b)
     assert (paired.wins, paired.losses, paired.difference) == (5, 1, 0.5)
-    assert paired.mcnemar_p == 2 * (1 + 6) / 64
+    assert paired.p == pytest.approx(2 * (1 + 6) / 64)
     other = paired_difference(b, a)
-    assert (other.wins, other.losses, other.difference, other.mcnemar_p) == (1, 5, -0.5, paired.mcnemar_p)
+    assert (other.wins, other.losses, other.difference, other.p) == (1, 5, -0.5, paired.p)
 
 
 def test_paired_bootstrap_resamples_tasks_and_not_models() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,42 +11,55 @@ from taxonomy_cases import CASES, Case
 
 from codedistill.benchmarks import Benchmark, Problem
 from codedistill.config import Evaluation
-from codedistill.evaluation import Category, Verdict, classify
-from codedistill.run_directory import read_jsonl
+from codedistill.evaluation import Category, Verdict, classify, summarize
+from codedistill.run_directory import read_jsonl, write_jsonl
 from codedistill.verdicts import execute
 
 
-@pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Rows of results.jsonl for all cases, in their order, and the summary."""
-    folder: Path = tmp_path_factory.mktemp("cases")
+def judged_rows(folder: Path, cases: list[Case], timeout: float) -> list[dict[str, Any]]:
+    """Rows of results.jsonl, in the cases' order."""
+    folder.mkdir()
     problems, samples = [], []
-    for number, case in enumerate(CASES):
+    for number, case in enumerate(cases):
         checks = f"def check(candidate):\n    assert {case.check}\n"
         problems.append(Problem(str(number), "def f(x):\n", "f", checks))
         completion = case.source if case.completion is None else case.completion
         row = {"task_id": str(number), "solution": case.source, "completion": completion}
         samples.append(row | {"finish": "length" if case.cut else "eos"})
-    (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in samples))
+    write_jsonl(folder / "samples.jsonl", samples)
     tasks = Benchmark("cases", tuple(problems), "0" * 64, "here")
-    result = execute(folder / "samples.jsonl", tasks, Evaluation(timeout=20), folder)
-    return read_jsonl(folder / "results.jsonl"), result.to_json()
+    execute(folder / "samples.jsonl", tasks, Evaluation(timeout=timeout), folder)
+    return read_jsonl(folder / "results.jsonl")
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """A row for every case, in their order. On a busy machine only those that are made to be slow may be too slow."""
+    folder: Path = tmp_path_factory.mktemp("cases")
+    rows = {
+        slow: iter(judged_rows(folder / str(slow), [case for case in CASES if case.slow is slow], timeout))
+        for slow, timeout in ((False, 20), (True, 1))
+    }
+    return [next(rows[case.slow]) for case in CASES]
 
 
 @pytest.mark.parametrize("number", range(len(CASES)), ids=[f"{i}-{case.belongs}" for i, case in enumerate(CASES)])
-def test_category(number: int, judged: tuple[list[dict[str, Any]], dict[str, Any]]) -> None:
-    case, row = CASES[number], judged[0][number]
+def test_category(number: int, judged: list[dict[str, Any]]) -> None:
+    case, row = CASES[number], judged[number]
     assert row["category"] == case.belongs, f"{case.source}\n{row}"
 
 
-def test_every_category_has_five_examples() -> None:
-    count = Counter(case.belongs for case in CASES)
-    few = [name for name in Category if count[name] < 5 and name is not Category.EXECUTION_TIMEOUT]
-    assert not few
+@pytest.mark.parametrize("category", Category)
+def test_every_category_has_five_examples_and_three_that_look_alike(category: Category) -> None:
+    belong = {case for case in CASES if case.belongs == category and case.near is None}
+    alike = {case for case in CASES if case.near == category}
+    assert len(belong) >= 5
+    assert len(alike) >= 3
+    assert all(case.belongs != category for case in alike)
 
 
-def test_the_summary_of_all_cases_obeys_the_identities(judged: tuple[list[dict[str, Any]], dict[str, Any]]) -> None:
-    summary, count = judged[1], Counter(case.belongs for case in CASES)
+def test_the_summary_of_all_cases_obeys_the_identities(judged: list[dict[str, Any]]) -> None:
+    summary, count = summarize(judged).to_json(), Counter(case.belongs for case in CASES)
     assert summary["complete"] + summary["incomplete"] == summary["samples"] == len(CASES)
     assert summary["correct"] == count[Category.PASSED] <= summary["complete"]
     assert summary["complete"] == count[Category.PASSED] + count[Category.WRONG_ANSWER]
@@ -76,7 +88,6 @@ def verdict(status: str, error: str | None = None, source: str = "def f(x):\n   
         ("memory", "MemoryError", "MemoryError"),
         ("crashed", "SIGSEGV", "crash"),
         ("exited", "SystemExit", "early exit"),
-        ("infrastructure", "InfrastructureError", "infrastructure"),
     ],
 )
 @pytest.mark.parametrize("source", ["", "def f(x):\n    pass\n", "while True: pass", "def f(", "\x00"])

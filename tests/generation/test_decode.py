@@ -61,6 +61,41 @@ def test_a_stop_sequence_ends_and_is_cut_off(model: Loaded) -> None:
     assert done.text == free.text[: free.text.index(stop)]
 
 
+def test_of_two_stop_sequences_that_one_token_completes_the_earlier_one_counts(model: Loaded) -> None:
+    (free,) = generate(model, [Request(0, PROMPTS[0])], Sampling(max_new_tokens=20))
+    longer = free.text[8:12]
+    for stop in ((longer, longer[1:]), (longer[1:], longer)):
+        (done,) = generate(model, [Request(0, PROMPTS[0], stop=stop)], Sampling(max_new_tokens=20))
+        assert (done.finish, done.text) == (Finish.STOP, free.text[: free.text.index(longer)])
+
+
+def test_a_completion_ends_where_the_context_does(model: Loaded) -> None:
+    assert model.model.config.max_position_embeddings == 512
+    requests = [Request(0, ids=(7,) * 505), Request(1, ids=(8,) * 490)]
+    done = sorted(generate(model, requests, Sampling(max_new_tokens=15)), key=lambda c: c.index)
+    assert [(c.tokens, c.finish) for c in done] == [(7, Finish.LENGTH), (15, Finish.LENGTH)]
+
+
+def test_a_prompt_that_fills_the_context_loses_its_beginning(model: Loaded) -> None:
+    rows = torch.Generator().manual_seed(3)
+    ids = tuple(torch.randint(5, 900, (600,), generator=rows).tolist())
+    long, short = (next(iter(generate(model, [Request(0, ids=each)], Sampling(20)))) for each in (ids, ids[-511:]))
+    assert (long.tokens, long.finish) == (1, Finish.LENGTH)
+    assert long.ids == short.ids
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_the_generation_settings_may_name_further_end_tokens(several: bool, micro_pair: dict[str, Path]) -> None:
+    model = load_model(ModelSpec(path=str(micro_pair["student"])), "model")
+    (free,) = generate(model, [Request(0, PROMPTS[0])], Sampling(max_new_tokens=20))
+    end = next(token for i, token in enumerate(free.ids) if i > 3 and token not in free.ids[:i])
+    model.model.generation_config.eos_token_id = [model.tokenizer.eos_token_id, end] if several else end
+    (done,) = generate(model, [Request(0, PROMPTS[0])], Sampling(max_new_tokens=20))
+    at = free.ids.index(end)
+    assert (done.finish, done.tokens, done.ids) == (Finish.EOS, at, free.ids[: at + 1])
+    assert done.text == model.tokenizer.decode(free.ids[:at])
+
+
 def test_an_end_token_is_not_part_of_the_text() -> None:
     model = load_model(ModelSpec(path="tiny/student"), "model")
     (done,) = generate(model, [Request(0, "def count_even(nums):\n")], Sampling(max_new_tokens=150))

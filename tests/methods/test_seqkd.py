@@ -81,7 +81,7 @@ def test_responses_are_written_once_and_only_for_what_they_fit(
     assert written == [6]
     with pytest.raises(UserError, match=r"does not fit this teacher, data, template and sampling: template alpaca"):
         run(micro_recipe, tmp_path / "third", [*SHORT, "template=plain", f"seqkd.responses={folder}"])
-    with pytest.raises(UserError, match="is no teacher_responses.jsonl"):
+    with pytest.raises(UserError, match=r"is no teacher_responses\.jsonl"):
         run(micro_recipe, tmp_path / "third", [*SHORT, f"seqkd.responses={tmp_path / 'nowhere.jsonl'}"])
     run(micro_recipe, folder, [*SHORT, "template=plain"])
     assert written == [6, 6]
@@ -216,7 +216,9 @@ def test_an_unfinished_response_does_not_teach_to_stop() -> None:
     recipe = load_recipe({"teacher": "t", "student": "tiny/student", "method": "seqkd"})
     student = load_model(recipe.student, "student")
     examples = [Example(0, "return 1", instruction="one"), Example(1, "return 1", instruction="one")]
-    encoded, report = _encode_written(recipe, Rewritten(examples, frozenset({1})), student, EncodingReport(2, 0, 0))
+    encoded, report = _encode_written(
+        recipe, Rewritten(examples, frozenset({1})), student, EncodingReport(2, 0, 0, "alpaca")
+    )
     end = student.tokenizer.eos_token_id
     assert encoded[0].ids[-1] == end
     assert encoded[1].ids == encoded[0].ids[:-1]

@@ -22,7 +22,7 @@ def test_paired_differences(made_run: Path) -> None:
     against_base, against_teacher = differences(run)
     assert (against_base.paired.wins, against_base.paired.losses, against_base.tasks) == (20, 4, 40)
     assert against_base.paired.difference == pytest.approx(16 / 40)
-    assert against_base.paired.mcnemar_p == pytest.approx(2 * (1 + 24 + 276 + 2024 + 10626) / 2**24)
+    assert against_base.paired.p == pytest.approx(2 * (1 + 24 + 276 + 2024 + 10626) / 2**24)
     assert (against_teacher.paired.wins, against_teacher.paired.losses) == (6, 8)
     header, rows = difference_table([against_base, against_teacher])
     assert "benchmark" not in header

@@ -42,6 +42,13 @@ def test_columns_without_values_are_left_out() -> None:
     assert rows == [["model", "m/model", "50.0%"]]
 
 
+def test_a_part_of_the_benchmark_is_called_one() -> None:
+    part, whole = row("base", 0.5, benchmark_tasks=164), row("student", 0.5, tasks=164, benchmark_tasks=164)
+    header, rows = results_table({"models": [part, whole]}).cells()
+    assert [cells[header.index("tasks")] for cells in rows] == ["40 of 164", "164 of 164"]
+    assert "tasks" not in results_table({"models": [whole]}).cells()[0]
+
+
 def test_several_benchmarks_are_named() -> None:
     table = results_table({"models": [STUDENT, STUDENT | {"benchmark": "humaneval"}]})
     header, rows = table.cells()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -152,3 +153,26 @@ def test_epochs_give_the_number_of_steps(micro_recipe: dict[str, Any], tmp_path:
     _, metrics = run(micro_recipe, tmp_path / "a", ["training.epochs=2"])
     assert [m.epoch for m in metrics] == [0] * 5 + [1] * 5
     assert metrics[5].beta != pytest.approx(metrics[4].beta, abs=0.02)  # M3 draws beta anew
+
+
+def test_data_not_trained_on_as_it_is_is_said(
+    micro_recipe: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = tmp_path / "data.jsonl"
+    rows = [("x", "return 1"), ("x", "return 1 + 2 + 3 + 4 + 5"), ("x " * 50, "y")]
+    data.write_text("".join(json.dumps({"prompt": prompt, "completion": text}) + "\n" for prompt, text in rows))
+    recipe = load_recipe(micro_recipe, [f"data.source={data}", "data.max_length=12", "training.steps=1"])
+    result = train(recipe, RunDirectory(tmp_path / "run"))
+    assert (result.cut, result.dropped, result.template) == (1, 1, "plain")
+    assert "of 3 examples 1 lose their end, and 1 are dropped" in caplog.text
+    assert json.loads((result.model / "codedistill.json").read_text())["template"] == "plain"
+
+
+def test_a_template_that_no_row_uses_is_said(
+    micro_recipe: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text(json.dumps({"prompt": "x", "completion": "return 1"}) + "\n")
+    recipe = load_recipe(micro_recipe, [f"data.source={data}", "template=starcoder", "training.steps=1"])
+    assert train(recipe, RunDirectory(tmp_path / "run")).template == "starcoder"
+    assert "template starcoder: the data's rows bring their own prompts" in caplog.text

@@ -4,14 +4,24 @@ problems.py     Problem, Benchmark, and how a problem is asked
 loading.py      a name, a file or both -> Benchmark
 sources.py      files, the hub, installed packages; the table of names
 formats.py      rows of HumanEval's, MBPP's and EvalPlus's kind -> Problem
+checks.py       what checks need from the prompt, and whether they are any
 plus.py         EvalPlus's inputs, and checks by the reference's outputs (codec.py, comparison.py)
-extraction.py   a model's text -> the program that is run (markdown.py, body.py, syntax.py)
+extraction.py   a model's text -> the program that is run (turns.py, markdown.py, body.py, syntax.py)
 references.py   reference solutions
 """
 
 from codedistill.benchmarks.extraction import program_source
 from codedistill.benchmarks.loading import load_benchmark
-from codedistill.benchmarks.problems import Benchmark, Cases, Problem, instruction_of
+from codedistill.benchmarks.problems import STOPS, Benchmark, Cases, Problem, instruction_of
 from codedistill.benchmarks.sources import BENCHMARKS
 
-__all__ = ["BENCHMARKS", "Benchmark", "Cases", "Problem", "instruction_of", "load_benchmark", "program_source"]
+__all__ = [
+    "BENCHMARKS",
+    "STOPS",
+    "Benchmark",
+    "Cases",
+    "Problem",
+    "instruction_of",
+    "load_benchmark",
+    "program_source",
+]

@@ -19,7 +19,7 @@ def place_body(problem: Problem, code: str, goes_on: bool) -> str:
     """
     first = next((line for line in code.split("\n") if line.strip()), "")
     fixed = goes_on and (len(indentation(first)) > 1 or first.startswith("\t"))
-    for text in (code, _without_prose(code)):
+    for text in (code, _code_lines(code)):
         for head, body in _layouts(problem.prompt, text, fixed):
             if _is_inside(problem.entry_point, head, body):
                 return head + body
@@ -62,7 +62,7 @@ def _is_inside(entry_point: str, head: str, body: str) -> bool:
     return any(f.name == entry_point and f.lineno <= line <= (f.end_lineno or 0) for f in functions)
 
 
-def _without_prose(code: str) -> str:
+def _code_lines(code: str) -> str:
     """The lines from the first that is no prose to the next at the margin that is."""
     lines = code.split("\n")
     start = next((i for i, line in enumerate(lines) if line.strip() and not is_prose(line)), 0)

@@ -39,6 +39,20 @@ def encode(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not plain data")
 
 
+def is_longer(value: Any, characters: int) -> bool:
+    """Whether `dumps(value)` certainly takes more than so many characters, found out in no more steps than that."""
+    waiting, least = [value], 0
+    while waiting and least <= characters:
+        item = waiting.pop()
+        if isinstance(item, (str, bytes, bytearray, list, tuple, set, frozenset, dict)):
+            least += len(item)
+        if isinstance(item, (list, tuple, set, frozenset, dict)):
+            waiting.extend(item)
+        if isinstance(item, dict):
+            waiting.extend(item.values())
+    return least > characters
+
+
 DECODERS: dict[str, Any] = {
     "int": lambda v: int(v, 16),
     "dict": dict,

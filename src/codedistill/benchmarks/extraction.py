@@ -16,42 +16,47 @@ import warnings
 from codedistill.benchmarks.body import place_body
 from codedistill.benchmarks.markdown import fenced_code
 from codedistill.benchmarks.problems import Problem
-from codedistill.benchmarks.syntax import CODE_STARTS, defines, indentation, is_prose, parse
-
-ENDS = re.compile(
-    r"<\|(?:im_end|im_start|endoftext|eot_id|end|end_of_text|EOT|file_separator|fim_pad|user|assistant)\|>"
-    r"|</s>|<end_of_turn>|<file_sep>|<fim_prefix>|<\uff5cend\u2581of\u2581sentence\uff5c>|\[/?INST\]"
+from codedistill.benchmarks.syntax import (
+    CODE_STARTS,
+    defines,
+    defines_function,
+    indentation,
+    is_prose,
+    parse,
+    parse_prompt,
 )
-"""Where a model's turn is over, for tokenizers that do not call these tokens special."""
+from codedistill.benchmarks.turns import answer_in
 
 MODULE_LINE = re.compile(r"\s*(?:@|async\s+def\s|def\s|class\s|import\s|from\s)")
 
 
 def program_source(problem: Problem, completion: str) -> str:
     """The module that is run for a completion: "" where nothing was written."""
-    text = _answer(completion)
+    text = answer_in(completion, problem.entry_point)
     if not text.strip():
         return ""
     whole = defines(text, problem.entry_point) and parse(text) is not None  # a docstring may have fences in it
     code = text if whole else fenced_code(text, problem.entry_point) or text
     if _is_module(code, problem.entry_point):
-        return _with_context(problem, _without_prose(_at_the_margin(code, problem.entry_point)))
-    return place_body(problem, code, goes_on=code is text)
-
-
-def _answer(completion: str) -> str:
-    """The text without what a reasoning model thought before it, up to the end of the turn."""
-    text = completion.replace("\r\n", "\n").removeprefix("\ufeff").rpartition("</think>")[2]
-    return ENDS.split(text, maxsplit=1)[0]
+        program = _with_context(problem, without_prose(_at_the_margin(code, problem.entry_point)))
+    else:
+        program = place_body(problem, code, goes_on=code is text)
+    return _without_speakers(program)
 
 
 def _is_module(code: str, entry_point: str) -> bool:
-    """Whether the text has top-level definitions, rather than being the body of the asked function."""
+    """Whether the text has top-level definitions, rather than being the body of the asked function.
+
+    A body may define functions and import modules, and go on at the margin when it is done.
+    """
     first = next((line for line in code.split("\n") if line.strip()), "")
-    if defines(code, entry_point):
-        return not first[:1].isspace() or MODULE_LINE.match(first) is not None
-    top_level = re.search(r"^(?:async def|def|class)\s", code, re.MULTILINE)
-    return top_level is not None and not first[:1].isspace() and not _returns_outside(code)
+    definitions = [indentation(line) for line in code.split("\n") if defines_function(line, entry_point)]
+    if first[:1].isspace():
+        return indentation(first) in definitions or (bool(definitions) and MODULE_LINE.match(first) is not None)
+    if definitions:
+        return True
+    top_level = defines(code, entry_point) or re.search(r"^(?:async def|def|class)\s", code, re.MULTILINE)
+    return bool(top_level) and not _returns_outside(without_prose(code))
 
 
 def _returns_outside(code: str) -> bool:
@@ -69,6 +74,10 @@ def _returns_outside(code: str) -> bool:
 def _at_the_margin(code: str, entry_point: str) -> str:
     """Code that is indented as a whole, as in a list item, moved to the left. A method stays in its class."""
     lines = code.split("\n")
+    first = next(i for i, line in enumerate(lines) if line.strip())
+    if indentation(lines[first]) == " ":  # a token brings one
+        lines[first] = lines[first][1:]
+        code = "\n".join(lines)
     at = next((i for i, line in enumerate(lines) if defines(line, entry_point)), None)
     if at is None or any(defines(line, entry_point) and not indentation(line) for line in lines):
         return code
@@ -87,7 +96,7 @@ def _belongs(line: str, depth: int) -> bool:
     return not line.strip() or len(indentation(line)) >= depth
 
 
-def _without_prose(code: str) -> str:
+def without_prose(code: str) -> str:
     """Module code without the prose around it."""
     lines = code.split("\n")
     if lines[0].strip().lower() in ("python", "python3", "py"):
@@ -103,9 +112,19 @@ def _without_prose(code: str) -> str:
     return "\n".join(lines)
 
 
+def _without_speakers(program: str) -> str:
+    """A program up to the line where another turn begins like an annotation, as in `Human: thanks`."""
+    tree, lines = parse(program), program.split("\n")
+    for node in tree.body if tree is not None else []:
+        if isinstance(node, ast.AnnAssign) and node.value is None and lines[node.lineno - 1][:1].isupper():
+            before, rest = lines[: node.lineno - 1], lines[node.end_lineno :]
+            return "\n".join(before) + "\n" if any(map(str.strip, before)) else _without_speakers("\n".join(rest))
+    return program
+
+
 def _with_context(problem: Problem, code: str) -> str:
     """The prompt's imports and helpers before a program that repeats the signature, unless it brings them itself."""
-    tree = parse(problem.prompt) or parse(problem.prompt.rstrip() + "\n    pass\n")
+    tree = parse_prompt(problem.prompt)
     context = []
     lines = problem.prompt.split("\n")
     for node in tree.body if tree is not None else []:

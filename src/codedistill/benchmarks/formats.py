@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from codedistill.benchmarks import plus
+from codedistill.benchmarks.checks import with_helpers
 from codedistill.benchmarks.problems import Cases, Problem
 from codedistill.benchmarks.scripts import cases_of
-from codedistill.benchmarks.syntax import parse
+from codedistill.benchmarks.syntax import parse, parse_prompt
 from codedistill.errors import UserError
 
 Row = Mapping[str, Any]
@@ -28,11 +29,14 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Format:
-    """`problem` and `reference` read one row; `fields` are those that a row must have, with their types."""
+    """`problem` and `reference` read one row; `fields` are those that a row must have, with their types.
+
+    `reference` is None for a row without a reference solution.
+    """
 
     fields: Mapping[str, type | tuple[type, ...]]
     problem: Callable[[Row], Problem]
-    reference: Callable[[Row], str]
+    reference: Callable[[Row], str | None]
 
     def check(self, row: Row, where: str) -> None:
         """Raises UserError for a row without its fields."""
@@ -62,7 +66,7 @@ def task_id_of(row: Row) -> str:
 
 def _humaneval(row: Row) -> Problem:
     cases = cases_of(row["test"], _comparison(row["task_id"], row["entry_point"]))
-    checks = row["test"] if cases is None else ""
+    checks = with_helpers(row["test"], row["prompt"], row["entry_point"]) if cases is None else ""
     return Problem(row["task_id"], row["prompt"], row["entry_point"], checks, row.get("instruction"), cases=cases)
 
 
@@ -70,11 +74,9 @@ def _comparison(task_id: str, entry_point: str) -> str:
     return plus.COMPARE.get(task_id.partition("/")[0], {}).get(entry_point, "equal")
 
 
-def _humaneval_reference(row: Row) -> str:
+def _humaneval_reference(row: Row) -> str | None:
     solution = row.get("canonical_solution")
-    if not isinstance(solution, str):
-        raise UserError(f"{row['task_id']}: has no canonical_solution")
-    return str(row["prompt"]) + solution
+    return str(row["prompt"]) + solution if isinstance(solution, str) else None
 
 
 def _evalplus(row: Row) -> Problem:
@@ -100,22 +102,22 @@ def _evalplus_reference(row: Row) -> str:
 
 
 def _mbpp(row: Row) -> Problem:
-    code, tests = _lines(row["code"]), [_lines(test) for test in row["test_list"]]
+    code, tests = unix_lines(row["code"]), [unix_lines(test) for test in row["test_list"]]
     entry = entry_point_of(code, tests)
     setup = [row.get("test_setup_code") or "", *(row.get("test_imports") or [])]
-    checks = as_check("\n".join([*map(_lines, setup), *tests]).strip("\n"), entry)
+    checks = as_check("\n".join([*map(unix_lines, setup), *tests]).strip("\n"), entry)
     text = row["text"] if isinstance(row.get("text"), str) else row["prompt"]
     return Problem(task_id_of(row), ask(code, entry, text.strip(), tests), entry, checks)
 
 
 def _mbpp_reference(row: Row) -> str:
-    return _lines(row["code"])
+    return unix_lines(row["code"])
 
 
 def _mbppplus(row: Row) -> Problem:
-    code, tests = _lines(row["code"]), [_lines(test) for test in row["test_list"]]
+    code, tests = unix_lines(row["code"]), [unix_lines(test) for test in row["test_list"]]
     entry = entry_point_of(code, tests)
-    task_id, script = task_id_of(row), _lines(row["test"])
+    task_id, script = task_id_of(row), unix_lines(row["test"])
     cases = cases_of(script, _comparison(task_id, entry))
     checks = as_check(script, entry) if cases is None else ""
     return Problem(task_id, ask(code, entry, row["prompt"].strip(), tests), entry, checks, cases=cases)
@@ -145,12 +147,13 @@ FORMATS = {
 }
 
 
-def _lines(text: str) -> str:
+def unix_lines(text: str) -> str:
+    """The text with \\n at its lines' ends; that of MBPP's data is \\r\\n, which would end up within strings."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def has_function(code: str, name: str) -> bool:
-    tree = parse(code) or parse(code.rstrip() + "\n    pass\n")
+    tree = parse_prompt(code)
     return tree is not None and _function(tree, name) is not None
 
 

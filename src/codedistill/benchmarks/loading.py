@@ -6,6 +6,7 @@ import difflib
 from dataclasses import replace
 from pathlib import Path
 
+from codedistill.benchmarks.checks import require_checks
 from codedistill.benchmarks.formats import format_of
 from codedistill.benchmarks.problems import Benchmark, Problem
 from codedistill.benchmarks.sources import BENCHMARKS, Data, find, read_file
@@ -20,20 +21,21 @@ def load_benchmark(name_or_path: str, limit: int | None = None) -> Benchmark:
     """
     name, data = read_benchmark(name_or_path)
     problems: dict[str, Problem] = {}
-    for line, row in data.rows:
-        where = f"{data.source}: line {line}"
+    for number, row in data.rows:
+        where = f"{data.source}: {data.unit} {number}"
         shape = format_of(data.rows[0][1])
         shape.check(row, where)
         try:
             problem = shape.problem(row)
-        except (UserError, SyntaxError, ValueError, TypeError, LookupError, AttributeError) as error:
+            require_checks(problem)
+        except (UserError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise UserError(f"{where}: {error}") from None
         if problem.task_id in problems:
             raise UserError(f"{where}: task_id {problem.task_id} occurs twice")
         problems[problem.task_id] = problem
     if not problems:
         raise UserError(f"benchmark {name_or_path}: holds no tasks")
-    return Benchmark(name, tuple(problems.values())[:limit], data.sha256, data.source)
+    return Benchmark(name, tuple(problems.values())[:limit], data.sha256, data.source, len(problems))
 
 
 def read_benchmark(name_or_path: str) -> tuple[str, Data]:

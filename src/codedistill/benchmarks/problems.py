@@ -44,7 +44,6 @@ class Problem:
     entry_point: str
     checks: str
     instruction: str | None = None
-    stop: tuple[str, ...] = STOPS
     cases: Cases | None = None
     reference_seconds: float = 0.0
     inputs_left_out: int = 0
@@ -52,12 +51,16 @@ class Problem:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A named list of problems; `sha256` is of the data, `source` is the file or the hub id that it came from."""
+    """A named list of problems; `sha256` is of the data, `source` is the file or the hub id that it came from.
+
+    `size` is the number of tasks in the data, of which `problems` may hold a part only; None: it holds them all.
+    """
 
     name: str
     problems: tuple[Problem, ...]
     sha256: str
     source: str
+    size: int | None = None
 
     def find(self, task_id: object) -> Problem | None:
         """The problem of that id. A bare number means the only id that ends in /number, as other tools write MBPP's."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import logging
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -14,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from codedistill.errors import UserError, first_line
-from codedistill.run_directory import json_lines
+from codedistill.run_directory import json_lines, parse_json, read_bytes, read_text
 from codedistill.tiny import ASSETS
 
 log = logging.getLogger(__name__)
@@ -22,11 +20,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Data:
-    """Raw rows with their line numbers; `source` is the file or the hub id, `sha256` of the unpacked content."""
+    """Raw rows with their numbers; `source` is the file or the hub id, `sha256` of the unpacked content.
+
+    `unit` is what the numbers count: lines, or rows where lines mean nothing.
+    """
 
     source: str
     sha256: str
     rows: tuple[tuple[int, Mapping[str, Any]], ...]
+    unit: str = "line"
 
 
 @dataclass(frozen=True)
@@ -45,36 +47,14 @@ def read_file(path: Path) -> Data:
     Raises:
         UserError: it cannot be read, or a line is no JSON object.
     """
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-        text = content.decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise UserError(f"benchmark {path}: cannot be read: {error}") from None
-    if text.lstrip().startswith("["):
-        found = _json(text, f"{path}")
-        rows = list(enumerate(found, 1))
-    else:
-        rows = _lines(text, path)
+    content, text = read_bytes(path), read_text(path)
+    is_list = text.lstrip().startswith("[")
+    unit = "row" if is_list else "line"
+    rows = list(enumerate(parse_json(text, str(path)), 1) if is_list else json_lines(text, str(path)))
     for number, row in rows:
         if not isinstance(row, dict):
-            raise UserError(f"{path}: line {number}: not a JSON object")
-    return Data(str(path), hashlib.sha256(content).hexdigest(), tuple(rows))
-
-
-def _lines(text: str, path: Path) -> list[tuple[int, Any]]:
-    try:
-        return list(json_lines(text, str(path)))
-    except ValueError as error:  # a number of more digits than Python reads
-        raise UserError(f"{path}: {first_line(error)}") from None
-
-
-def _json(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{where}: not valid JSON: {first_line(error)}") from None
+            raise UserError(f"{path}: {unit} {number}: not a JSON object")
+    return Data(str(path), hashlib.sha256(content).hexdigest(), tuple(rows), unit)
 
 
 def find(name: str, known: Known) -> Data:
@@ -111,7 +91,7 @@ def read_hub(name: str, config: str | None, split: str) -> Data:
     except Exception as error:  # whatever the network, the cache or the hub come up with
         raise UserError(f"the hub says of {name}: {first_line(error)}") from None
     content = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows).encode()
-    return Data(name, hashlib.sha256(content).hexdigest(), tuple(enumerate(rows, 1)))
+    return Data(name, hashlib.sha256(content).hexdigest(), tuple(enumerate(rows, 1)), "row")
 
 
 def _tiny() -> Path:

@@ -14,7 +14,7 @@ CODE_STARTS = re.compile(
 )
 """The beginning of a line of a module, as opposed to prose."""
 
-_SENTENCE = re.compile(r"[A-Z#*>`\-=|]|\d+[.)]\s|([a-z]+)(?: [a-z']+){2,}")
+_SENTENCE = re.compile(r"[A-Z#*>`\-=|]|\d+[.)]\s|([a-z]+)(?:'[a-z]+)?(?: [a-z']+){2,}")
 
 
 def parse(code: str) -> ast.Module | None:
@@ -27,11 +27,21 @@ def parse(code: str) -> ast.Module | None:
         return None
 
 
+def parse_prompt(prompt: str) -> ast.Module | None:
+    """The syntax tree of a prompt, which may lack its function's body."""
+    return parse(prompt) or parse(prompt.rstrip() + "\n    pass\n")
+
+
 def defines(code: str, name: str) -> bool:
     """Whether a line defines the function `name`, or assigns to it at the margin."""
     found = re.escape(name)
     pattern = rf"^(?:[ \t]*(?:async[ \t]+)?def[ \t]+{found}\b|{found}[ \t]*(?::[^=\n]+)?=[^=])"
     return re.search(pattern, code, re.MULTILINE) is not None
+
+
+def defines_function(line: str, name: str) -> bool:
+    """Whether a line begins the function `name`."""
+    return re.match(rf"[ \t]*(?:async[ \t]+)?def[ \t]+{re.escape(name)}\b", line) is not None
 
 
 def indentation(line: str) -> str:

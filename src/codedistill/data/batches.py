@@ -92,21 +92,6 @@ class BatchPlan:
         rng.shuffle(batches)
         return batches
 
-    def padding_share(self, micro: int | None = None, processes: int = 1) -> float:
-        """Share of the first epoch's positions that hold padding, in [0, 1).
-
-        micro: examples of a batch that go through the models at once; default: all that a process has of it.
-        """
-        tokens = positions = 0
-        for batch in self.epoch(0):
-            for own in (batch[part::processes] for part in range(processes)):
-                size = micro or max(1, len(own))
-                for start in range(0, len(own), size):
-                    lengths = [self.lengths[i] for i in own[start : start + size]]
-                    tokens += sum(lengths)
-                    positions += max(lengths) * len(lengths)
-        return 1 - tokens / positions
-
     def start_at(self, step: int) -> Iterator[tuple[int, list[int]]]:
         """(epoch, indices) of every batch from optimiser step `step` (counted from 0) on, without end."""
         epoch, position = divmod(step, len(self))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -27,11 +28,13 @@ class Encoded:
 
 @dataclass(frozen=True)
 class EncodingReport:
-    """What the length limit did: `cut` examples lost their end, `dropped` ones their whole response."""
+    """What the length limit did: `cut` examples lost their end, `dropped` ones their whole response. `template`: what
+    made the prompts of most of the others."""
 
     examples: int
     cut: int
     dropped: int
+    template: str
 
 
 def encode_examples(
@@ -43,11 +46,15 @@ def encode_examples(
     dropped.
 
     Raises:
-        UserError: the template does not fit the tokenizer, or nothing is left.
+        UserError: the template does not fit the tokenizer, messages have no chat template, or nothing is left.
     """
-    template.check(tokenizer)
     encoded, cut, dropped, count = [], 0, 0, 0
+    templates: Counter[str] = Counter()
     for count, example in enumerate(examples, 1):  # noqa: B007 (the count is used after the loop)
+        own = example.template(template.name)
+        if own not in templates:
+            _check(own, example, template, tokenizer)
+        templates[own] += 1
         prompt = encode_prompt(prompt_text(example, template, tokenizer), tokenizer)
         response = tokenizer(example.response, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
         ids = (prompt + response)[:max_length]
@@ -58,7 +65,17 @@ def encode_examples(
         encoded.append(Encoded(example.id, tuple(ids), len(prompt)))
     if not encoded:
         raise UserError(f"data.max_length {max_length}: every one of {count} prompts is longer; raise it")
-    return encoded, EncodingReport(count, cut, dropped)
+    return encoded, EncodingReport(count, cut, dropped, templates.most_common(1)[0][0])
+
+
+def _check(name: str, example: Example, template: Template, tokenizer: Any) -> None:
+    if name == template.name:
+        template.check(tokenizer)
+    elif name == "chat" and not tokenizer.chat_template:
+        raise UserError(
+            f"data: row {example.id + 1} has messages, but the tokenizer has no chat template to render them with; "
+            "give rows of instruction and output, or a tokenizer with one"
+        )
 
 
 def fingerprint(examples: Iterable[Encoded]) -> str:

@@ -30,6 +30,10 @@ class Example:
     prompt: str | None = None
     messages: tuple[Mapping[str, str], ...] | None = None
 
+    def template(self, chosen: str) -> str:
+        """The template of its prompt: one that it brings stays as it is, messages go through the tokenizer's own."""
+        return "plain" if self.prompt is not None else "chat" if self.messages is not None else chosen
+
 
 def load_examples(source: str, limit: int | None = None, key: str = "data.source") -> list[Example]:
     """All examples of a source, at most `limit`; `key` is the recipe key that names it, for errors.

@@ -8,12 +8,14 @@ summary.py       results of one model on one benchmark -> one table row, with it
 
 from codedistill.evaluation.metrics import accuracy_loss, pass_at_k
 from codedistill.evaluation.statistics import (
+    Crossed,
     Interval,
     Paired,
     bootstrap_interval,
     crossed_difference,
     holm,
     paired_difference,
+    share_interval,
     wilson_interval,
 )
 from codedistill.evaluation.summary import Summary, summarize
@@ -21,6 +23,7 @@ from codedistill.evaluation.taxonomy import Category, Verdict, classify
 
 __all__ = [
     "Category",
+    "Crossed",
     "Interval",
     "Paired",
     "Summary",
@@ -32,6 +35,7 @@ __all__ = [
     "holm",
     "paired_difference",
     "pass_at_k",
+    "share_interval",
     "summarize",
     "wilson_interval",
 ]

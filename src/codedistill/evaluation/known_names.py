@@ -1,49 +1,80 @@
-"""Names that programs import rather than define, to tell a forgotten import from any other unknown name."""
+"""Names that programs import rather than define, to tell a forgotten import from any other unknown name.
+
+The standard library's names are looked up in its modules; only what a look cannot tell is listed here.
+"""
 
 from __future__ import annotations
 
+import builtins
 import importlib
-import sys
+import importlib.util
+from functools import cache
 
-_MEMBERS_OF = {
-    "math": "sqrt ceil floor gcd lcm factorial log log2 log10 pi inf nan isclose isqrt comb perm prod sin cos tan",
-    "functools": "reduce lru_cache cache cached_property partial wraps cmp_to_key total_ordering",
-    "itertools": "permutations combinations combinations_with_replacement product chain groupby accumulate zip_longest "
-    "islice cycle takewhile dropwhile starmap pairwise",
-    "operator": "itemgetter attrgetter",
-    "collections": "Counter defaultdict deque OrderedDict namedtuple ChainMap",
-    "typing": "List Dict Tuple Set FrozenSet Optional Union Any Callable Iterable Iterator Generator Sequence Mapping",
-    "heapq": "heappush heappop heapify heappushpop nlargest nsmallest",
-    "bisect": "bisect_left bisect_right insort",
-    "string": "ascii_lowercase ascii_uppercase ascii_letters punctuation",
-    "hashlib": "md5 sha256",
-    "datetime": "datetime timedelta",
-    "statistics": "mean median",
-    "random": "randint choice shuffle",
-    "and of one each": "deepcopy Decimal Fraction dataclass field Enum auto ABC abstractmethod Path",
-}
-
-MEMBERS = frozenset(name for names in _MEMBERS_OF.values() for name in names.split())
-"""Members of the standard library's modules that are used bare, as after `from math import sqrt`."""
-
-WORDS = frozenset(
-    {"log", "cache", "perm", "comb", "prod", "product", "chain", "cycle", "mean", "median", "choice", "field"}
+_PACKAGES = (
+    "np pd plt tf nx sns sp cv2 jnp numpy pandas scipy sympy torch tensorflow keras jax networkx sklearn matplotlib "
+    "seaborn requests bs4 nltk tqdm yaml BeautifulSoup DataFrame"
 )
-"""Members that are variables' names too: they count only where they are called."""
+PACKAGES = frozenset(_PACKAGES.split())
+"""Packages from outside the standard library, what they are called, and members that need no explanation."""
 
-ALIASES = frozenset({"np", "pd", "plt", "nx", "numpy", "pandas", "scipy", "sympy", "torch", "networkx", "sklearn"})
-"""Packages from outside the standard library, and what they are called."""
+_PLAIN = "bisect cmath collections datetime fractions functools hashlib heapq itertools json math os re sys"
+PLAIN = frozenset(_PLAIN.split())
+"""Modules whose names nobody gives to a variable: any attribute is one of the module, if perhaps none that it has."""
 
-_CHECKED = (
-    "array ast bisect calendar cmath collections copy csv datetime decimal enum fractions functools hashlib heapq io "
-    "itertools json math numbers operator os queue random re secrets statistics string struct sys textwrap time types"
+_USED_BARE = (
+    "abc array bisect cmath collections contextlib copy dataclasses datetime decimal enum fractions functools hashlib "
+    "heapq itertools json math operator pathlib random re statistics string sys textwrap time typing"
 )
-CHECKED = frozenset(_CHECKED.split())
-"""Modules that are looked into. Many have variables' names: in `numbers.append(1)` no import is missing."""
+_LOOKED_INTO = (
+    "argparse ast asyncio base64 binascii calendar cmd code codecs colorsys csv ctypes difflib email gc getpass glob "
+    "html inspect io keyword locale logging numbers os pickle platform pprint queue secrets select shutil signal "
+    "socket sqlite3 stat struct subprocess tempfile threading token tokenize traceback types unicodedata "
+    "unittest urllib uuid warnings weakref xml zlib"
+)
+MODULES = frozenset(f"{_USED_BARE} {_LOOKED_INTO}".split())
+"""Modules of the standard library that are looked into. Many of their names are variables' names, too."""
+
+_CONSTANTS = (
+    "pi tau inf nan ascii_lowercase ascii_uppercase ascii_letters hexdigits octdigits punctuation maxsize stdin stdout "
+    "argv"
+)
+CONSTANTS = frozenset(_CONSTANTS.split())
+"""Members that are no functions and no variables' names."""
+
+_HELPERS = (
+    "add sub mod index pos contains concat compress merge search match split replace unique fill wrap indent shorten "
+    "verify member fields"
+)
+HELPERS = frozenset(_HELPERS.split())
+"""Members whose names programs give to functions of their own, at least as often as they import them."""
+
+
+def is_class_or_constant(name: str) -> bool:
+    """Whether a name, however it is used, is one that is imported: `Counter`, `List`, `pi`."""
+    return name in CONSTANTS or (name[:1].isupper() and name in _members())
+
+
+def is_function(name: str) -> bool:
+    """Whether a name that is used as a function is one that is imported."""
+    return name in _members() and name not in HELPERS
 
 
 def is_module_member(module: str, attribute: str) -> bool:
-    """Whether `module.attribute` reads like a use of a standard module."""
-    if module in CHECKED:
-        return hasattr(importlib.import_module(module), attribute)
-    return module in sys.stdlib_module_names
+    """Whether `module.attribute` reads like a use of a standard module: in `numbers.append(1)` no import is missing."""
+    if module in PLAIN:
+        return True
+    if module not in MODULES:
+        return False
+    found = importlib.import_module(module)
+    return hasattr(found, attribute) or (
+        hasattr(found, "__path__") and importlib.util.find_spec(f"{module}.{attribute}") is not None
+    )
+
+
+@cache
+def _members() -> frozenset[str]:
+    """What is used bare, as after `from math import sqrt`."""
+    names: set[str] = set()
+    for module in map(importlib.import_module, _USED_BARE.split()):
+        names.update(getattr(module, "__all__", None) or dir(module))
+    return frozenset(n for n in names if len(n) > 1 and not n.startswith("_") and not hasattr(builtins, n))

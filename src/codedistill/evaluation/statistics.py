@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb, sqrt
-from statistics import NormalDist
+from math import sqrt
+from statistics import NormalDist, fmean, variance
 from typing import NamedTuple
 
 RESAMPLES = 10_000
@@ -20,19 +20,29 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Paired:
-    """Two models on the same tasks: mean difference a - b, its bootstrap interval, and McNemar's exact two-sided p.
+    """Two models on the same tasks: mean difference a - b, its bootstrap interval, and how surely it is not 0.
 
-    `wins` and `losses` count the tasks on which a is better and worse.
+    `wins` and `losses` count the tasks on which a is better and worse; `p` is two-sided and exact, of these two alone.
+    With one sample a task the test is McNemar's. With several, where a task may be won by half, it is the sign test.
     """
 
     difference: float
     interval: Interval
-    mcnemar_p: float
+    p: float
+    test: str
     wins: int
     losses: int
 
 
-def wilson_interval(correct: int, total: int, level: float = 0.95) -> Interval:
+@dataclass(frozen=True)
+class Crossed:
+    """Two recipes with several runs each on the same tasks: mean difference a - b and its interval."""
+
+    difference: float
+    interval: Interval
+
+
+def wilson_interval(correct: float, total: float, level: float = 0.95) -> Interval:
     """Wilson's score interval for a share of `correct` in `total` (Wilson 1927).
 
     Raises:
@@ -48,6 +58,25 @@ def wilson_interval(correct: int, total: int, level: float = 0.95) -> Interval:
     low = 0.0 if correct == 0 else max(0.0, centre - half)
     high = 1.0 if correct == total else min(1.0, centre + half)
     return Interval(low, high)
+
+
+def share_interval(per_task: Sequence[float], samples: int, level: float = 0.95) -> Interval:
+    """Wilson's interval for the mean of `per_task`, shares of passing samples of which there are `samples` altogether.
+
+    Samples of a task are not independent. The interval is that of as many samples which are, and which leave the mean
+    as uncertain as the tasks do (Kish 1965, Dean and Pagano 2015): at least the number of tasks,
+    at most that of samples. Tasks that are all alike say nothing of others: then it is the number of tasks, where a
+    bootstrap over tasks would have no width.
+
+    Raises:
+        ValueError: no tasks.
+    """
+    tasks = len(per_task)
+    if tasks == 0:
+        raise ValueError("needs at least one task")
+    mean, spread = fmean(per_task), variance(per_task) if tasks > 1 else 0.0
+    worth = tasks if spread == 0 else min(max(mean * (1 - mean) * tasks / spread, tasks), samples)
+    return wilson_interval(mean * worth, worth, level)
 
 
 def bootstrap_interval(per_task: Sequence[float], seed: int = 0, level: float = 0.95) -> Interval:
@@ -80,44 +109,45 @@ def paired_difference(a: Sequence[float], b: Sequence[float], seed: int = 0) -> 
         raise ValueError(f"needs the same tasks for both, got {len(a)} and {len(b)}")
     differences = [float(x - y) for x, y in zip(a, b, strict=True)]
     wins, losses = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
-    mean = sum(differences) / len(differences)
-    return Paired(mean, bootstrap_interval(differences, seed), mcnemar_p(wins, losses), wins, losses)
+    test = "McNemar" if {*a, *b} <= {0, 1} else "sign test"
+    return Paired(
+        fmean(differences), bootstrap_interval(differences, seed), even_odds_p(wins, losses), test, wins, losses
+    )
 
 
-def crossed_difference(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]], seed: int = 0) -> Paired:
+def crossed_difference(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]], level: float = 0.95) -> Crossed:
     """Compare two recipes that were run with several seeds each: `a` and `b` hold, per run, the shares by task.
 
-    Both runs and tasks are random: the bootstrap draws runs of a, runs of b, and tasks (the same for both), each with
-    replacement (Owen 2007's pigeonhole bootstrap for two crossed factors), so that the interval holds what another
-    seed would have changed as well as what other tasks would. Wins, losses and p compare the means over runs by task.
+    Both runs and tasks are random. The variance is the sum of that of a's runs, of b's runs and of the tasks, each over
+    their number. The quantile is Student's, with the degrees of freedom of Welch and Satterthwaite: with few runs their
+    variance is hardly known. What varies with run and task together is in two of the parts, so that the interval errs
+    on the wide side.
 
     Raises:
-        ValueError: a run has other tasks than another, or there are no runs or tasks.
+        ValueError: a run has other tasks than another, or there are fewer than two runs of each or two tasks.
     """
     import numpy as np
+    from scipy.special import stdtrit
 
-    if not a or not b or not a[0] or len({len(run) for run in (*a, *b)}) > 1:
-        raise ValueError("needs runs with the same tasks for both")
+    if min(len(a), len(b)) < 2 or len(a[0]) < 2 or len({len(run) for run in (*a, *b)}) > 1:
+        raise ValueError("needs at least two runs of each, all with the same tasks, at least two")
     first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    rng, tasks = np.random.default_rng(seed), first.shape[1]
-    tasks_drawn = rng.multinomial(tasks, np.full(tasks, 1 / tasks), RESAMPLES) / tasks
-    means = []
-    for runs in (first, second):
-        n = len(runs)
-        drawn = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) / n
-        means.append((drawn @ runs * tasks_drawn).sum(axis=1))
-    low, high = np.quantile(means[0] - means[1], [0.025, 0.975])
     by_task = first.mean(axis=0) - second.mean(axis=0)
-    wins, losses = int((by_task > 1e-12).sum()), int((by_task < -1e-12).sum())
-    interval = Interval(float(low), float(high))
-    return Paired(float(by_task.mean()), interval, mcnemar_p(wins, losses), wins, losses)
+    parts = [values.var(ddof=1) / values.size for values in (first.mean(axis=1), second.mean(axis=1), by_task)]
+    freedom = [len(first) - 1, len(second) - 1, by_task.size - 1]
+    difference, spread, half = float(by_task.mean()), sum(parts), 0.0
+    if spread > 0:
+        degrees = spread**2 / sum(part**2 / free for part, free in zip(parts, freedom, strict=True))
+        half = float(stdtrit(degrees, 0.5 + level / 2) * spread**0.5)
+    return Crossed(difference, Interval(max(-1.0, difference - half), min(1.0, difference + half)))
 
 
-def mcnemar_p(wins: int, losses: int) -> float:
-    """McNemar's exact test: the two-sided binomial p of `wins` against `losses` at even odds."""
+def even_odds_p(wins: int, losses: int) -> float:
+    """The exact two-sided p of `wins` against `losses` at even odds: McNemar's test, or the sign test."""
+    from scipy.special import bdtr
+
     n = wins + losses
-    tail = sum(comb(n, i) for i in range(min(wins, losses) + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, 2 * float(bdtr(min(wins, losses), n, 0.5))) if n else 1.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

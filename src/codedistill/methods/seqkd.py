@@ -26,14 +26,14 @@ def teacher_examples(recipe: Recipe, examples: list[Example], teacher: Loaded, p
     Raises:
         UserError: `seqkd.responses` names a file that does not fit, or training on other responses has begun.
     """
-    settings, template = recipe.seqkd, TEMPLATES[recipe.template]
+    settings, template = recipe.seqkd, TEMPLATES[recipe.instructions_template]
     template.check(teacher.tokenizer)
     prompts = {example.id: prompt_text(example, template, teacher.tokenizer) for example in examples}
     sampling = Sampling(settings.max_new_tokens, settings.temperature, settings.seed, settings.batch_size)
     about = {
         "teacher": str(recipe.teacher),
         "data": recipe.data.source,
-        "template": recipe.template,
+        "template": recipe.instructions_template,
         "sampling": settings.model_dump(include={"temperature", "seed", "max_new_tokens"}),
     }
     order = Order(teacher, prompts, sampling, about)

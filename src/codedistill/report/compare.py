@@ -46,7 +46,7 @@ class Comparison:
         return self._table(header, rows)
 
     def difference_table(self) -> Cells:
-        """Paired differences with McNemar's p, as it is and after Holm's correction for all rows."""
+        """Paired differences with their p, as it is and after Holm's correction for all rows."""
         rows = [[*d.cells(), p_value(p)] for d, p in zip(self.differences, self.adjusted, strict=True)]
         return self._table([*HEADER, "p (Holm)"], rows)
 
@@ -110,7 +110,8 @@ class Comparison:
                     "interval": list(d.paired.interval),
                     "better": d.paired.wins,
                     "worse": d.paired.losses,
-                    "p": d.paired.mcnemar_p,
+                    "p": d.paired.p,
+                    "test": d.paired.test,
                     "p_holm": p,
                 }
                 for d, p in zip(self.differences, self.adjusted, strict=True)
@@ -142,7 +143,7 @@ def compare(paths: Sequence[Path]) -> Comparison:
         runs=tuple(runs),
         labels=tuple(labels),
         differences=tuple(found),
-        adjusted=tuple(holm([d.paired.mcnemar_p for d in found])),
+        adjusted=tuple(holm([d.paired.p for d in found])),
         repeated=tuple(repeated_recipes(runs, labels)),
         notes=tuple(notes),
     )

@@ -14,7 +14,7 @@ import yaml
 from codedistill.errors import UserError
 from codedistill.evaluation.summary import check_saved
 from codedistill.report.tables import ResultsTable, results_table
-from codedistill.run_directory import RunDirectory, read_jsonl
+from codedistill.run_directory import RunDirectory, numbered_rows
 
 
 @dataclass(frozen=True)
@@ -157,10 +157,10 @@ def _steps(path: Path) -> tuple[Step, ...]:
     if not path.exists():
         return ()
     steps = []
-    for number, row in enumerate(read_jsonl(path), 1):
+    for number, row in numbered_rows(path):
         if not isinstance(row.get("step"), int):
-            raise UserError(f"{path}: row {number}: step must be an integer")
-        values = {key: _finite(row.get(key), f"{path}: row {number}: {key}") for key in _CURVES}
+            raise UserError(f"{path}: line {number}: step must be an integer")
+        values = {key: _finite(row.get(key), f"{path}: line {number}: {key}") for key in _CURVES}
         steps.append(Step(step=row["step"], **values))
     return tuple(steps)
 
@@ -181,12 +181,12 @@ def _evaluated(directory: RunDirectory, who: str, benchmark: str) -> Evaluated:
     about = _object(folder / "summary.json") if (folder / "summary.json").exists() else {}
     _check_counts(about, str(folder / "summary.json"))
     samples = {}
-    for number, row in enumerate(read_jsonl(folder / "samples.jsonl"), 1):
-        samples[_key(row, f"{folder / 'samples.jsonl'}: row {number}")] = row
+    for number, row in numbered_rows(folder / "samples.jsonl"):
+        samples[_key(row, f"{folder / 'samples.jsonl'}: line {number}")] = row
     answers: dict[str, Answer] = {}
     passed: dict[str, list[bool]] = {}
-    for number, row in enumerate(read_jsonl(folder / "results.jsonl"), 1):
-        where = f"{folder / 'results.jsonl'}: row {number}"
+    for number, row in numbered_rows(folder / "results.jsonl"):
+        where = f"{folder / 'results.jsonl'}: line {number}"
         key = _key(row, where)
         if not isinstance(row.get("passed"), bool):
             raise UserError(f"{where}: passed must be true or false")

@@ -34,7 +34,7 @@ class Difference:
             str(self.paired.wins),
             str(self.paired.losses),
             str(self.tasks - self.paired.wins - self.paired.losses),
-            p_value(self.paired.mcnemar_p),
+            p_value(self.paired.p),
         ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from codedistill.evaluation import Paired, accuracy_loss, crossed_difference
+from codedistill.evaluation import Crossed, accuracy_loss, crossed_difference
 from codedistill.report.facts import flat
 from codedistill.report.load import Run
 from codedistill.report.tables import MISSING
@@ -30,7 +30,7 @@ class Repeated:
     seeds: tuple[int | None, ...]
     shares: tuple[float, ...]
     teacher: float | None
-    difference: Paired | None
+    difference: Crossed | None
     seconds: float | None
     peak_memory_mb: float | None
 
@@ -87,18 +87,18 @@ def _repeated(benchmark: str, runs: list[Run], label: str, first: list[Run]) -> 
         seeds=tuple(run.seed for run in runs),
         shares=tuple(row.pass_at_1 for row in students),
         teacher=None if teacher is None else teacher.pass_at_1,
-        difference=None if runs[0] is first[0] else _difference(benchmark, runs, first),
+        difference=None if first and runs[0] is first[0] else _difference(benchmark, runs, first),
         seconds=mean(seconds) if seconds else None,
         peak_memory_mb=mean(peaks) if (peaks := [p for run in runs if (p := run.peak_memory_mb) is not None]) else None,
     )
 
 
-def _difference(benchmark: str, runs: list[Run], first: list[Run]) -> Paired | None:
-    """Over the tasks that all runs were asked; None where there are none or the benchmark's data differ."""
+def _difference(benchmark: str, runs: list[Run], first: list[Run]) -> Crossed | None:
+    """Over the tasks that all runs were asked; None for fewer than two tasks or runs, or where the data differ."""
     found = [[e for run in group if (e := run.evaluated("student", benchmark))] for group in (runs, first)]
     everyone = [*found[0], *found[1]]
     tasks = [task for task in everyone[0].verdicts if all(task in other.verdicts for other in everyone)]
-    if not tasks or len({other.sha256 for other in everyone}) > 1:
+    if len(tasks) < 2 or len(found[1]) < 2 or len({other.sha256 for other in everyone}) > 1:
         return None
     a, b = ([[shares[task] for task in tasks] for e in group if (shares := e.shares)] for group in found)
     return crossed_difference(a, b)

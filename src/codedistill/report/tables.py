@@ -16,7 +16,10 @@ NAMES = {"teacher": "teacher", "base": "base student", "student": "distilled stu
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One model on one benchmark. `accuracy_loss` is in percent of the teacher's pass@1; None is unknown."""
+    """One model on one benchmark. `accuracy_loss` is in percent of the teacher's pass@1; None is unknown.
+
+    `tasks` are those with samples, `benchmark_tasks` all that the benchmark has.
+    """
 
     who: str
     model: str
@@ -31,6 +34,7 @@ class ResultRow:
     complete: int | None
     correct: int | None
     categories: Mapping[str, int]
+    benchmark_tasks: int | None = None
 
     @property
     def name(self) -> str:
@@ -62,10 +66,15 @@ class ResultsTable:
         return {"models": [{**asdict(row), "correct_of_complete": row.correct_of_complete} for row in self.rows]}
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
-        """Header and rows of text. Columns that no row fills are left out, and so is the name of a single benchmark."""
-        header = ["", "model", "benchmark", "parameters", "pass@1", "95% interval", "accuracy loss"]
+        """Header and rows of text.
+
+        Left out are columns that no row fills, the name of a single benchmark, and the tasks where all have samples.
+        """
+        header = ["", "model", "benchmark", "parameters", "tasks", "pass@1", "95% interval", "accuracy loss"]
         header += ["complete", "correct", "correct/complete"]
         rows = [_cells(row) for row in self.rows]
+        if all(row.tasks >= (row.benchmark_tasks or 0) for row in self.rows):
+            header, rows = without("tasks", header, rows)
         for name in [name for i, name in enumerate(header) if not any(row[i] for row in rows)]:
             header, rows = without(name, header, rows)
         if len(self.benchmarks) < 2:
@@ -160,6 +169,7 @@ def _cells(row: ResultRow) -> list[str]:
         short_model(row.model) if row.model else "",
         visible(row.benchmark),
         count(row.parameters) if row.parameters is not None else "",
+        "" if row.benchmark_tasks is None else f"{row.tasks} of {row.benchmark_tasks}",
         percent(row.pass_at_1),
         interval(row.low, row.high) if row.low is not None and row.high is not None else "",
         f"{row.accuracy_loss:.1f}%" if row.accuracy_loss is not None else "",
@@ -195,6 +205,7 @@ def _row(row: Mapping[str, Any], where: str) -> ResultRow:
         complete=_integer(row, "complete", where),
         correct=_integer(row, "correct", where),
         categories={str(name): n for name, n in categories.items()},
+        benchmark_tasks=_integer(row, "benchmark_tasks", where),
     )
 
 

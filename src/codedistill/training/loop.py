@@ -89,7 +89,11 @@ class StepMetrics:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What training leaves behind. `peak_memory_mb`: of the whole process so far, see `environment.peak_memory_mb`."""
+    """What training leaves behind.
+
+    template: how the student is to be asked. peak_memory_mb: of the whole process so far, see
+    `environment.peak_memory_mb`.
+    """
 
     model: Path
     steps: int
@@ -97,6 +101,7 @@ class TrainingResult:
     cut: int
     dropped: int
     parameters: int
+    template: str
     peak_memory_mb: float
 
 
@@ -152,13 +157,19 @@ def train(
                 raise Interrupted(
                     f"stopped after step {step + 1} of {setup.steps}; checkpoint saved in {directory.checkpoints}"
                 )
+    template = recipe.template or setup.report.template
     if main:
-        save_student(recipe, setup.student, directory)
+        save_student(recipe, setup.student, template, directory)
     accelerator.wait_for_everyone()
-    report = setup.report
-    parameters = sum(p.numel() for p in setup.student.model.parameters())
     return TrainingResult(
-        directory.model, setup.steps, report.examples, report.cut, report.dropped, parameters, peak_memory_mb()
+        model=directory.model,
+        steps=setup.steps,
+        examples=setup.report.examples,
+        cut=setup.report.cut,
+        dropped=setup.report.dropped,
+        parameters=sum(p.numel() for p in setup.student.model.parameters()),
+        template=template,
+        peak_memory_mb=peak_memory_mb(),
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TEMPLATE_FILE = "codedistill.json"
 
 
-def save_student(recipe: Recipe, student: Student, directory: RunDirectory) -> None:
+def save_student(recipe: Recipe, student: Student, template: str, directory: RunDirectory) -> None:
     """Write model/ aside and rename it. Adapters are merged into the weights, and kept beside them in adapter/.
 
     Raises:
@@ -36,8 +36,8 @@ def save_student(recipe: Recipe, student: Student, directory: RunDirectory) -> N
             model = merged(model)
         model.save_pretrained(aside)
         student.loaded.tokenizer.save_pretrained(aside)
-        (aside / TEMPLATE_FILE).write_text(json.dumps({"template": recipe.template, "method": recipe.method}) + "\n")
-        (aside / "README.md").write_text(_card(recipe), encoding="utf-8")
+        (aside / TEMPLATE_FILE).write_text(json.dumps({"template": template, "method": recipe.method}) + "\n")
+        (aside / "README.md").write_text(_card(recipe, template), encoding="utf-8")
         shutil.rmtree(directory.model, ignore_errors=True)
         aside.rename(directory.model)
 
@@ -57,7 +57,7 @@ def saved_template(spec: ModelSpec) -> str | None:
         return None
 
 
-def _card(recipe: Recipe) -> str:
+def _card(recipe: Recipe, template: str) -> str:
     return f"""---
 library_name: transformers
 tags: [code, distillation, {recipe.method}]
@@ -73,7 +73,7 @@ A student trained with codedistill.
 | teacher | {recipe.teacher or "none"} |
 | started from | {recipe.student} |
 | data | {recipe.data.source} |
-| prompt template | {recipe.template} |
+| prompt template | {template} |
 | seed | {recipe.training.seed} |
 
 Ask it with the prompt template it was trained with (in `{TEMPLATE_FILE}`); what was lost against the teacher stands in

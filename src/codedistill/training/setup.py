@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +24,8 @@ from codedistill.processes import Processes
 from codedistill.prompts import TEMPLATES
 from codedistill.teachers import LiveTeacher
 from codedistill.training.switches import check_switches, compile_decoders, in_precision
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,9 @@ def prepare(recipe: Recipe, accelerator: Accelerator, place: Workplace) -> Setup
     entry = METHODS[recipe.method]
     examples = load_examples(recipe.data.source, recipe.data.limit)
     loaded = _load(recipe.student, "student")
-    encoded, report = encode_examples(examples, TEMPLATES[recipe.template], loaded.tokenizer, recipe.data.max_length)
+    encoded, report = encode_examples(
+        examples, TEMPLATES[recipe.instructions_template], loaded.tokenizer, recipe.data.max_length
+    )
     teacher = _load(recipe.teacher, "teacher") if entry.teacher and recipe.teacher else None
     live = teacher if recipe.asks_teacher else None
     vocabulary = own_vocabulary(loaded) if live is None else shared_vocabulary(live, loaded)
@@ -75,6 +80,8 @@ def prepare(recipe: Recipe, accelerator: Accelerator, place: Workplace) -> Setup
         kept = {example.id for example in encoded}
         written = entry.rewrite()(recipe, [example for example in examples if example.id in kept], teacher, place)
         encoded, report = _encode_written(recipe, written, loaded, report)
+    if place.processes.index == 0:
+        _say(recipe, report)
     method = _method(recipe, student, live, vocabulary, place)
     training = recipe.training
     lengths = tuple(len(example.ids) for example in encoded)
@@ -103,6 +110,22 @@ def processes_of(accelerator: Accelerator) -> Processes:
     )
 
 
+def _say(recipe: Recipe, report: EncodingReport) -> None:
+    """What of the data is not trained on as it is."""
+    if report.cut or report.dropped:
+        log.warning(
+            "data.max_length %d: of %d examples %d lose their end, and %d are dropped with their whole response",
+            recipe.data.max_length,
+            report.examples,
+            report.cut,
+            report.dropped,
+        )
+    if recipe.template not in (None, report.template):
+        log.warning(
+            "template %s: the data's rows bring their own prompts, it serves the evaluation only", recipe.template
+        )
+
+
 def _load(spec: ModelSpec, key: str) -> Loaded:
     loaded = load_model(spec, key)
     check_head(loaded.model, f"{key} {loaded.name}")
@@ -124,7 +147,7 @@ def _encode_written(
     recipe: Recipe, written: Rewritten, student: Loaded, before: EncodingReport
 ) -> tuple[list[Encoded], EncodingReport]:
     """Rewritten examples as token ids. A response that its writer did not end must not teach an end there."""
-    template, end = TEMPLATES[recipe.template], student.tokenizer.eos_token_id
+    template, end = TEMPLATES[recipe.instructions_template], student.tokenizer.eos_token_id
     encoded, report = encode_examples(written.examples, template, student.tokenizer, recipe.data.max_length)
     cut = sum(example.id in written.unfinished for example in encoded)
     encoded = [
@@ -133,7 +156,7 @@ def _encode_written(
         else example
         for example in encoded
     ]
-    return encoded, EncodingReport(before.examples, max(cut, report.cut), before.dropped + report.dropped)
+    return encoded, replace(before, cut=max(cut, report.cut), dropped=before.dropped + report.dropped)
 
 
 def _method(recipe: Recipe, student: Student, teacher: Loaded | None, vocabulary: int, place: Workplace) -> Method:

@@ -1,0 +1,93 @@
+"""Which part of a model's text is its answer: not its thoughts, not the tags around it, not the next turn."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import tokenize
+
+from codedistill.benchmarks.syntax import defines, is_prose, parse
+
+ENDS = re.compile(
+    r"<\|(?:im_end|im_start|endoftext|eot_id|end|end_of_text|EOT|file_separator|fim_pad|user|assistant)\|>"
+    r"|</s>|<end_of_turn>|<file_sep>|<fim_prefix>|<\uff5cend\u2581of\u2581sentence\uff5c>|\[/?INST\]"
+)
+"""Where a model's turn is over, for tokenizers that do not call these tokens special."""
+
+END_OF_THOUGHTS = "</think>"
+
+TAGS = {"[BEGIN]": "[DONE]", "[PYTHON]": "[/PYTHON]", "<answer>": "</answer>"}
+"""What is put around an answer: by MBPP's prompt with examples, by CodeLlama, by reasoning models."""
+
+
+def answer_in(text: str, entry_point: str) -> str:
+    """The part of a completion that is an answer: code, perhaps in fences and prose.
+
+    Code may speak of any of the marks that are looked for here: none counts in its strings and comments.
+    """
+    text = text.replace("\r\n", "\n").removeprefix("\ufeff")
+    thoughts = _outside_of_code(text, re.compile(END_OF_THOUGHTS))
+    if thoughts:
+        text = text[thoughts[-1] + len(END_OF_THOUGHTS) :]
+    return _in_tags(text[: min(_outside_of_code(text, ENDS), default=len(text))], entry_point)
+
+
+def _outside_of_code(text: str, mark: re.Pattern[str]) -> list[int]:
+    """The places of a mark that are in none of the code's strings and comments.
+
+    The code is the text, or the longest part of it before a mark that is any; if there is none, a line has to tell.
+    """
+    found = list(mark.finditer(text))
+    ends = [len(text), *(match.start() for match in reversed(found))] if found else []
+    end = next((end for end in ends if text[:end].strip() and _head_of(text[:end]) is not None), None)
+    if end is None:
+        return [match.start() for match in found if not _seems_quoted(match)]
+    head = _head_of(text[:end]) or ""
+    quoted = _strings_and_comments(head + text[:end])
+    return [
+        place
+        for place in (match.start() for match in found if match.start() <= end or not _seems_quoted(match))
+        if not any(place + len(head) in span for span in quoted)
+    ]
+
+
+def _head_of(text: str) -> str | None:
+    """What has to stand before a text to make it a module: nothing, or something for a body to be in. None: no code."""
+    return next((head for head in ("", "if True:\n") if parse(head + text) is not None), None)
+
+
+def _seems_quoted(match: re.Match[str]) -> bool:
+    """Whether the line, as far as one can see without its surroundings, has the mark in a string or a comment."""
+    text = match.string
+    before = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+    behind = text[match.end() :].partition("\n")[0]
+    if is_prose(before):
+        return False
+    return "#" in before or any(before.count(quote) % 2 and quote in behind for quote in "'\"")
+
+
+def _strings_and_comments(code: str) -> list[range]:
+    kinds = {tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+    starts = [0]
+    for line in code.split("\n"):
+        starts.append(starts[-1] + len(line) + 1)
+    found = []
+    with contextlib.suppress(tokenize.TokenError, SyntaxError):  # what parses and is no tokens has odd characters in it
+        for token in tokenize.generate_tokens(io.StringIO(code).readline):
+            if token.type in kinds:
+                start, end = (starts[row - 1] + column for row, column in (token.start, token.end))
+                found.append(range(start, end))
+    return found
+
+
+def _in_tags(text: str, entry_point: str) -> str:
+    """What is between tags, if they are there: of several the first that defines the function."""
+    for begin, end in TAGS.items():
+        if _outside_of_code(text, re.compile(f"{re.escape(begin)}|{re.escape(end)}")):
+            first, *parts = text.split(begin)
+            if end in first:  # the prompt had the first tag
+                parts = [first]
+            parts = [part.partition(end)[0] for part in parts]
+            return next((part for part in parts if defines(part, entry_point)), parts[0])
+    return text

@@ -1,0 +1,111 @@
+"""Checks that use the prompt's helpers, and checks that cannot judge anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rows import HUMANEVAL, MBPP, write
+
+from codedistill.benchmarks import Benchmark, load_benchmark
+from codedistill.benchmarks.checks import with_helpers
+from codedistill.benchmarks.references import references
+from codedistill.errors import UserError
+from codedistill.sandbox import Program, run_programs
+
+
+@pytest.fixture(scope="module")
+def humaneval() -> Benchmark:
+    return load_benchmark("humaneval")
+
+
+@pytest.mark.parametrize(
+    ("task", "entry_point", "helper"),
+    [
+        ("HumanEval/32", "find_zero", "poly"),
+        ("HumanEval/38", "decode_cyclic", "encode_cyclic"),
+        ("HumanEval/50", "decode_shift", "encode_shift"),
+    ],
+)
+def test_a_program_cannot_redefine_what_it_is_checked_by(
+    task: str, entry_point: str, helper: str, humaneval: Benchmark
+) -> None:
+    problem = humaneval.find(task)
+    assert problem is not None
+    cheats = [f"def {name}(*a):\n    return {value}\n" for value in ("0", "a[0]") for name in (entry_point, helper)]
+    right = references(humaneval.source)[task]
+    sources = [cheats[0] + cheats[1], cheats[2] + cheats[3], right]
+    results = run_programs([Program(source, problem.checks, problem.entry_point) for source in sources])
+    assert [result.passed for result in results] == [False, False, True]
+
+
+def test_the_helpers_come_with_what_they_need() -> None:
+    prompt = (
+        "from __future__ import annotations\nimport math\nimport os.path as p, re\n"
+        "from typing import (\n    List,\n)\n\n"
+        "SCALE = 2\nUNUSED = 3\n\n@staticmethod\ndef deep(x: List):\n    return SCALE * x\n\n"
+        "class Outer:\n    def f(self, x):\n        return math.floor(deep(x))\n\ndef other():\n    return f(1)\n\n"
+        "def f(x):\n    '''Uses Outer and re.'''\n"
+    )
+    checks = "def check(candidate):\n    assert Outer().f(3) == candidate(3) and p\n"
+    wanted = (
+        prompt.split("UNUSED = 3")[0].split("annotations\n")[1] + prompt.split("UNUSED = 3")[1].split("def other")[0]
+    )
+    found = with_helpers(checks, prompt, "f")
+    assert found.split() == (wanted + checks).split()
+    assert with_helpers("def other(): pass\n" + checks, prompt, "f").count("def other") == 1
+
+
+@pytest.mark.parametrize(
+    "checks",
+    [
+        "def check(candidate):\n    assert candidate(1)\n",
+        "def check(candidate):\n    assert f(1) and candidate(1)\n",
+        "def helper():\n    return 2\n\ndef check(candidate):\n    assert helper() == candidate(1)\n",
+        "from other import helper\n\ndef check(candidate):\n    assert helper() == candidate(1)\n",
+    ],
+)
+def test_checks_that_need_nothing_stay_as_they_are(checks: str) -> None:
+    assert with_helpers(checks, "def helper():\n    return 1\n\ndef f(x):\n", "f") == checks
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (HUMANEVAL[0] | {"test": "def check(candidate)\n    pass\n"}, "line 1: its tests are no Python: expected ':'"),
+        (HUMANEVAL[0] | {"test": "def check(c):\n    pass\nreturn\n"}, "no Python: 'return' outside function"),
+        (HUMANEVAL[0] | {"test": "\x00"}, "no Python: source code string cannot contain null bytes"),
+        (HUMANEVAL[0] | {"test": "check(" * 9999}, "its tests are no Python: "),
+        (HUMANEVAL[0] | {"test": "assert add_all([1]) == 1\n"}, "line 1: test defines no check(candidate)"),
+        (HUMANEVAL[0] | {"test": "check\n"}, "test defines no check(candidate)"),
+        (HUMANEVAL[0] | {"test": "async def check(c):\n    assert 0\n"}, "check is a coroutine or a generator"),
+        (HUMANEVAL[0] | {"test": "def check(c):\n    yield\n    assert 0\n"}, "check is a coroutine or a generator"),
+        (HUMANEVAL[0] | {"entry_point": "Solution().add_all"}, "'Solution().add_all' is not a function's name"),
+        (HUMANEVAL[0] | {"entry_point": ""}, "entry_point '' is not a function's name"),
+        (HUMANEVAL[0] | {"entry_point": "class"}, "entry_point 'class' is not a function's name"),
+        (MBPP[0] | {"test_list": ["assert twice(2) == 4", "assert twice(2 == 4"]}, "its tests are no Python: '(' was"),
+    ],
+)
+def test_checks_that_cannot_judge_are_refused_by_their_line(row: Any, says: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "own.jsonl", [row])
+    with pytest.raises(UserError) as caught:
+        load_benchmark(str(path))
+    assert says in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: line 1: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "check = lambda c: None\n",
+        "from operator import truth as check\n",
+        "if True:\n    def check(candidate):\n        assert candidate([1]) == 1\n",
+        "class check:\n    def __init__(self, candidate):\n        assert candidate([1]) == 1\n",
+        "def check(candidate):\n    assert candidate([1]) is 1\n",
+    ],
+)
+def test_every_way_to_define_check_will_do(test: str, tmp_path: Path) -> None:
+    (problem,) = load_benchmark(str(write(tmp_path / "own.jsonl", [HUMANEVAL[0] | {"test": test}]))).problems
+    assert problem.checks == test

@@ -1,0 +1,113 @@
+"""generate, execute and evaluate on the command line: interruptions, settings without effect, folders."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codedistill import cli, generation, sandbox
+from codedistill.run_directory import write_jsonl
+from codedistill.tiny.datasets import benchmark
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Run a verb in this process; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["codedistill", *map(str, arguments)])
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def interrupt(*_: Any, **__: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    rows = [{"task_id": row["task_id"], "completion": row["canonical_solution"]} for row in benchmark()[:3]]
+    write_jsonl(tmp_path / "my samples.jsonl", rows)
+    return tmp_path / "my samples.jsonl"
+
+
+def test_an_interrupted_execute_says_in_one_line_how_to_go_on(
+    samples: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sandbox, "run_programs", interrupt)
+        assert call(patch, "execute", samples, "--benchmark", "tiny", "timeout=9") == 130
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    command = f"codedistill execute '{samples}' --benchmark tiny timeout=9"
+    assert line == f"codedistill: interrupted, what is done is kept; go on with: {command}"
+
+
+@pytest.mark.parametrize("verb", ["generate", "evaluate"])
+def test_an_interrupted_generation_says_how_to_go_on(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [verb, "tiny/student", "--benchmark", "tiny", "--output", tmp_path / "out", "limit=2"]
+    with monkeypatch.context() as patch:
+        patch.setattr(generation, "generate", interrupt)
+        assert call(patch, *arguments) == 130
+    assert f"go on with: codedistill {verb} tiny/student --benchmark tiny" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("verb", "override"),
+    [
+        ("generate", "benchmarks=[tiny]"),
+        ("generate", "evaluation.benchmarks=[tiny]"),
+        ("generate", "timeout=3"),
+        ("evaluate", "benchmarks=[tiny]"),
+        ("execute", "benchmarks=[tiny]"),
+        ("execute", "limit=3"),
+    ],
+)
+def test_a_setting_without_effect_is_refused(
+    verb: str, override: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, verb, tmp_path / "any", "--benchmark", "tiny", override) == 2
+    assert f"codedistill: override {override}: has no effect here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("samples=5", "samples=5 needs a temperature above 0"),
+        ("timeout=1e300", "less than or equal to 86400"),
+        ("timeout=inf", "finite"),
+        ("timeout=0", "greater than 0"),
+    ],
+)
+def test_settings_that_cannot_be_meant(
+    override: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "evaluate", tmp_path / "any", "--benchmark", "tiny", override) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert says in line
+
+
+def test_every_model_and_benchmark_has_a_folder_of_its_own() -> None:
+    asked = [
+        *(("a/b", "tiny"), ("a_b", "tiny"), ("b", "tiny"), ("../b", "tiny"), ("/b", "tiny")),
+        *(("b", "mbpp"), ("b", "mbpp_test=/data/mbpp.jsonl"), ("b", "/data/own.jsonl")),
+    ]
+    folders = [cli._default_output(*each) for each in asked]
+    assert len(set(folders)) == len(folders)
+    assert all(len(folder.parts) == 4 for folder in folders)
+    assert cli._default_output("./a/b/", "tiny") == folders[0]
+
+
+def test_how_many_tasks_have_samples_is_said(
+    samples: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "execute", samples, "--benchmark", "tiny", "--json") == 0
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert (found["tasks"], found["benchmark_tasks"]) == (3, 300)
+    assert "3 of 300 tasks have samples" in captured.err
