@@ -73,6 +73,14 @@ def short_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One text."""
+    file = tmp_path_factory.mktemp("corpus") / "one.txt"
+    file.write_text("def area(width, height): return width * height\n")
+    return file
+
+
 @pytest.fixture
 def short_recipe(micro_pair: dict[str, Path], short_data: Path, tmp_path: Path) -> dict[str, Any]:
     return short_recipe_of(micro_pair, short_data, tmp_path / "run")

@@ -136,13 +136,6 @@ def test_losses_and_gradients(method: str, key: str, bench: Bench) -> None:
     assert losses[0] != pytest.approx(losses[1], rel=1e-4)
 
 
-@pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("corpus") / "one.txt"
-    file.write_text("def area(width, height): return width * height\n")
-    return file
-
-
 @pytest.mark.parametrize("key", POLICY)
 def test_minillms_losses_and_gradients(key: str, corpus: Path, bench: Bench) -> None:
     """Of the second update, when the student is no longer the one that wrote."""
