@@ -36,9 +36,15 @@ METHODS_ON_DATA: dict[str, list[str]] = {
 
 ON_POLICY: dict[str, list[str]] = {
     "gkd": ["method=gkd", "gkd.max_new_tokens=4"],
-    "minillm": ["method=minillm", "minillm.max_new_tokens=4", "minillm.corpus=tiny/text", "minillm.corpus_limit=9"],
+    "minillm": [
+        "method=minillm",
+        "minillm.max_new_tokens=4",
+        "minillm.corpus=tiny/text",
+        "minillm.corpus_limit=9",
+        "loss.normalization=token",  # the corpus has a count of its own
+    ],
 }
-BY_TWO = {name: METHODS_ON_DATA[name] for name in ("sft", "kd", "akd", "gap", "seqkd")} | ON_POLICY
+BY_TWO = {name: METHODS_ON_DATA[name] for name in ("sft", "kd", "rkd", "akd", "gap", "seqkd")} | ON_POLICY
 # 17 examples in batches of 8: the last batch of an epoch has one, and so one of two processes has none.
 SPLIT = ["training.steps=5", "training.learning_rate=1e-5", "data.limit=17"]
 DROPOUT = ["training.steps=6", "lora={rank: 2, dropout: 0.2}", "training.micro_batch_size=2"]
@@ -167,11 +173,13 @@ def test_what_is_not_finite_is_named_and_never_applied(
     owner: type, part: str, message: str, short_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The fault is in the second of four micro-batches of the third step: its two examples are named."""
-    plain, calls, faulty = owner.loss, [], []
+    plain, calls, faulty, heads = owner.loss, [], [], []
 
     def broken(self: Any, batch: Any) -> LossSum:
         calls.append(batch.example_ids)
         out = plain(self, batch)
+        if len(calls) == 9:
+            heads.extend([self._head.weight, self._head.weight.detach().clone()])
         if len(calls) != 10:
             return out
         faulty.extend(batch.example_ids)
@@ -188,6 +196,7 @@ def test_what_is_not_finite_is_named_and_never_applied(
     assert message in str(error.value)
     assert f"examples {faulty};" in str(error.value)
     assert len(faulty) == 2
+    assert torch.equal(*heads)
     assert "the last checkpoint, step-2, is whole" in str(error.value)
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-2"]
     if part != "loss":
