@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import islice, pairwise
 
 import pytest
@@ -30,6 +31,7 @@ def test_an_epoch_shows_every_example_once() -> None:
         assert len(batches) == len(PLAN) == 126
         assert sorted(i for batch in batches for i in batch) == list(range(1003))
     assert PLAN.epoch(0) != PLAN.epoch(1)
+    assert replace(PLAN, seed=4).epoch(0) != PLAN.epoch(0)
 
 
 def test_the_cursor_enters_the_order_anywhere() -> None:

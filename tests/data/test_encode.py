@@ -40,6 +40,14 @@ def test_cut_and_dropped_are_counted(tokenizer: Any) -> None:
     assert (report.examples, report.cut, report.dropped) == (3, 1, 1)
 
 
+def test_an_example_that_just_fits_is_not_cut(tokenizer: Any) -> None:
+    example = Example(0, "return 1", prompt="x")
+    (whole,), _ = encode_examples([example], TEMPLATES["plain"], tokenizer, 512)
+    for room, cut in ((0, 0), (-1, 1)):
+        (encoded,), report = encode_examples([example], TEMPLATES["plain"], tokenizer, len(whole.ids) + room)
+        assert (encoded.ids, report.cut) == (whole.ids[: len(whole.ids) + room], cut)
+
+
 def test_nothing_left_is_an_error(tokenizer: Any) -> None:
     with pytest.raises(UserError, match=r"data\.max_length 8"):
         encode_examples([Example(0, "y", prompt="x " * 50)], TEMPLATES["plain"], tokenizer, 8)

@@ -81,6 +81,25 @@ def test_adapters_are_on_the_attention_and_merge_to_the_same_function(family: st
         assert torch.allclose(again(IDS).logits, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("family", "transposed"), [("llama", False), ("gpt2", True)])
+def test_what_is_merged_by_hand(family: str, transposed: bool, recwarn: pytest.WarningsRecorder) -> None:
+    """w + alpha / rank B A, for weights [out, in] and for GPT-2's [in, out]; peft has nothing to correct."""
+    model = micro(family)
+    (name, before), *_ = [(n, p.detach().clone()) for n, p in model.named_parameters() if ".0." in n and is_target(n)]
+    adapted = add_adapters(model, Lora(rank=2, alpha=7, dropout=0.0))
+    assert not [w for w in recwarn if "fan_in_fan_out" in str(w.message)]
+    disturb(adapted)
+    inside = dict(adapted.named_parameters())
+    a, b = (inside[f"base_model.model.{name.removesuffix('weight')}lora_{x}.default.weight"] for x in "AB")
+    change = 7 / 2 * b.detach() @ a.detach()
+    after = dict(merged(adapted).named_parameters())[name]
+    torch.testing.assert_close(after, before + (change.T if transposed else change))
+
+
+def is_target(name: str) -> bool:
+    return name.endswith(("q_proj.weight", "attn.c_attn.weight"))
+
+
 def test_the_papers_settings_are_the_defaults() -> None:
     lora = Lora()
     assert (lora.rank, lora.alpha, lora.dropout) == (8, 32, 0.1)

@@ -120,6 +120,9 @@ def test_the_corpus_loss(share: float, normalization: str, bench: Bench) -> None
     assert (out.metrics["corpus_loss"] / out.count).item() == pytest.approx(0.5 * mean.item(), rel=1e-5)
     parts = sum(out.metrics[name] for name in ("policy_loss", "single_step_loss", "corpus_loss"))
     assert out.loss.item() == pytest.approx(parts.item(), rel=1e-6)
+    again = made.step(1)
+    assert again.ids.tolist() == collate(written, pad).ids.tolist()
+    assert made.method.loss(again).metrics["corpus_loss"] != out.metrics["corpus_loss"]  # other texts
 
 
 def test_a_batch_of_responses_serves_several_updates(short_recipe: dict[str, Any], tmp_path: Path) -> None:
