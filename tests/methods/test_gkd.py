@@ -31,6 +31,8 @@ def test_the_fraction_is_of_examples_and_seeded(bench: Bench) -> None:
     assert drawn[0] != drawn[1]
     again = bench(["method=gkd", "gkd.student_fraction=0.3"]).method
     assert drawn[0] == {i for i in range(400) if again._drawn(0, i)}
+    other = bench(["method=gkd", "gkd.student_fraction=0.3", "training.seed=1"]).method
+    assert drawn[0] != {i for i in range(400) if other._drawn(0, i)}
 
 
 @pytest.mark.parametrize(
