@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -220,10 +221,22 @@ def test_what_the_teacher_writes(key: str, bench: Bench, tmp_path: Path) -> None
     assert texts[0] != texts[1]
 
 
-def test_a_template_must_fit_the_teacher_that_writes(bench: Bench, tmp_path: Path) -> None:
-    made = bench(["method=seqkd", "template=starcoder"])
-    with pytest.raises(UserError, match="template starcoder: the tokenizer has no <fim_prefix>"):
-        teacher_examples(made.recipe, examples_of(made), made.teacher, Workplace(tmp_path, torch.device("cpu")))
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        (Example(0, "", instruction="x"), "template starcoder: the tokenizer has no <fim_prefix>"),
+        (Example(3, "", messages=({"role": "user", "content": "x"},)), "row 4 has messages, but the tokenizer has no"),
+        (Example(0, "", prompt="x"), None),
+    ],
+)
+def test_templates_must_fit_the_teacher_that_writes(
+    example: Example, message: str | None, bench: Bench, tmp_path: Path
+) -> None:
+    """Those that rows use: a prompt that a row brings needs none."""
+    made = bench(["method=seqkd", "template=starcoder", "seqkd.max_new_tokens=2"])
+    expected = nullcontext() if message is None else pytest.raises(UserError, match=message)
+    with expected:
+        teacher_examples(made.recipe, [example], made.teacher, Workplace(tmp_path, torch.device("cpu")))
 
 
 @pytest.mark.parametrize("method", METHODS)

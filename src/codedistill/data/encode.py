@@ -48,13 +48,10 @@ def encode_examples(
     Raises:
         UserError: the template does not fit the tokenizer, messages have no chat template, or nothing is left.
     """
-    encoded, cut, dropped, count = [], 0, 0, 0
-    templates: Counter[str] = Counter()
-    for count, example in enumerate(examples, 1):  # noqa: B007 (the count is used after the loop)
-        own = example.template(template.name)
-        if own not in templates:
-            _check(own, example, template, tokenizer)
-        templates[own] += 1
+    examples = list(examples)
+    check_templates(examples, template, tokenizer)
+    encoded, cut, dropped = [], 0, 0
+    for example in examples:
         prompt = encode_prompt(prompt_text(example, template, tokenizer), tokenizer)
         response = tokenizer(example.response, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
         ids = (prompt + response)[:max_length]
@@ -64,18 +61,24 @@ def encode_examples(
         cut += len(prompt) + len(response) > max_length
         encoded.append(Encoded(example.id, tuple(ids), len(prompt)))
     if not encoded:
-        raise UserError(f"data.max_length {max_length}: every one of {count} prompts is longer; raise it")
-    return encoded, EncodingReport(count, cut, dropped, templates.most_common(1)[0][0])
+        raise UserError(f"data.max_length {max_length}: every one of {len(examples)} prompts is longer; raise it")
+    templates = Counter(example.template(template.name) for example in examples)
+    return encoded, EncodingReport(len(examples), cut, dropped, templates.most_common(1)[0][0])
 
 
-def _check(name: str, example: Example, template: Template, tokenizer: Any) -> None:
-    if name == template.name:
-        template.check(tokenizer)
-    elif name == "chat" and not tokenizer.chat_template:
-        raise UserError(
-            f"data: row {example.id + 1} has messages, but the tokenizer has no chat template to render them with; "
-            "give rows of instruction and output, or a tokenizer with one"
-        )
+def check_templates(examples: Iterable[Example], template: Template, tokenizer: Any) -> None:
+    """Raises UserError where a template that some of the examples use does not fit the tokenizer."""
+    firsts: dict[str, Example] = {}
+    for example in examples:
+        firsts.setdefault(example.template(template.name), example)
+    for name, example in firsts.items():
+        if name == template.name:
+            template.check(tokenizer)
+        elif name == "chat" and not tokenizer.chat_template:
+            raise UserError(
+                f"data: row {example.id + 1} has messages, but the tokenizer has no chat template to render them with; "
+                "give rows of instruction and output, or a tokenizer with one"
+            )
 
 
 def fingerprint(examples: Iterable[Encoded]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from codedistill.config import Recipe
 from codedistill.data import Example
-from codedistill.data.encode import prompt_text
+from codedistill.data.encode import check_templates, prompt_text
 from codedistill.generation import Sampling
 from codedistill.methods.base import Rewritten, Workplace
 from codedistill.models import Loaded
@@ -27,7 +27,7 @@ def teacher_examples(recipe: Recipe, examples: list[Example], teacher: Loaded, p
         UserError: `seqkd.responses` names a file that does not fit, or training on other responses has begun.
     """
     settings, template = recipe.seqkd, TEMPLATES[recipe.instructions_template]
-    template.check(teacher.tokenizer)
+    check_templates(examples, template, teacher.tokenizer)
     prompts = {example.id: prompt_text(example, template, teacher.tokenizer) for example in examples}
     sampling = Sampling(settings.max_new_tokens, settings.temperature, settings.seed, settings.batch_size)
     about = {
