@@ -22,7 +22,7 @@ RATES = [0.5e-3, 1e-3, 1e-3, 1e-3 * 2 / 3, 1e-3 / 3]
 
 OVERRIDES = [
     "method=sft",
-    "data.limit=20",
+    "data.limit=36",
     "loss.normalization=token",
     f"training.steps={len(RATES)}",
     "training.warmup_steps=2",
