@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
@@ -60,8 +59,7 @@ def add_adapters(model: PreTrainedModel, lora: Lora) -> PeftModel:
 
 def merged(model: PeftModel) -> PreTrainedModel:
     """The plain model with the adapters in its weights. `model` cannot be used afterwards."""
-    plain: Any = model.merge_and_unload(safe_merge=True)
-    plain.tie_weights()
+    plain: PreTrainedModel = model.merge_and_unload(safe_merge=True)
     return plain
 
 
