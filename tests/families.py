@@ -26,6 +26,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gemma2": NEW | {"head_dim": 16, "final_logit_softcapping": 2.0},
     "recurrent_gemma": NEW | {"logits_soft_cap": 1.5},
     "cohere": NEW | {"logit_scale": 0.3},
+    "falcon_h1": NEW
+    | {"head_dim": 16, "mamba_d_ssm": 32, "mamba_n_heads": 2, "mamba_d_head": 16, "mamba_d_state": 8}
+    | {"mamba_chunk_size": 8, "lm_head_multiplier": 0.3},
     "granite": NEW | {"logits_scaling": 3.0},
     "hyperclovax": NEW | {"logits_scaling": 0.4},
 }

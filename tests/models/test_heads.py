@@ -32,6 +32,7 @@ def test_our_head_gives_the_models_own_logits(family: str) -> None:
         ("granite", "scale", 1 / 3.0),
         ("hyperclovax", "scale", 0.4),
         ("cohere", "scale", 0.3),
+        ("falcon_h1", "scale", 0.3),
         ("gemma2", "softcap", 2.0),
         ("recurrent_gemma", "softcap", 1.5),
         ("llama", "scale", 1.0),
