@@ -298,3 +298,56 @@ def test_nothing_of_a_partial_file_goes_into_the_results_as_it_is(samples: Path,
     assert {tuple(json.loads(line)) for line in (tmp_path / "results.jsonl").read_text().splitlines()} == {
         tuple(COLUMNS)
     }
+
+
+BASE_AND_PLUS = {
+    "passes all": ("x", True, True),
+    "wrong on a plus input": ("x if x < 3 else 0", False, True),
+    "raises on a plus input": ("[1, 2, 3][x]", False, False),  # and is wrong on the base input
+    "raises on plus inputs alone": ("[0, 1, 2][x]", False, True),
+    "wrong on the base input": ("x if x > 1 else 0", False, False),
+}
+
+
+def base_and_plus(tmp_path: Path) -> tuple[Path, Benchmark]:
+    row = {
+        "task_id": "HumanEval/0",
+        "prompt": "def f(x):\n",
+        "entry_point": "f",
+        "canonical_solution": "    return x\n",
+        "contract": "",
+        "base_input": [[1]],
+        "plus_input": [[2], [5]],
+        "atol": 0,
+    }
+    write_jsonl(tmp_path / "own.jsonl", [row])
+    rows = [{"task_id": 0, "solution": f"def f(x):\n    return {text}\n"} for text, *_ in BASE_AND_PLUS.values()]
+    rows.append({"task_id": 0, "solution": "def f(x:\n"})
+    write_jsonl(tmp_path / "samples.jsonl", rows)
+    return tmp_path / "samples.jsonl", load_benchmark(str(tmp_path / "own.jsonl"))
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+def test_evalplus_has_two_verdicts(tmp_path: Path) -> None:
+    result = execute(*base_and_plus(tmp_path), SETTINGS, tmp_path / "out")
+    verdicts = [(row["passed"], row["base_passed"]) for row in read_jsonl(tmp_path / "out" / "results.jsonl")]
+    assert verdicts == [*((passed, base) for _, passed, base in BASE_AND_PLUS.values()), (False, False)]
+    assert (result.values["pass@1"], result.values["base_pass@1"]) == (pytest.approx(1 / 6), pytest.approx(3 / 6))
+    assert result.values["base_pass@5"] == 1.0
+
+
+def test_base_verdicts_are_kept_too(tmp_path: Path, box: Sandbox) -> None:
+    samples, tasks = base_and_plus(tmp_path)
+    whole = execute(samples, tasks, SETTINGS, tmp_path / "whole")
+    box.fail_after(8)  # six verdicts on all inputs, two of five on the base inputs
+    with pytest.raises(KeyboardInterrupt):
+        execute(samples, tasks, SETTINGS, tmp_path / "out")
+    box.fail_after(None)
+    box.calls.clear()
+    again = execute(samples, tasks, SETTINGS, tmp_path / "out")
+    assert sum(map(len, box.calls)) == 2
+    assert again.values | {"seconds": 0} == whole.values | {"seconds": 0}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from codedistill import benchmarks, evaluation, sandbox
+from codedistill.benchmarks.plus import base_only
 from codedistill.config import Evaluation
 from codedistill.errors import InfrastructureError, UserError
 from codedistill.expected import reference_seconds, with_checks
@@ -159,8 +160,17 @@ def _verdicts(
         kept.keep(number, _result_row(row, problems[row["task_id"]], outcome))
         watch.count("executed", len(kept.verdicts), len(rows))
 
+    def report_base(number: int, outcome: sandbox.Result) -> None:
+        kept.keep(number, kept.verdicts[number] | {"base_passed": outcome.passed})
+
     try:
         judge(programs, timeout, lambda slow: reference_seconds(tasks, slow), report)
+        base = {
+            number: (rows[number]["solution"], base_only(problems[rows[number]["task_id"]]))
+            for number, verdict in kept.verdicts.items()
+            if verdict.get("base_passed", False) is None
+        }
+        judge(base, timeout, lambda slow: reference_seconds(tasks, slow), report_base)
     except InfrastructureError as error:
         done = len(kept.verdicts)
         raise InfrastructureError(f"{error}; {done} of {len(rows)} verdicts are kept: run the same again") from None
@@ -185,7 +195,8 @@ def _result_row(row: dict[str, Any], problem: benchmarks.Problem, outcome: sandb
     return {
         "task_id": row["task_id"],
         "sample": row["sample"],
-        "passed": outcome.status is sandbox.Status.PASSED,
+        "passed": outcome.passed,
+        **({"base_passed": _base_passed(outcome)} if problem.cases is not None else {}),
         "status": outcome.status.value,
         "category": evaluation.classify(verdict),
         "error_type": outcome.error_type,
@@ -194,3 +205,8 @@ def _result_row(row: dict[str, Any], problem: benchmarks.Problem, outcome: sandb
         "seconds": round(outcome.seconds, 4),
         "sandbox": outcome.layer,
     }
+
+
+def _base_passed(outcome: sandbox.Result) -> bool | None:
+    """Whether the base inputs pass, of a program that was tried on all of EvalPlus's inputs; None: to be tried."""
+    return None if outcome.reached_checks and not outcome.passed else outcome.passed

@@ -159,7 +159,8 @@ def test_a_root_is_as_good_as_the_references() -> None:
 @pytest.mark.parametrize(
     ("task", "output", "right", "arguments", "passes"),
     [
-        ("Mbpp/164 are_equivalent", None, True, [36, 57], True),
+        ("Mbpp/164 are_equivalent", False, True, [36, 57], True),
+        ("Mbpp/164 are_equivalent", None, True, [36, 57], False),  # stricter than EvalPlus
         ("Mbpp/295 sum_div", 0, 7.0, [8], True),
         ("Mbpp/295 sum_div", 7, 7.0, [8], True),
         ("Mbpp/295 sum_div", 1, 7.0, [8], False),

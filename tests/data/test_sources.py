@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -24,10 +25,21 @@ def test_the_three_shapes_in_the_three_formats(tmp_path: Path) -> None:
     assert load_examples(str(tmp_path / "c.parquet")) == [alpaca]
 
 
-def test_chat_messages(tmp_path: Path) -> None:
+ASKED, ANSWERED = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [ASKED, ANSWERED]},
+        {"conversations": [ASKED, ANSWERED]},
+        {"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "hello"}]},
+        {"prompt": [ASKED], "completion": [ANSWERED]},
+    ],
+)
+def test_chat_messages(row: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "chat.jsonl"
-    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
-    file.write_text(json.dumps({"messages": turns}))
+    file.write_text(json.dumps(row))
     (example,) = load_examples(str(file))
     assert example.messages == ({"role": "user", "content": "hi"},)
     assert example.response == "hello"
@@ -47,6 +59,8 @@ def test_chat_messages(tmp_path: Path) -> None:
         ("a.jsonl", '{"instruction": "x", "output": "y"}\n{oops', "line 2: not valid JSON"),
         ("a.json", '{"a": 1}', "a JSON data file is a list of rows"),
         ("a.jsonl", '{"messages": [{"role": "user", "content": "hi"}]}', "row 1: messages needs"),
+        ("a.jsonl", '{"conversations": [{"from": "gpt", "value": "hi"}]}', "row 1: messages needs"),
+        ("a.jsonl", '{"conversations": "hi"}', "row 1: messages needs"),
         ("a.csv", "a,b", "unknown kind of file"),
         ("a.parquet", "not parquet", "cannot be read"),
     ],

@@ -75,7 +75,8 @@ def _distance(x: Any, coefficients: Any) -> float:
 
 
 def _any(output: Any, expected: Any, atol: float, arguments: Any) -> bool:
-    return True
+    """Whatever it is, but a function that gives nothing has answered nothing."""
+    return output is not None
 
 
 def _equal_or_zero(output: Any, expected: Any, atol: float, arguments: Any) -> bool:

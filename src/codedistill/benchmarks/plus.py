@@ -13,6 +13,7 @@ import json
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from codedistill.benchmarks import codec, comparison
@@ -191,13 +192,21 @@ def checks_of(problem: Problem, cases: str) -> str:
     assert problem.cases is not None
     return (
         f"{_without_future(codec)}\n\n{_without_future(comparison)}\n\n"
-        f"def check(candidate):\n"
+        f"def check(candidate, parts=('base', 'plus')):\n"
         f"    import copy\n\n"
         f"    for number, (part, arguments, expected) in enumerate(loads({cases!r})):\n"
+        f"        if part not in parts:\n"
+        f"            continue\n"
         f"        output = candidate(*copy.deepcopy(arguments))\n"
         f"        assert same({problem.cases.compare!r}, output, expected, {problem.cases.atol!r}, arguments), "
         f'f"{{part}} input, call {{number}}"\n'
     )
+
+
+def base_only(problem: Problem) -> Problem:
+    """The same problem, with checks of `checks_of` that try its base inputs alone."""
+    only = "\n\ncheck_parts = check\n\n\ndef check(candidate):\n    check_parts(candidate, ('base',))\n"
+    return replace(problem, checks=problem.checks + only)
 
 
 def rules_hash() -> str:

@@ -126,7 +126,11 @@ def _example(row: Any, number: int, where: str) -> Example:
         raise UserError(f"{where}: a row is an object with fields, this is a {type(row).__name__}")
     if "messages" in row:
         return _chat(row["messages"], number, where)
+    if "conversations" in row:
+        return _chat(_turns(row["conversations"]), number, where)
     if "prompt" in row and "completion" in row:
+        if isinstance(row["prompt"], list) and isinstance(row["completion"], list):
+            return _chat(row["prompt"] + row["completion"], number, where)
         return Example(number, _text(row, "completion", where), prompt=_text(row, "prompt", where))
     for asked, answer in (("instruction", "output"), ("problem", "solution")):
         if asked in row and answer in row:
@@ -136,7 +140,7 @@ def _example(row: Any, number: int, where: str) -> Example:
         return Example(number, _text(row, "text", where), prompt="")
     raise UserError(
         f"{where}: has the fields {', '.join(map(str, row)) or 'none'}; "
-        "needs instruction and output, prompt and completion, messages, or text"
+        "needs instruction and output, prompt and completion, messages, conversations, or text"
     )
 
 
@@ -145,6 +149,21 @@ def _text(row: Mapping[str, Any], field: str, where: str) -> str:
     if not isinstance(value, str):
         raise UserError(f"{where}: field {field} is a {type(value).__name__}, needs to be text")
     return value
+
+
+def _turns(conversation: Any) -> Any:
+    """ShareGPT's turns, {"from": "human", "value": ...}, as messages; others stay as they are."""
+    if not isinstance(conversation, list):
+        return conversation
+    return [
+        {"role": SPEAKERS.get(turn["from"], turn["from"]), "content": turn["value"]}
+        if isinstance(turn, Mapping) and {"from", "value"} <= turn.keys()
+        else turn
+        for turn in conversation
+    ]
+
+
+SPEAKERS = {"human": "user", "gpt": "assistant"}
 
 
 def _chat(messages: Any, number: int, where: str) -> Example:

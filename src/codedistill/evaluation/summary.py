@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from codedistill.evaluation.metrics import pass_at_k
@@ -18,7 +18,8 @@ KS = (1, 5, 10, 100)
 class Summary:
     """Counts are of programs. `categories` holds every failing program's, wrong answers included.
 
-    `pass_at` is k -> pass@k, for 1 and for those of `KS` of which every task has so many samples.
+    `pass_at` is k -> pass@k, for 1 and for those of `KS` of which every task has so many samples. `base_pass_at` is
+    the same on EvalPlus's base inputs alone, and empty for other benchmarks.
     """
 
     tasks: int
@@ -29,6 +30,7 @@ class Summary:
     incomplete: int
     correct: int
     categories: Mapping[str, int]
+    base_pass_at: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def pass_at_1(self) -> float:
@@ -39,6 +41,7 @@ class Summary:
             "tasks": self.tasks,
             "samples": self.samples,
             **{f"pass@{k}": value for k, value in self.pass_at.items()},
+            **{f"base_pass@{k}": value for k, value in self.base_pass_at.items()},
             "interval": list(self.interval),
             "complete": self.complete,
             "incomplete": self.incomplete,
@@ -47,8 +50,18 @@ class Summary:
         }
 
 
-def _mean_pass_at(by_task: Collection[Sequence[bool]], k: int) -> float:
-    return sum(pass_at_k(len(passed), sum(passed), k) for passed in by_task) / len(by_task)
+def _by_task(rows: Sequence[Mapping[str, Any]], key: str) -> list[list[bool]]:
+    by_task: dict[str, list[bool]] = {}
+    for row in rows:
+        by_task.setdefault(row["task_id"], []).append(bool(row[key]))
+    return list(by_task.values())
+
+
+def _mean_pass_at(by_task: Sequence[Sequence[bool]]) -> dict[int, float]:
+    fewest = min(map(len, by_task))
+    return {
+        k: sum(pass_at_k(len(passed), sum(passed), k) for passed in by_task) / len(by_task) for k in KS if k <= fewest
+    }
 
 
 def summarize(rows: Sequence[Mapping[str, Any]]) -> Summary:
@@ -61,11 +74,8 @@ def summarize(rows: Sequence[Mapping[str, Any]]) -> Summary:
     """
     if not rows:
         raise ValueError("there are no results to summarise")
-    by_task: dict[str, list[bool]] = {}
-    for row in rows:
-        by_task.setdefault(row["task_id"], []).append(bool(row["passed"]))
-    fewest = min(map(len, by_task.values()))
-    shares = [sum(passed) / len(passed) for passed in by_task.values()]
+    by_task = _by_task(rows, "passed")
+    shares = [sum(passed) / len(passed) for passed in by_task]
     correct = sum(bool(row["passed"]) for row in rows)
     categories = Counter(row["category"] for row in rows if row["category"] != Category.PASSED)
     complete = sum(row["category"] in COMPLETE for row in rows)
@@ -74,12 +84,13 @@ def summarize(rows: Sequence[Mapping[str, Any]]) -> Summary:
     summary = Summary(
         tasks=len(by_task),
         samples=len(rows),
-        pass_at={k: _mean_pass_at(by_task.values(), k) for k in KS if k <= fewest},
+        pass_at=_mean_pass_at(by_task),
         interval=interval,
         complete=complete,
         incomplete=len(rows) - complete,
         correct=correct,
         categories=dict(sorted(categories.items(), key=lambda item: (-item[1], item[0]))),
+        base_pass_at=_mean_pass_at(_by_task(rows, "base_passed")) if all("base_passed" in row for row in rows) else {},
     )
     check_identities(summary)
     return summary
