@@ -207,8 +207,9 @@ def test_what_is_not_finite_is_named_and_never_applied(
     assert all(torch.equal(resumed.weights[name], straight.weights[name]) for name in straight.weights)
 
 
+@pytest.mark.parametrize("overrides", [["method=kd"], ["method=akd", "beta.strategy=fixed", "beta.initial=0.3"]])
 def test_a_divergence_that_is_only_reported_may_be_infinite(
-    short_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    overrides: list[str], short_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = Distillation.loss
 
@@ -217,7 +218,7 @@ def test_a_divergence_that_is_only_reported_may_be_infinite(
         return replace(out, reverse_kl=torch.tensor(float("inf")))
 
     monkeypatch.setattr(Distillation, "loss", broken)
-    run(short_recipe, tmp_path / "run", [*COMMON, "method=kd"])
+    run(short_recipe, tmp_path / "run", [*COMMON, *overrides])
     rows = metrics_of(tmp_path / "run")
     assert [row["reverse_kl"] for row in rows] == [None] * 5
     assert all(row["forward_kl"] > 0 for row in rows)
