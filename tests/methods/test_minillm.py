@@ -109,11 +109,15 @@ def test_the_corpus_loss(share: float, normalization: str, bench: Bench) -> None
     """(1 - k) cross entropy + k forward KL on the drawn texts, as a mean of its own beside the other parts."""
     corpus = [f"minillm.corpus_teacher_share={share}", "minillm.corpus=tiny/text", "minillm.corpus_limit=9"]
     normal = f"loss.normalization={normalization}"
-    made = bench([*SHORT, normal, *corpus, "minillm.corpus_weight=0.5"], wide=True)
+    overrides = [*SHORT, normal, *corpus, "minillm.corpus_weight=0.5"]
+    made = bench(overrides, wide=True)
     pad = made.student.tokenizer.pad_token_id
     written = made.method.start_step(0, made.examples)
     out = made.method.loss(collate(written, pad))
-    texts = collate([made.method._text_for(e.id) for e in written], pad)
+    drawn = [made.method._text_for(e.id) for e in written]
+    other = bench([*overrides, "training.seed=1"]).method
+    assert drawn != [other._text_for(e.id) for e in written]
+    texts = collate(drawn, pad)
     student, teacher = made.logits(made.student, texts), made.logits(made.teacher, texts)
     values = (1 - share) * -picked(student, texts.targets) + share * forward_kl(student, teacher)
     mean = values.mean() if normalization == "token" else means(values, texts.owner) / texts.examples
