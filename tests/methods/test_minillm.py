@@ -114,6 +114,7 @@ def test_the_corpus_loss(share: float, normalization: str, bench: Bench) -> None
     pad = made.student.tokenizer.pad_token_id
     written = made.method.start_step(0, made.examples)
     out = made.method.loss(collate(written, pad))
+    assert max(made.method._text_for(i).id for i in range(200)) == 8
     drawn = [made.method._text_for(e.id) for e in written]
     other = bench([*overrides, "training.seed=1"]).method
     assert drawn != [other._text_for(e.id) for e in written]
