@@ -130,6 +130,15 @@ def test_the_corpus_loss(share: float, normalization: str, bench: Bench) -> None
     assert made.method.loss(again).metrics["corpus_loss"] != out.metrics["corpus_loss"]  # other texts
 
 
+def test_an_interrupted_run_goes_on_with_the_same_corpus(bench: Bench, corpus: Path) -> None:
+    one, other = (
+        bench([*SHORT, f"minillm.corpus={source}", "minillm.corpus_limit=1"]).method for source in (corpus, "tiny/text")
+    )
+    one.load_state_dict(one.state_dict())
+    with pytest.raises(UserError, match=r"minillm\.corpus: holds other text than when the run began"):
+        other.load_state_dict(one.state_dict())
+
+
 def test_a_batch_of_responses_serves_several_updates(short_recipe: dict[str, Any], tmp_path: Path) -> None:
     """40 examples in batches of 8 make 5 batches, and with 2 updates of each 10 steps an epoch."""
     small = [*SHORT, "data.limit=40", "minillm.updates=2", "minillm.max_new_tokens=3", "training.epochs=1"]
