@@ -11,7 +11,7 @@ from scipy.stats import chisquare
 
 from codedistill.data import Encoded
 from codedistill.generation import Sampling
-from codedistill.methods.writing import write_together
+from codedistill.methods.writing import evaluating, write_together
 
 Bench = Callable[..., Any]
 
@@ -77,3 +77,11 @@ def test_an_end_token_ends_and_is_kept(bench: Bench) -> None:
     made = bench(["method=gkd"])
     assert made.student.tokenizer.eos_token_id == 0
     assert responses(made.ingredients, made.examples, 0, vocabulary=1) == [[0]] * 4
+
+
+def test_the_student_writes_without_dropout_and_goes_on_with_it(bench: Bench) -> None:
+    given = bench(["method=gkd"]).ingredients
+    given.model.train()
+    with evaluating(given):
+        assert not given.model.training
+    assert given.model.training
