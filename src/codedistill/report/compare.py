@@ -71,11 +71,14 @@ class Comparison:
         """Write the tables to standard output."""
         from codedistill.report.terminal import render
 
-        tables = [(self.results(), ("run", "method", "benchmark")), (self.difference_table(), ("", "benchmark"))]
-        tables += [(self.seed_table(), ("recipe of", "benchmark"))]
-        for (header, rows), texts in tables:
+        tables = [
+            (self.results(), ("run", "method", "benchmark"), ("method", "base", "teacher", "seed")),
+            (self.difference_table(), ("", "benchmark"), ("equal", "tasks", "p", "worse", "better")),
+            (self.seed_table(), ("recipe of", "benchmark"), ("peak memory", "training", "range", "runs", "deviation")),
+        ]
+        for (header, rows), texts, first_out in tables:
             if rows:
-                print(render(header, rows, text_columns=sum(name in texts for name in header)))
+                print(render(header, rows, sum(name in texts for name in header), first_out))
         for note in self.notes:
             print(visible(note))
 
