@@ -19,6 +19,8 @@ from codedistill.verdicts import ModelResult
 
 PARAMETERS = {"teacher": 2_400_000, "base": 500_000, "student": 500_000}
 
+FIXED_BETA = {"kd": 0.0, "rkd": 1.0}
+
 FAILURES = [
     ("wrong answer", "AssertionError", "assert candidate([3, -4, 7]) == 10, got 6"),
     ("missing import", "NameError", "name 'math' is not defined"),
@@ -71,6 +73,8 @@ def metrics(step: int, steps: int, method: str) -> dict[str, Any]:
     row |= {"reverse_kl": reverse, "beta": beta, "beta_loss": 0.1, "lr": 1e-3 * (1 - share), "grad_norm": 0.9}
     if method == "sft":
         row |= {"forward_kl": None, "reverse_kl": None, "beta": None, "beta_loss": None}
+    if method in FIXED_BETA:
+        row["beta"] = FIXED_BETA[method]
     return row | {"tokens": 640, "seconds": 0.4}
 
 

@@ -81,7 +81,7 @@ def test_the_page_has_its_parts(page: Page) -> None:
     assert [values["id"] for tag, values in page.elements if tag == "section"] == SECTIONS
     assert "the student went from 35.0% to 75.0% of 40 tasks" in page.text[""]
     assert page.count("article") == 5
-    assert page.count("svg") == 1 + 3 + 1  # intervals; loss, divergences, beta; errors
+    assert page.count("svg") == 1 + 6 + 1  # intervals; loss, divergences, beta, rate, gradient norm, speed; errors
     assert page.text["results"].count("distilled student") == 2  # the table and the chart
     assert "+40.0 points" in page.text["paired"]
     assert "method: akd" in page.text["recipe"]
@@ -161,7 +161,7 @@ def test_a_run_without_base(tmp_path: Path) -> None:
 
 def test_a_run_without_teacher(tmp_path: Path) -> None:
     found = page_of(write_run(tmp_path / "run", who=("base", "student"), tasks=10, steps=5, overrides=["method=sft"]))
-    assert found.count("svg") == 1 + 1 + 1  # the loss alone
+    assert found.count("svg") == 1 + 4 + 1  # no divergences and no beta
     assert "accuracy loss" not in found.text["results"].split("pass@1 is the share")[0]
     assert "beta" not in found.text["curves"]
 
@@ -181,7 +181,7 @@ def test_nothing_evaluated(tmp_path: Path) -> None:
 def test_several_benchmarks(tmp_path: Path) -> None:
     found = page_of(write_run(tmp_path / "run", benchmarks=("tiny", "humaneval"), tasks=12, steps=5))
     assert found.count("article") == 10
-    assert found.count("svg") == 2 + 3 + 2
+    assert found.count("svg") == 2 + 6 + 2
     assert "akd on humaneval" in found.text[""]
     for section in ("results", "paired", "errors", "samples", "recipe"):
         assert "humaneval" in found.text[section], section

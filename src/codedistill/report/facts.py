@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from codedistill.report.load import Run
-from codedistill.report.text import duration
+from codedistill.report.series import SETTINGS, held
+from codedistill.report.text import duration, number
 from codedistill.run_directory import RunDirectory
 
 Fact = tuple[str, str]
@@ -24,6 +25,8 @@ def run_facts(run: Run) -> list[Fact]:
         ("training examples", training.get("examples")),
         ("examples cut to fit", training.get("cut")),
         ("examples dropped", training.get("dropped")),
+        *((name, _held(run, name)) for name in SETTINGS),
+        ("training time", None if run.training_seconds is None else duration(run.training_seconds)),
         ("peak memory of training", None if run.peak_memory_mb is None else f"{run.peak_memory_mb:,.0f} MB"),
         ("whole run", None if run.seconds is None else duration(run.seconds)),
     ]
@@ -36,6 +39,12 @@ def run_facts(run: Run) -> list[Fact]:
                 (f"{benchmark}: SHA-256 of the data", found.sha256),
             ]
     return [(name, str(value)) for name, value in facts if value is not None and value != ""]
+
+
+def _held(run: Run, name: str) -> str | None:
+    """A setting that no step changes; where steps change it, there is a curve."""
+    value = held(run.steps, name)
+    return None if value is None else f"{number(value)} at every step"
 
 
 def _joined(form: str | None, template: str | None) -> str:

@@ -27,10 +27,18 @@ from codedistill.report.text import clipped, visible
 PROMPT_LIMIT, SOLUTION_LIMIT, MESSAGE_LIMIT = 3000, 4000, 500
 """Characters of a prompt, a program and a message that a page shows; the files have all of them."""
 
-CHARTS = {"Loss": ("loss",), "Divergence from the teacher": ("forward KL", "reverse KL"), "beta": ("beta",)}
+CHARTS = {
+    "Loss": ("loss",),
+    "Divergence from the teacher": ("forward KL", "reverse KL"),
+    "beta": ("beta",),
+    "Learning rate": ("learning rate",),
+    "Gradient norm": ("gradient norm",),
+    "Tokens per second": ("tokens per second",),
+}
 """Title of a chart and its curves; a chart without curves is left out."""
 
-STYLES = {"loss": "loss", "forward KL": "forward", "reverse KL": "reverse", "beta": "beta"}
+STYLES = {"forward KL": "forward", "reverse KL": "reverse", "beta": "beta"}
+"""Classes of the style sheet; all other curves look like the loss's."""
 
 
 def report_page(run: Run) -> str:
@@ -87,7 +95,8 @@ def _shown(value: Any) -> Any:
 
 def interval_figure(table: ResultsTable, benchmark: str) -> dict[str, Any]:
     rows = [Measured(row.name, style_of(row.who), row.pass_at_1, row.low, row.high) for row in table.of(benchmark)]
-    return {"benchmark": benchmark, "svg": interval_chart(f"pass@1 on {benchmark} with 95% intervals", rows)}
+    svg = interval_chart(f"pass@1 on {benchmark} with 95% intervals", rows)
+    return {"benchmark": benchmark, "svg": svg, "legend": []}
 
 
 def style_of(who: str) -> str:
@@ -101,9 +110,9 @@ def training_charts(steps: Sequence[Step]) -> list[dict[str, Any]]:
     for title, names in CHARTS.items():
         found = [s for s in (series(steps, name) for name in names) if s is not None]
         if found:
-            lines = [Line(s.name, STYLES[s.name], s.points) for s in found]
+            lines = [Line(s.name, STYLES.get(s.name, "loss"), s.points) for s in found]
             limits = (0.0, 1.0) if names == ("beta",) else None
-            legend = [(line.name, line.style) for line in lines]
+            legend = [(line.name, line.style) for line in lines] if len(lines) > 1 else []
             charts.append({"title": title, "legend": legend, "svg": line_chart(f"{title} by step", lines, limits)})
     return charts
 
