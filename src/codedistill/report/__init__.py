@@ -10,6 +10,9 @@ facts.py       what a run was made with, and its files
 plots.py       inline SVG
 html.py        report.html
 markdown.py    report.md
+groups.py      runs of one recipe
+matched.py     recipes task by task, by seed
+seeds.py       means over seeds
 compare.py     several runs
 comparison.py  several runs as HTML and markdown
 terminal.py    tables for a terminal
@@ -49,7 +52,7 @@ def write_report(run_directory: Path) -> Path:
 
 
 def compare_runs(paths: Sequence[Path]) -> Comparison:
-    """Read finished runs and set them side by side; differences are taken against the first one.
+    """Read finished runs and set them side by side; differences are taken to the first one's recipe.
 
     Raises:
         UserError: fewer than two runs, the same one twice, or a file is missing or malformed.

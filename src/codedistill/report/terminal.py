@@ -1,4 +1,4 @@
-"""Tables of text for a terminal: they fit its width, and no word is ever split."""
+"""Tables and sentences for a terminal: they fit its width, and no word is ever split."""
 
 from __future__ import annotations
 
@@ -34,6 +34,15 @@ def render(header: list[str], rows: Rows, text_columns: int, first_out: Sequence
     table = _table(lines, [[row[i] for i in kept] for row in rows], texts, bold=True)
     left_out = [name for i, name in enumerate(header) if i not in kept]
     return table + _remark(left_out, width)
+
+
+def paragraph(text: str) -> str:
+    """A sentence or more, ending with a newline: on a terminal in lines that are not wider than it, else in one."""
+    if not sys.stdout.isatty():
+        return text + "\n"
+    from rich.console import Console
+
+    return _filled(text, Console().width)
 
 
 def fit(header: list[str], rows: Rows, width: int, first_out: Sequence[str]) -> tuple[Rows, list[int]]:
@@ -80,10 +89,14 @@ def _line(cells: list[str], widths: list[int], text_columns: int) -> str:
 
 
 def _remark(left_out: list[str], width: int) -> str:
-    """What is left out, in lines that are not wider than the terminal."""
-    from textwrap import fill
-
+    """What is left out of a table."""
     if not left_out:
         return ""
     text = f"Left out to fit {width} columns: {', '.join(left_out)}. A wider terminal, a file or a pipe gets all."
+    return _filled(text, width)
+
+
+def _filled(text: str, width: int) -> str:
+    from textwrap import fill
+
     return fill(text, width, break_long_words=False, break_on_hyphens=False) + "\n"
