@@ -19,6 +19,8 @@ from codedistill.verdicts import ModelResult
 
 PARAMETERS = {"teacher": 2_400_000, "base": 500_000, "student": 500_000}
 
+FINISHED = "2026-03-04T05:06:07+00:00"
+
 FIXED_BETA = {"kd": 0.0, "rkd": 1.0}
 
 FAILURES = [
@@ -60,7 +62,7 @@ def write_run(
             results[model, benchmark] = _evaluation(directory, model, benchmark, tasks, student_fails)
     summary = summarise_run(recipe, directory, results, None)
     training = {"steps": steps, "examples": 8000, "cut": 3, "dropped": 0}
-    write_json(directory.summary, {**summary, "training": training, "seconds": 305.2})
+    write_json(directory.summary, {**summary, "training": training, "seconds": 305.2, "finished": FINISHED})
     return folder
 
 

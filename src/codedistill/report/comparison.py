@@ -46,6 +46,7 @@ def comparison_page(comparison: Comparison, folder: Path) -> str:
         "comparison.html.j2",
         {
             "title": f"{len(comparison.runs)} runs compared",
+            "page_title": f"{len(comparison.runs)} runs compared: {', '.join(g.label for g in comparison.groups)}",
             "headlines": comparison.headlines,
             "captions": {"paired": CAPTIONS[DIFFERENCES], "seeds": CAPTIONS[SEEDS]},
             "tables": {name: _table(cells) for name, cells in _tables(comparison).items()},

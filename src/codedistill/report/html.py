@@ -14,7 +14,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from codedistill.report.facts import files, flat, run_facts
+from codedistill.report.facts import about, environment_facts, files, page_title, run_facts
 from codedistill.report.load import Answer, Run, Step
 from codedistill.report.paired import difference_table, differences
 from codedistill.report.plots import Line, Measured, bar_chart, interval_chart, line_chart
@@ -50,6 +50,8 @@ def report_values(run: Run) -> dict[str, Any]:
     """What the template shows of a run."""
     return {
         "title": run.name,
+        "page_title": page_title(run),
+        "about": about(run),
         "headlines": headlines(run.summary),
         "results": _results(run.table),
         "intervals": [interval_figure(run.table, benchmark) for benchmark in run.table.benchmarks],
@@ -61,7 +63,7 @@ def report_values(run: Run) -> dict[str, Any]:
         "samples": [_samples(run, benchmark) for benchmark in run.table.benchmarks],
         "facts": run_facts(run),
         "recipe": None if run.recipe is None else yaml.safe_dump(dict(run.recipe), sort_keys=False, allow_unicode=True),
-        "environment": None if run.environment is None else flat(run.environment),
+        "environment": None if run.environment is None else environment_facts(run.environment),
         "files": [(name, quote(name)) for name in files(run)],
     }
 
@@ -85,7 +87,26 @@ def render(template: str, values: dict[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters |= {"words": _words, "code": _code}
     return environment.get_template(template).render(values)
+
+
+def _words(text: str) -> Markup:
+    """Text that a narrow screen breaks between its words, and never after a hyphen in one: run names stay whole."""
+    return Markup(" ").join(Markup('<span class="word">{}</span>').format(visible(word)) for word in text.split(" "))
+
+
+def _code(text: str) -> Markup:
+    """A program or prompt: each line is an element that knows its indentation, and goes on further in when wrapped."""
+    line = Markup('<span class="line" style="--in: {}">{}\n</span>')
+    lines = visible(text).removesuffix("\n").split("\n")
+    return Markup("").join(line.format(_indentation(text), text) for text in lines)
+
+
+def _indentation(line: str) -> int:
+    """In characters, tabs counted as the style sheet shows them; a very deep one leaves room for the text."""
+    spaces = line.expandtabs(4)
+    return min(len(spaces) - len(spaces.lstrip(" ")), 16)
 
 
 def _shown(value: Any) -> Any:
@@ -144,7 +165,7 @@ def _task(item: Shown) -> dict[str, Any]:
     return {
         "id": item.task_id,
         "why": item.why,
-        "of_kind": item.of_kind,
+        "how_many": item.how_many,
         "prompt": clipped(item.prompt, PROMPT_LIMIT),
         "answers": [_answer(who, answer, item.verdicts[who]) for who, answer in item.answers.items()],
     }

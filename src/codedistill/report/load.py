@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,14 @@ class Run:
         """Of training, if the run tells it."""
         value = _section(self.summary, "training").get("peak_memory_mb")
         return float(value) if isinstance(value, int | float) else None
+
+    @property
+    def finished(self) -> datetime | None:
+        """When the run's evaluation was done, in UTC, if the run tells it."""
+        try:
+            return datetime.fromisoformat(str(self.summary.get("finished"))).astimezone(UTC)
+        except ValueError:
+            return None
 
     @property
     def training_seconds(self) -> float | None:

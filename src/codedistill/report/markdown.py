@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import yaml
 
-from codedistill.report.facts import Fact, files, flat, run_facts
+from codedistill.report.facts import Fact, about, environment_facts, files, run_facts
 from codedistill.report.html import MESSAGE_LIMIT, PROMPT_LIMIT, SOLUTION_LIMIT
 from codedistill.report.load import Answer, Run
 from codedistill.report.paired import difference_table, differences
@@ -20,7 +20,8 @@ from codedistill.report.text import clipped, fenced, for_markdown
 def report_markdown(run: Run) -> str:
     """The report of one run."""
     several = len(run.table.benchmarks) > 1
-    parts = [f"# {for_markdown(run.name)}\n", *(f"{for_markdown(text)}.\n" for text in headlines(run.summary))]
+    parts = [f"# {for_markdown(run.name)}\n", f"{for_markdown(about(run))}\n"]
+    parts += [*(f"{for_markdown(text)}.\n" for text in headlines(run.summary))]
     parts += ["## Results\n", markdown(run.table) if run.table.rows else "No model was evaluated.\n"]
     header, rows = difference_table(differences(run))
     parts += ["## Task by task\n"]
@@ -39,7 +40,11 @@ def report_markdown(run: Run) -> str:
         parts += [_task(item) for item in tasks] or ["No task was put to all models.\n"]
     parts += ["## Recipe\n", fact_table(run_facts(run)), _recipe(run)]
     parts += ["## Environment\n"]
-    parts += [fact_table(flat(run.environment)) if run.environment is not None else "environment.json is not there.\n"]
+    parts += [
+        fact_table(environment_facts(run.environment))
+        if run.environment is not None
+        else "environment.json is not there.\n"
+    ]
     parts += ["## Files\n", "".join(f"- [{for_markdown(name)}]({quote(name)})\n" for name in files(run))]
     return "\n".join(parts)
 
@@ -59,8 +64,7 @@ def _recipe(run: Run) -> str:
 
 
 def _task(item: Shown) -> str:
-    tasks = "task" if item.of_kind == 1 else "tasks"
-    parts = [f"#### {for_markdown(item.task_id)}: {item.why}\n", f"One of {item.of_kind} such {tasks}.\n"]
+    parts = [f"#### {for_markdown(item.task_id)}: {item.why}\n", f"{item.how_many}\n"]
     parts += [fenced(clipped(item.prompt, PROMPT_LIMIT), "text")] if item.prompt else []
     parts += [_answer(NAMES.get(who, who), answer, item.verdicts[who]) for who, answer in item.answers.items()]
     return "\n".join(parts)
