@@ -99,6 +99,9 @@ def test_written(comparison: Comparison, runs: list[Path], tmp_path: Path) -> No
     assert (path.parent / link).resolve() == (runs[0] / "report.html").resolve()
     markdown = path.with_suffix(".md").read_text()
     assert "| third minus first | 40 | -25.0 points |" in markdown
+    for sentence in (comparison.headlines[0][:40], "Two students on the same tasks.", "One row for each recipe"):
+        assert sentence in text
+        assert sentence in markdown
     assert json.loads(path.with_suffix(".json").read_text()) == json.loads(json.dumps(comparison.to_json()))
 
 

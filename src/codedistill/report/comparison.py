@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from codedistill.report import captions
 from codedistill.report.compare import Cells, Comparison
 from codedistill.report.html import render
 from codedistill.report.painted import Painted, marks_of, painted, style_by_run
@@ -22,22 +23,7 @@ CHARTED = ("loss", "forward KL", "reverse KL", "beta")
 
 RESULTS, DIFFERENCES, SEEDS, RECIPES = "Results", "Task by task", "Over seeds", "What the recipes differ in"
 
-CAPTIONS = {
-    DIFFERENCES: (
-        "Two students on the same tasks. Each run is set against the run of the first recipe that has the same seed. "
-        "The difference is in pass@1, with its bootstrap interval. Better and worse are the numbers of tasks on which "
-        "the first of the two does better or worse. p is from McNemar's exact test, or from the sign test where a task "
-        "has several samples. p (Holm) is corrected for the number of recipes and benchmarks. Another seed asks the "
-        "same question again, so the runs of each seed are corrected by themselves."
-    ),
-    SEEDS: (
-        "One row for each recipe that was run with several seeds. Mean, standard deviation (deviation) and range are "
-        "of its students' pass@1; accuracy loss is that of the mean. The difference is between two means, in points of "
-        "pass@1. Its interval covers what other seeds and other tasks would change: with two or three seeds it is "
-        "wide, since so few runs hardly show how much seeds matter. Training time and peak memory are means too."
-    ),
-}
-"""What the columns of a table mean."""
+CAPTIONS = {DIFFERENCES: captions.MATCHED, SEEDS: captions.SEEDS}
 
 
 def comparison_page(comparison: Comparison, folder: Path) -> str:

@@ -14,6 +14,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from codedistill.report import captions
 from codedistill.report.facts import about, environment_facts, files, page_title, run_facts
 from codedistill.report.load import Answer, Run, Step
 from codedistill.report.paired import difference_table, differences
@@ -53,6 +54,7 @@ def report_values(run: Run) -> dict[str, Any]:
         "page_title": page_title(run),
         "about": about(run),
         "headlines": headlines(run.summary),
+        "captions": {"results": captions.RESULTS, "paired": captions.PAIRED},
         "results": _results(run.table),
         "intervals": [interval_figure(run.table, benchmark) for benchmark in run.table.benchmarks],
         "paired": _table(difference_table(differences(run))),

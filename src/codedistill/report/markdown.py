@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import yaml
 
+from codedistill.report import captions
 from codedistill.report.facts import Fact, about, environment_facts, files, run_facts
 from codedistill.report.html import MESSAGE_LIMIT, PROMPT_LIMIT, SOLUTION_LIMIT
 from codedistill.report.load import Answer, Run
@@ -22,10 +23,11 @@ def report_markdown(run: Run) -> str:
     several = len(run.table.benchmarks) > 1
     parts = [f"# {for_markdown(run.name)}\n", f"{for_markdown(about(run))}\n"]
     parts += [*(f"{for_markdown(text)}.\n" for text in headlines(run.summary))]
-    parts += ["## Results\n", markdown(run.table) if run.table.rows else "No model was evaluated.\n"]
+    parts += ["## Results\n", *(_captioned(markdown(run.table), captions.RESULTS) if run.table.rows else [_NO_MODEL])]
     header, rows = difference_table(differences(run))
     parts += ["## Task by task\n"]
-    parts += [markdown_table(header, rows, 2 if "benchmark" in header else 1) if rows else _NO_PAIR]
+    pairs = markdown_table(header, rows, 2 if "benchmark" in header else 1)
+    parts += _captioned(pairs, captions.PAIRED) if rows else [_NO_PAIR]
     header, rows = curve_table(run.steps)
     parts += ["## Training\n", markdown_table(header, rows, 0) if rows else "This run has no metrics.\n"]
     parts += ["## Kinds of errors\n"]
@@ -49,7 +51,13 @@ def report_markdown(run: Run) -> str:
     return "\n".join(parts)
 
 
+_NO_MODEL = "No model was evaluated.\n"
+
 _NO_PAIR = "There is no second model to compare the student with.\n"
+
+
+def _captioned(table: str, caption: str) -> list[str]:
+    return [table, f"{for_markdown(caption)}\n"]
 
 
 def fact_table(facts: list[Fact]) -> str:
