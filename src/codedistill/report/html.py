@@ -34,7 +34,7 @@ CHARTS = {
     "beta": ("beta",),
     "Learning rate": ("learning rate",),
     "Gradient norm": ("gradient norm",),
-    "Tokens per second": ("tokens per second",),
+    "Response tokens per second": ("tokens per second",),
 }
 """Title of a chart and its curves; a chart without curves is left out."""
 
