@@ -97,6 +97,7 @@ def test_seeds_of_one_recipe_alone(runs: dict[str, Path]) -> None:
     found = compare_runs([runs["akd-0"], runs["akd-1"], runs["akd-2"]])
     assert [(d.first, d.second) for d in found.differences] == [("akd-1", "akd-0"), ("akd-2", "akd-0")]
     assert found.notes == ("All runs are of one recipe: the differences show what the seed alone changes.",)
+    assert found.recipe_table() == (["", "akd-0", "akd-1", "akd-2"], [["training.seed", "0", "1", "2"]])
     (headline,) = found.headlines
     assert headline.startswith("akd: the student solves 79.2% of the tasks (mean of 3 runs) and keeps 99%")
 

@@ -69,14 +69,20 @@ class Comparison:
         return (header, rows) if len(self.benchmarks) > 1 else without("benchmark", header, rows)
 
     def recipe_table(self) -> Cells:
-        """The recipe's values that are not the same in all runs."""
+        """The values that are not the same in all recipes, a column each; in all runs, where there is one recipe."""
+        columns = [(group.label, group.members) for group in self.groups]
+        if len(columns) == 1:
+            columns = [(label, (i,)) for i, label in enumerate(self.labels)]
+        header = ["", *(label for label, _ in columns)]
         recipes = [dict(flat(run.recipe)) for run in self.runs if run.recipe is not None]
         if len(recipes) < len(self.runs):
-            return ["", *self.labels], []
-        keys = dict.fromkeys(key for recipe in recipes for key in recipe if key not in OWN_KEYS)
-        values = {key: [recipe.get(key, MISSING) for recipe in recipes] for key in keys}
-        rows = [[key, *map(visible, found)] for key, found in values.items() if len(set(found)) > 1]
-        return ["", *self.labels], rows
+            return header, []
+        rows = []
+        for key in dict.fromkeys(key for recipe in recipes for key in recipe if key not in OWN_KEYS):
+            found = [dict.fromkeys(recipes[i].get(key, MISSING) for i in members) for _, members in columns]
+            cells = [", ".join(values) for values in found]  # the seeds of a recipe; all else is the same in its runs
+            rows += [[key, *map(visible, cells)]] if len(set(cells)) > 1 else []
+        return header, rows
 
     def print(self) -> None:
         """Write the headlines and the tables to standard output."""
