@@ -200,6 +200,13 @@ def test_what_a_page_says_first(made_run: Path) -> None:
     assert page_title(run) == "tiny: akd, tiny/teacher to tiny/student"
 
 
+def test_the_time_is_utc(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", tasks=4, steps=3)
+    values = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps(values | {"finished": "2026-03-04T01:30:00+02:00"}))
+    assert "Finished 2026-03-03 23:30 UTC." in about(load_run(folder))
+
+
 def test_what_is_not_known_is_not_said(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", tasks=4, steps=3)
     (folder / "recipe.yaml").unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,16 @@ def test_every_colour_is_in_the_style_sheet(runs: dict[str, Path], tmp_path: Pat
     for name in {style(n).split()[0] for n in range(20)}:
         assert f".{name} {{ --c: var(--{name}); }}" in page
         assert page.count(f"--{name}: #") == 2  # light and dark
+
+
+def test_bars_are_means_over_the_runs_of_a_recipe(runs: dict[str, Path], tmp_path: Path) -> None:
+    found = compare_runs([runs["akd-0"], runs["akd-1"], runs["kd-0"]])
+    counts = [run.table.rows[-1].categories["wrong answer"] for run in found.runs]
+    page = found.write(tmp_path / "out").read_text()
+    chart = page[page.index('<svg role="img" aria-label="errors of the students') :]
+    bars = re.findall(r'class="small"[^>]*>([^<]+)<', chart)
+    at = re.findall(r'class="label"[^>]*>([^<]+)<', chart).index("wrong answer")
+    assert bars[2 * at : 2 * at + 2] == [f"{(counts[0] + counts[1]) / 2:g}", str(counts[2])]
 
 
 def test_nine_runs_have_three_colours(runs: dict[str, Path], tmp_path: Path) -> None:
