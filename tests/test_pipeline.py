@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ def test_metrics_have_a_line_per_step(run: Any) -> None:
 def test_the_summary_is_the_table(run: Any) -> None:
     values = run.to_json()
     assert values == json.loads(run.directory.summary.read_text())
+    assert abs(datetime.fromisoformat(values["finished"]) - datetime.now(UTC)) < timedelta(hours=1)
     assert [m["who"] for m in values["models"]] == ["teacher", "base", "student"]
     teacher, base, student = values["models"]
     assert base["parameters"] == student["parameters"] <= teacher["parameters"] / 4

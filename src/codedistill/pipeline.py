@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,12 @@ def distill(
             for who, spec in _models(resolved, directory)
             for benchmark in loaded
         }
-        values = summarise_run(resolved, directory, results, trained) | {"seconds": round(time.time() - start, 1)}
+        end = time.time()
+        times = {
+            "seconds": round(end - start, 1),
+            "finished": datetime.fromtimestamp(end, UTC).isoformat("T", "seconds"),
+        }
+        values = summarise_run(resolved, directory, results, trained) | times
         write_json(directory.summary, values)
     return RunResult(directory, values)
 

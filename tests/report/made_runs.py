@@ -19,6 +19,10 @@ from codedistill.verdicts import ModelResult
 
 PARAMETERS = {"teacher": 2_400_000, "base": 500_000, "student": 500_000}
 
+FINISHED = "2026-03-04T05:06:07+00:00"
+
+FIXED_BETA = {"kd": 0.0, "rkd": 1.0}
+
 FAILURES = [
     ("wrong answer", "AssertionError", "assert candidate([3, -4, 7]) == 10, got 6"),
     ("missing import", "NameError", "name 'math' is not defined"),
@@ -58,7 +62,7 @@ def write_run(
             results[model, benchmark] = _evaluation(directory, model, benchmark, tasks, student_fails)
     summary = summarise_run(recipe, directory, results, None)
     training = {"steps": steps, "examples": 8000, "cut": 3, "dropped": 0}
-    write_json(directory.summary, {**summary, "training": training, "seconds": 305.2})
+    write_json(directory.summary, {**summary, "training": training, "seconds": 305.2, "finished": FINISHED})
     return folder
 
 
@@ -71,6 +75,8 @@ def metrics(step: int, steps: int, method: str) -> dict[str, Any]:
     row |= {"reverse_kl": reverse, "beta": beta, "beta_loss": 0.1, "lr": 1e-3 * (1 - share), "grad_norm": 0.9}
     if method == "sft":
         row |= {"forward_kl": None, "reverse_kl": None, "beta": None, "beta_loss": None}
+    if method in FIXED_BETA:
+        row["beta"] = FIXED_BETA[method]
     return row | {"tokens": 640, "seconds": 0.4}
 
 

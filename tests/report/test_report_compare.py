@@ -1,4 +1,4 @@
-"""Runs side by side. The students fail every 4th, 5th and 2nd task of 40; expected values are by hand."""
+"""Runs side by side. The students fail every 4th, 5th, 2nd and 8th task of 40; expected values are by hand."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from codedistill.report.compare import Comparison
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     root = tmp_path_factory.mktemp("runs")
+    made = (("first", 4, 0, "akd"), ("second", 5, 0, "rkd"), ("third", 2, 0, "kd"), ("fourth", 8, 1, "akd"))
     return [
         write_run(root / name, student_fails=fails, steps=20, overrides=[f"training.seed={seed}", f"method={method}"])
-        for name, fails, seed, method in (("first", 4, 0, "akd"), ("second", 5, 1, "akd"), ("third", 2, 0, "kd"))
+        for name, fails, seed, method in made
     ]
 
 
@@ -34,10 +35,11 @@ def test_results(comparison: Comparison) -> None:
     assert header == ["run", "method", "seed", "teacher", "base", "student", "95% interval", "accuracy loss"]
     assert [row[:6] for row in rows] == [
         ["first", "akd", "0", "80.0%", "35.0%", "75.0%"],
-        ["second", "akd", "1", "80.0%", "35.0%", "80.0%"],
+        ["second", "rkd", "0", "80.0%", "35.0%", "80.0%"],
         ["third", "kd", "0", "80.0%", "35.0%", "50.0%"],
+        ["fourth", "akd", "1", "80.0%", "35.0%", "87.5%"],
     ]
-    assert [row[-1] for row in rows] == ["6.3%", "0.0%", "37.5%"]
+    assert [row[-1] for row in rows] == ["6.3%", "0.0%", "37.5%", "-9.4%"]
 
 
 def test_differences_are_paired(comparison: Comparison) -> None:
@@ -58,27 +60,29 @@ def test_differences_are_paired(comparison: Comparison) -> None:
 
 def test_recipes_differ_in(comparison: Comparison) -> None:
     header, rows = comparison.recipe_table()
-    assert header == ["", "first", "second", "third"]
+    assert header == ["", "first and repeats", "second", "third"]
     found = {row[0]: row[1:] for row in rows}
-    assert found["method"] == ["akd", "akd", "kd"]
-    assert found["training.seed"] == ["0", "1", "0"]
+    assert found["method"] == ["akd", "rkd", "kd"]
+    assert found["training.seed"] == ["0, 1", "0", "0"]
     assert "name" not in found
     assert "training.steps" not in found
 
 
 def test_json(comparison: Comparison) -> None:
     values = json.loads(json.dumps(comparison.to_json(), allow_nan=False))
-    assert [run["label"] for run in values["runs"]] == ["first", "second", "third"]
+    assert [run["label"] for run in values["runs"]] == ["first", "second", "third", "fourth"]
     assert values["runs"][2]["models"][2]["pass_at_1"] == 0.5
     assert values["differences"][1]["p_holm"] == pytest.approx(4 / 2**10)
-    assert values["seeds"][0]["mean"] == pytest.approx(0.775)
+    assert values["seeds"][0]["mean"] == pytest.approx(0.8125)
+    assert values["headlines"] == comparison.headlines
 
 
 def test_print(comparison: Comparison, capsys: pytest.CaptureFixture[str]) -> None:
     comparison.print()
     out = capsys.readouterr().out
     assert "third minus first" in out
-    assert "3.5 points" in out
+    assert "8.8 points" in out
+    assert "has the best student" in out
 
 
 def test_written(comparison: Comparison, runs: list[Path], tmp_path: Path) -> None:
@@ -95,6 +99,9 @@ def test_written(comparison: Comparison, runs: list[Path], tmp_path: Path) -> No
     assert (path.parent / link).resolve() == (runs[0] / "report.html").resolve()
     markdown = path.with_suffix(".md").read_text()
     assert "| third minus first | 40 | -25.0 points |" in markdown
+    for sentence in (comparison.headlines[0][:40], "Two students on the same tasks.", "One row for each recipe"):
+        assert sentence in text
+        assert sentence in markdown
     assert json.loads(path.with_suffix(".json").read_text()) == json.loads(json.dumps(comparison.to_json()))
 
 

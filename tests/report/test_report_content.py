@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from made_runs import write_run
 
-from codedistill.report.facts import files, flat, run_facts
+from codedistill.report.facts import about, environment_facts, files, flat, page_title, run_facts
 from codedistill.report.load import Step, load_run
 from codedistill.report.paired import difference, difference_table, differences
 from codedistill.report.samples import kind_of, shown
-from codedistill.report.series import POINTS, curve_table, series
+from codedistill.report.series import POINTS, curve_table, held, series
 from codedistill.report.tables import results_table
 from codedistill.report.taxonomy import CHARTED, taxonomy
 
@@ -79,7 +80,7 @@ def test_rare_kinds_share_a_bar() -> None:
 
 
 def steps(losses: list[float | None]) -> list[Step]:
-    return [Step(i, loss, None, None, None) for i, loss in enumerate(losses, 1)]
+    return [Step(i, loss) for i, loss in enumerate(losses, 1)]
 
 
 def test_short_curves_are_whole() -> None:
@@ -97,6 +98,23 @@ def test_long_curves_are_means_with_their_range() -> None:
     first, last = found.points[0], found.points[-1]
     assert (first.step, first.mean, first.low, first.high) == (2, 2, 1, 3)
     assert (last.step, last.mean) == (241, 241)
+
+
+def test_settings_that_never_change_are_no_curves() -> None:
+    fixed = [Step(i, loss=1.0, beta=0.0, lr=1e-3) for i in (1, 2, 3)]
+    assert series(fixed, "loss") is not None  # measured, not set: a flat loss is news
+    assert (series(fixed, "beta"), series(fixed, "learning rate")) == (None, None)
+    assert (held(fixed, "beta"), held(fixed, "learning rate"), held(fixed, "loss")) == (0.0, 1e-3, None)
+    assert curve_table(fixed)[0] == ["step", "loss"]
+    moving = [*fixed, Step(4, loss=1.0, beta=0.1, lr=1e-3)]
+    assert held(moving, "beta") is None
+    assert series(moving, "beta") is not None
+
+
+def test_speed_is_tokens_by_seconds() -> None:
+    found = series([Step(1, tokens=600, seconds=2.0), Step(2, tokens=500, seconds=0.0)], "tokens per second")
+    assert found is not None
+    assert [p.mean for p in found.points] == [300, None]
 
 
 def test_curve_table() -> None:
@@ -136,6 +154,7 @@ def test_each_kind_is_shown_first(made_run: Path) -> None:
         ("tiny/20", "fail", 1),
         ("tiny/3", "pass", 8),
     ]
+    assert (found[0].how_many, found[3].how_many) == ("One of 20 such tasks.", "The only such task.")
     assert list(found[0].answers) == ["teacher", "base", "student"]
 
 
@@ -157,6 +176,8 @@ def test_facts_and_files(made_run: Path) -> None:
     facts = dict(run_facts(run))
     assert facts["method"] == "akd"
     assert facts["whole run"] == "5 min 5 s"
+    assert facts["training time"] == "40 s"
+    assert "beta" not in facts
     assert facts["tiny: prompt"] == "instruct, template alpaca"
     assert flat({"a": {"b": 1, "c": {}}, "d": [1, 2], "e": None}) == [
         ("a.b", "1"),
@@ -168,3 +189,44 @@ def test_facts_and_files(made_run: Path) -> None:
     assert found[0] == "recipe.yaml"
     assert "evaluation/base/tiny/results.jsonl" in found
     assert all((made_run / name).exists() for name in found)
+
+
+def test_what_a_page_says_first(made_run: Path) -> None:
+    run = load_run(made_run)
+    assert about(run) == (
+        "akd from tiny/teacher (2.4 M parameters) to tiny/student (500 k parameters), seed 0. "
+        f"Finished 2026-03-04 05:06 UTC. Folder: {made_run}"
+    )
+    assert page_title(run) == "tiny: akd, tiny/teacher to tiny/student"
+
+
+def test_the_time_is_utc(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", tasks=4, steps=3)
+    values = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps(values | {"finished": "2026-03-04T01:30:00+02:00"}))
+    assert "Finished 2026-03-03 23:30 UTC." in about(load_run(folder))
+
+
+def test_what_is_not_known_is_not_said(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", tasks=4, steps=3)
+    (folder / "recipe.yaml").unlink()
+    values = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps(values | {"finished": "yesterday"}))
+    run = load_run(folder)
+    assert about(run) == f"akd. Folder: {folder}"
+    assert page_title(run) == "tiny: akd"
+
+
+def test_a_beta_that_is_held_is_a_fact(tmp_path: Path) -> None:
+    run = load_run(write_run(tmp_path / "run", tasks=4, steps=3, overrides=["method=rkd"]))
+    assert dict(run_facts(run))["beta"] == "1 at every step"
+
+
+def test_the_environment_in_words(made_run: Path) -> None:
+    facts = dict(environment_facts(load_run(made_run).environment or {}))
+    assert facts["memory"] == "7.8 GiB"
+    assert facts["accelerators"] == "none"
+    assert (facts["codedistill"], facts["peft"]) == ("0.1.0", "not installed")
+    assert facts["changes since that commit"] == "no"
+    assert facts["SHA-256 of the training data"] == "cd" * 32
+    assert environment_facts({"git": None, "new_key": 3}) == [("git commit", "not in a repository"), ("new_key", "3")]

@@ -81,11 +81,13 @@ def test_the_page_has_its_parts(page: Page) -> None:
     assert [values["id"] for tag, values in page.elements if tag == "section"] == SECTIONS
     assert "the student went from 35.0% to 75.0% of 40 tasks" in page.text[""]
     assert page.count("article") == 5
-    assert page.count("svg") == 1 + 3 + 1  # intervals; loss, divergences, beta; errors
+    assert page.count("svg") == 1 + 6 + 1  # intervals; loss, divergences, beta, rate, gradient norm, speed; errors
     assert page.text["results"].count("distilled student") == 2  # the table and the chart
     assert "+40.0 points" in page.text["paired"]
     assert "method: akd" in page.text["recipe"]
     assert "torch" in page.text["environment"]
+    assert "tiny/teacher (2.4 M parameters) to tiny/student" in page.text[""]
+    assert "tiny: akd, tiny/teacher to tiny/student - codedistill" in page.text[""]
 
 
 def test_the_page_loads_nothing(made_run: Path, page: Page) -> None:
@@ -115,6 +117,30 @@ def test_tables_are_whole(page: Page) -> None:
     text = " ".join(page.text["errors"].split())
     assert "passed 32 14 30" in text
     assert "all programs 40 40 40" in text
+
+
+def test_cells_of_wide_tables_have_their_heading(page: Page) -> None:
+    """On a narrow screen a row is a block, and each cell shows the name of its column."""
+    tables = [values for tag, values in page.elements if tag == "table"]
+    assert [values.get("class") for values in tables] == ["wide", "wide", "wide", None]  # the last: kinds of errors
+    cells = [values["data-name"] for tag, values in page.elements if tag == "td"]
+    assert cells[:8] == ["pass@1", "95% interval", "accuracy loss", "complete", "correct", "correct/complete",
+                         "parameters", "model"]  # fmt: skip
+
+
+def test_wrapped_lines_of_a_program_go_on_further_in(tmp_path: Path) -> None:
+    """A wrapped line that goes on at the left edge reads as broken Python."""
+    folder = write_run(tmp_path / "run", who=("student",), tasks=1, steps=1)
+    path = folder / "evaluation/student/tiny/samples.jsonl"
+    program = "def f(x):\n    if x:\n\n\t\treturn 1\n" + " " * 40 + "# deep"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"solution": program}) + "\n")
+    found = page_of(folder)
+    assert program in found.text["samples"]
+    lines = [values["style"] for tag, values in found.elements if tag == "span" and values["class"] == "line"]
+    assert lines[-5:] == ["--in: 0", "--in: 4", "--in: 0", "--in: 8", "--in: 16"]
+    style = write_report(folder).read_text().split("</style>")[0]
+    assert "padding-left: calc((var(--in) + 6) * 1ch)" in style
+    assert "text-indent: calc((var(--in) + 6) * -1ch)" in style
 
 
 NASTY = "</pre></style><script>alert(1)</script><img src=http://x onerror=alert(2)>\x00\x1b[2J\u202e{{ 7*7 }}\ud800"
@@ -161,7 +187,7 @@ def test_a_run_without_base(tmp_path: Path) -> None:
 
 def test_a_run_without_teacher(tmp_path: Path) -> None:
     found = page_of(write_run(tmp_path / "run", who=("base", "student"), tasks=10, steps=5, overrides=["method=sft"]))
-    assert found.count("svg") == 1 + 1 + 1  # the loss alone
+    assert found.count("svg") == 1 + 4 + 1  # no divergences and no beta
     assert "accuracy loss" not in found.text["results"].split("pass@1 is the share")[0]
     assert "beta" not in found.text["curves"]
 
@@ -181,7 +207,7 @@ def test_nothing_evaluated(tmp_path: Path) -> None:
 def test_several_benchmarks(tmp_path: Path) -> None:
     found = page_of(write_run(tmp_path / "run", benchmarks=("tiny", "humaneval"), tasks=12, steps=5))
     assert found.count("article") == 10
-    assert found.count("svg") == 2 + 3 + 2
+    assert found.count("svg") == 2 + 6 + 2
     assert "akd on humaneval" in found.text[""]
     for section in ("results", "paired", "errors", "samples", "recipe"):
         assert "humaneval" in found.text[section], section

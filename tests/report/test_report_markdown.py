@@ -38,6 +38,9 @@ def test_parts(made_run: Path) -> None:
     assert "**base student**: missing import: name 'math' is not defined" in text
     assert "- [evaluation/student/tiny/samples.jsonl](evaluation/student/tiny/samples.jsonl)" in text
     assert "\n\n\n" not in text
+    assert "\nakd from tiny/teacher (2.4 M parameters) to tiny/student (500 k parameters), seed 0." in text
+    assert "\npass@1 is the share of tasks that a model solves" in text
+    assert "\nTwo models on the same tasks." in text
 
 
 def test_tables_are_rectangular(made_run: Path) -> None:

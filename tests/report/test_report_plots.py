@@ -87,3 +87,15 @@ def test_labels_are_escaped() -> None:
         assert "<script" not in svg
         assert "\x00" not in svg
         assert any(text.text == '"><script>\\x00' for text in marks(svg, "text"))
+
+
+def test_names_have_the_room_that_they_need() -> None:
+    """The longest kind of error is not cut, and short names leave more of the width to the bars."""
+    widths = {}
+    for name in ("inconsistent indentation", "kd"):
+        svg = bar_chart("errors", {name: (3,)}, ["base"])
+        assert name in [text.text for text in marks(svg, "text")]
+        (bar,) = marks(svg, "rect")
+        assert float(bar.attrib["x"]) > 6 * len(name)
+        widths[name] = float(bar.attrib["width"])
+    assert widths["kd"] > 1.5 * widths["inconsistent indentation"]

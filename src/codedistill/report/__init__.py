@@ -7,12 +7,18 @@ taxonomy.py    kinds of errors by model
 series.py      curves over the steps
 samples.py     which tasks to show
 facts.py       what a run was made with, and its files
+captions.py    what the columns of the tables mean
 plots.py       inline SVG
 html.py        report.html
 markdown.py    report.md
+groups.py      runs of one recipe
+matched.py     recipes task by task, by seed
+seeds.py       means over seeds
+ranking.py     which recipe has the best student, in a sentence
 compare.py     several runs
+painted.py     which runs share a colour
 comparison.py  several runs as HTML and markdown
-terminal.py    tables for a terminal
+terminal.py    tables and sentences for a terminal
 text.py        numbers and untrusted text as they are shown
 """
 
@@ -49,7 +55,7 @@ def write_report(run_directory: Path) -> Path:
 
 
 def compare_runs(paths: Sequence[Path]) -> Comparison:
-    """Read finished runs and set them side by side; differences are taken against the first one.
+    """Read finished runs and set them side by side; differences are taken to the first one's recipe.
 
     Raises:
         UserError: fewer than two runs, the same one twice, or a file is missing or malformed.

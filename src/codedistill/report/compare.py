@@ -1,4 +1,4 @@
-"""Several runs side by side: results, differences on the same tasks against the first run, means over seeds."""
+"""Several runs side by side: results, differences on the same tasks to the first recipe, means over seeds."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from codedistill.errors import UserError
-from codedistill.evaluation import holm
 from codedistill.report.facts import flat
+from codedistill.report.groups import OWN_KEYS, Group, groups_of
 from codedistill.report.load import Run, load_run
-from codedistill.report.paired import HEADER, Difference, difference
-from codedistill.report.seeds import OWN_KEYS, Repeated, repeated_recipes, seed_table
+from codedistill.report.matched import matched
+from codedistill.report.paired import HEADER, Difference
+from codedistill.report.ranking import comparison_headlines
+from codedistill.report.seeds import Repeated, repeated_recipes, seed_table
 from codedistill.report.tables import MISSING, ResultRow, without
 from codedistill.report.text import interval, p_value, percent, visible
 
@@ -21,10 +23,14 @@ Cells = tuple[list[str], list[list[str]]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs in the order given. `labels` tells them apart, `differences` are each later student minus the first one."""
+    """Runs in the order given. `labels` tells them apart, `groups` are the recipes, the first run's first.
+
+    `differences` are the other recipes' students minus the first one's, `adjusted` their p after Holm's correction.
+    """
 
     runs: tuple[Run, ...]
     labels: tuple[str, ...]
+    groups: tuple[Group, ...]
     differences: tuple[Difference, ...]
     adjusted: tuple[float, ...]
     repeated: tuple[Repeated, ...]
@@ -33,6 +39,11 @@ class Comparison:
     @property
     def benchmarks(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for run in self.runs for name in run.table.benchmarks))
+
+    @property
+    def headlines(self) -> list[str]:
+        """Which recipe comes first, and by how much, on each benchmark."""
+        return comparison_headlines(self.runs, self.groups, self.benchmarks)
 
     def results(self) -> Cells:
         """One row for each run and benchmark: the student with its interval, and the models around it."""
@@ -46,7 +57,7 @@ class Comparison:
         return self._table(header, rows)
 
     def difference_table(self) -> Cells:
-        """Paired differences with their p, as it is and after Holm's correction for all rows."""
+        """Paired differences with their p, as it is and after Holm's correction."""
         rows = [[*d.cells(), p_value(p)] for d, p in zip(self.differences, self.adjusted, strict=True)]
         return self._table([*HEADER, "p (Holm)"], rows)
 
@@ -58,26 +69,37 @@ class Comparison:
         return (header, rows) if len(self.benchmarks) > 1 else without("benchmark", header, rows)
 
     def recipe_table(self) -> Cells:
-        """The recipe's values that are not the same in all runs."""
+        """The values that are not the same in all recipes, a column each; in all runs, where there is one recipe."""
+        columns = [(group.label, group.members) for group in self.groups]
+        if len(columns) == 1:
+            columns = [(label, (i,)) for i, label in enumerate(self.labels)]
+        header = ["", *(label for label, _ in columns)]
         recipes = [dict(flat(run.recipe)) for run in self.runs if run.recipe is not None]
         if len(recipes) < len(self.runs):
-            return ["", *self.labels], []
-        keys = dict.fromkeys(key for recipe in recipes for key in recipe if key not in OWN_KEYS)
-        values = {key: [recipe.get(key, MISSING) for recipe in recipes] for key in keys}
-        rows = [[key, *map(visible, found)] for key, found in values.items() if len(set(found)) > 1]
-        return ["", *self.labels], rows
+            return header, []
+        rows = []
+        for key in dict.fromkeys(key for recipe in recipes for key in recipe if key not in OWN_KEYS):
+            found = [dict.fromkeys(recipes[i].get(key, MISSING) for i in members) for _, members in columns]
+            cells = [", ".join(values) for values in found]  # the seeds of a recipe; all else is the same in its runs
+            rows += [[key, *map(visible, cells)]] if len(set(cells)) > 1 else []
+        return header, rows
 
     def print(self) -> None:
-        """Write the tables to standard output."""
-        from codedistill.report.terminal import render
+        """Write the headlines and the tables to standard output."""
+        from codedistill.report.terminal import paragraph, render
 
-        tables = [(self.results(), ("run", "method", "benchmark")), (self.difference_table(), ("", "benchmark"))]
-        tables += [(self.seed_table(), ("recipe of", "benchmark"))]
-        for (header, rows), texts in tables:
+        for text in self.headlines:
+            print(paragraph(visible(text)))
+        tables = [
+            (self.results(), ("run", "method", "benchmark"), ("method", "base", "teacher", "seed")),
+            (self.difference_table(), ("", "benchmark"), ("equal", "tasks", "p", "worse", "better")),
+            (self.seed_table(), ("recipe", "benchmark"), ("peak memory", "training", "range", "runs", "deviation")),
+        ]
+        for (header, rows), texts, first_out in tables:
             if rows:
-                print(render(header, rows, text_columns=sum(name in texts for name in header)))
+                print(render(header, rows, sum(name in texts for name in header), first_out))
         for note in self.notes:
-            print(visible(note))
+            print(paragraph(visible(note)), end="")
 
     def write(self, folder: Path) -> Path:
         """Write comparison.html, comparison.md and comparison.json into a folder; the path of the first.
@@ -96,6 +118,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         return {
+            "headlines": self.headlines,
             "runs": [
                 {"label": label, "path": str(run.path), "method": run.method, "seed": run.seed, **run.table.to_json()}
                 for label, run in zip(self.labels, self.runs, strict=True)
@@ -138,14 +161,16 @@ def compare(paths: Sequence[Path]) -> Comparison:
             raise UserError(f"{path}: given twice; give each run once")
     runs = [load_run(path) for path in paths]
     labels = _labels(runs)
-    found, notes = _differences(runs, labels)
+    groups = groups_of(runs, labels)
+    found = matched(runs, labels, groups)
     return Comparison(
         runs=tuple(runs),
         labels=tuple(labels),
-        differences=tuple(found),
-        adjusted=tuple(holm([d.paired.p for d in found])),
-        repeated=tuple(repeated_recipes(runs, labels)),
-        notes=tuple(notes),
+        groups=groups,
+        differences=found.differences,
+        adjusted=found.adjusted,
+        repeated=tuple(repeated_recipes(runs, groups)),
+        notes=found.notes,
     )
 
 
@@ -155,27 +180,6 @@ def _labels(runs: Sequence[Run]) -> list[str]:
         if len(set(choice)) == len(runs):
             return choice
     return [str(run.path) for run in runs]
-
-
-def _differences(runs: Sequence[Run], labels: Sequence[str]) -> tuple[list[Difference], list[str]]:
-    """Every later student against the first one on each benchmark, and in words what stands in the way of that."""
-    found, notes = [], []
-    for benchmark in runs[0].table.benchmarks:
-        first = runs[0].evaluated("student", benchmark)
-        for run, label in zip(runs[1:], labels[1:], strict=True):
-            other = run.evaluated("student", benchmark)
-            if first is None or other is None:
-                continue
-            result = difference(other, first, (label, labels[0]))
-            if result is None:
-                notes.append(f"{label} and {labels[0]} were not asked the same tasks of {benchmark}: no difference.")
-                continue
-            found.append(result)
-            if result.tasks < max(len(first.answers), len(other.answers)):
-                notes.append(f"{label} and {labels[0]} share {result.tasks} tasks of {benchmark}.")
-            if (first.prompt_form, first.template) != (other.prompt_form, other.template):
-                notes.append(f"{label} and {labels[0]} were asked {benchmark} with different prompts.")
-    return found, notes
 
 
 def _cells(label: str, run: Run, benchmark: str) -> list[str]:

@@ -14,7 +14,8 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from codedistill.report.facts import files, flat, run_facts
+from codedistill.report import captions
+from codedistill.report.facts import about, environment_facts, files, page_title, run_facts
 from codedistill.report.load import Answer, Run, Step
 from codedistill.report.paired import difference_table, differences
 from codedistill.report.plots import Line, Measured, bar_chart, interval_chart, line_chart
@@ -27,10 +28,18 @@ from codedistill.report.text import clipped, visible
 PROMPT_LIMIT, SOLUTION_LIMIT, MESSAGE_LIMIT = 3000, 4000, 500
 """Characters of a prompt, a program and a message that a page shows; the files have all of them."""
 
-CHARTS = {"Loss": ("loss",), "Divergence from the teacher": ("forward KL", "reverse KL"), "beta": ("beta",)}
+CHARTS = {
+    "Loss": ("loss",),
+    "Divergence from the teacher": ("forward KL", "reverse KL"),
+    "beta": ("beta",),
+    "Learning rate": ("learning rate",),
+    "Gradient norm": ("gradient norm",),
+    "Response tokens per second": ("tokens per second",),
+}
 """Title of a chart and its curves; a chart without curves is left out."""
 
-STYLES = {"loss": "loss", "forward KL": "forward", "reverse KL": "reverse", "beta": "beta"}
+STYLES = {"forward KL": "forward", "reverse KL": "reverse", "beta": "beta"}
+"""Classes of the style sheet; all other curves look like the loss's."""
 
 
 def report_page(run: Run) -> str:
@@ -42,7 +51,10 @@ def report_values(run: Run) -> dict[str, Any]:
     """What the template shows of a run."""
     return {
         "title": run.name,
+        "page_title": page_title(run),
+        "about": about(run),
         "headlines": headlines(run.summary),
+        "captions": {"results": captions.RESULTS, "paired": captions.PAIRED},
         "results": _results(run.table),
         "intervals": [interval_figure(run.table, benchmark) for benchmark in run.table.benchmarks],
         "paired": _table(difference_table(differences(run))),
@@ -53,7 +65,7 @@ def report_values(run: Run) -> dict[str, Any]:
         "samples": [_samples(run, benchmark) for benchmark in run.table.benchmarks],
         "facts": run_facts(run),
         "recipe": None if run.recipe is None else yaml.safe_dump(dict(run.recipe), sort_keys=False, allow_unicode=True),
-        "environment": None if run.environment is None else flat(run.environment),
+        "environment": None if run.environment is None else environment_facts(run.environment),
         "files": [(name, quote(name)) for name in files(run)],
     }
 
@@ -77,7 +89,26 @@ def render(template: str, values: dict[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters |= {"words": _words, "code": _code}
     return environment.get_template(template).render(values)
+
+
+def _words(text: str) -> Markup:
+    """Text that a narrow screen breaks between its words, and never after a hyphen in one: run names stay whole."""
+    return Markup(" ").join(Markup('<span class="word">{}</span>').format(visible(word)) for word in text.split(" "))
+
+
+def _code(text: str) -> Markup:
+    """A program or prompt: each line is an element that knows its indentation, and goes on further in when wrapped."""
+    line = Markup('<span class="line" style="--in: {}">{}\n</span>')
+    lines = visible(text).removesuffix("\n").split("\n")
+    return Markup("").join(line.format(_indentation(text), text) for text in lines)
+
+
+def _indentation(line: str) -> int:
+    """In characters, tabs counted as the style sheet shows them; a very deep one leaves room for the text."""
+    spaces = line.expandtabs(4)
+    return min(len(spaces) - len(spaces.lstrip(" ")), 16)
 
 
 def _shown(value: Any) -> Any:
@@ -87,7 +118,8 @@ def _shown(value: Any) -> Any:
 
 def interval_figure(table: ResultsTable, benchmark: str) -> dict[str, Any]:
     rows = [Measured(row.name, style_of(row.who), row.pass_at_1, row.low, row.high) for row in table.of(benchmark)]
-    return {"benchmark": benchmark, "svg": interval_chart(f"pass@1 on {benchmark} with 95% intervals", rows)}
+    svg = interval_chart(f"pass@1 on {benchmark} with 95% intervals", rows)
+    return {"benchmark": benchmark, "svg": svg, "legend": []}
 
 
 def style_of(who: str) -> str:
@@ -101,9 +133,9 @@ def training_charts(steps: Sequence[Step]) -> list[dict[str, Any]]:
     for title, names in CHARTS.items():
         found = [s for s in (series(steps, name) for name in names) if s is not None]
         if found:
-            lines = [Line(s.name, STYLES[s.name], s.points) for s in found]
+            lines = [Line(s.name, STYLES.get(s.name, "loss"), s.points) for s in found]
             limits = (0.0, 1.0) if names == ("beta",) else None
-            legend = [(line.name, line.style) for line in lines]
+            legend = [(line.name, line.style) for line in lines] if len(lines) > 1 else []
             charts.append({"title": title, "legend": legend, "svg": line_chart(f"{title} by step", lines, limits)})
     return charts
 
@@ -135,7 +167,7 @@ def _task(item: Shown) -> dict[str, Any]:
     return {
         "id": item.task_id,
         "why": item.why,
-        "of_kind": item.of_kind,
+        "how_many": item.how_many,
         "prompt": clipped(item.prompt, PROMPT_LIMIT),
         "answers": [_answer(who, answer, item.verdicts[who]) for who, answer in item.answers.items()],
     }

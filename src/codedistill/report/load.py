@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,24 @@ from codedistill.run_directory import RunDirectory, numbered_rows
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step, which took `seconds`; None where the method has no such quantity or it was not finite."""
+    """One optimiser step, which took `seconds` for `tokens`; None where there is no such quantity or it is not finite.
+
+    `lr` is the learning rate, `grad_norm` the norm of the gradient before it was cut.
+    """
 
     step: int
-    loss: float | None
-    forward_kl: float | None
-    reverse_kl: float | None
-    beta: float | None
+    loss: float | None = None
+    forward_kl: float | None = None
+    reverse_kl: float | None = None
+    beta: float | None = None
+    lr: float | None = None
+    grad_norm: float | None = None
+    tokens: float | None = None
     seconds: float | None = None
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        return self.tokens / self.seconds if self.tokens is not None and self.seconds else None
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,19 @@ class Run:
         """Of training, if the run tells it."""
         value = _section(self.summary, "training").get("peak_memory_mb")
         return float(value) if isinstance(value, int | float) else None
+
+    @property
+    def finished(self) -> datetime | None:
+        """When the run's evaluation was done, in UTC, if the run tells it."""
+        try:
+            return datetime.fromisoformat(str(self.summary.get("finished"))).astimezone(UTC)
+        except ValueError:
+            return None
+
+    @property
+    def training_seconds(self) -> float | None:
+        """The sum of all steps' seconds, if the run tells them."""
+        return sum(step.seconds or 0.0 for step in self.steps) if self.steps else None
 
     @property
     def seed(self) -> int | None:
@@ -165,7 +189,7 @@ def _steps(path: Path) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-_CURVES = ("loss", "forward_kl", "reverse_kl", "beta", "seconds")
+_CURVES = ("loss", "forward_kl", "reverse_kl", "beta", "lr", "grad_norm", "tokens", "seconds")
 
 
 def _finite(value: Any, where: str) -> float | None:

@@ -6,7 +6,8 @@ from urllib.parse import quote
 
 import yaml
 
-from codedistill.report.facts import Fact, files, flat, run_facts
+from codedistill.report import captions
+from codedistill.report.facts import Fact, about, environment_facts, files, run_facts
 from codedistill.report.html import MESSAGE_LIMIT, PROMPT_LIMIT, SOLUTION_LIMIT
 from codedistill.report.load import Answer, Run
 from codedistill.report.paired import difference_table, differences
@@ -20,11 +21,13 @@ from codedistill.report.text import clipped, fenced, for_markdown
 def report_markdown(run: Run) -> str:
     """The report of one run."""
     several = len(run.table.benchmarks) > 1
-    parts = [f"# {for_markdown(run.name)}\n", *(f"{for_markdown(text)}.\n" for text in headlines(run.summary))]
-    parts += ["## Results\n", markdown(run.table) if run.table.rows else "No model was evaluated.\n"]
+    parts = [f"# {for_markdown(run.name)}\n", f"{for_markdown(about(run))}\n"]
+    parts += [*(f"{for_markdown(text)}.\n" for text in headlines(run.summary))]
+    parts += ["## Results\n", *(_captioned(markdown(run.table), captions.RESULTS) if run.table.rows else [_NO_MODEL])]
     header, rows = difference_table(differences(run))
     parts += ["## Task by task\n"]
-    parts += [markdown_table(header, rows, 2 if "benchmark" in header else 1) if rows else _NO_PAIR]
+    pairs = markdown_table(header, rows, 2 if "benchmark" in header else 1)
+    parts += _captioned(pairs, captions.PAIRED) if rows else [_NO_PAIR]
     header, rows = curve_table(run.steps)
     parts += ["## Training\n", markdown_table(header, rows, 0) if rows else "This run has no metrics.\n"]
     parts += ["## Kinds of errors\n"]
@@ -39,12 +42,22 @@ def report_markdown(run: Run) -> str:
         parts += [_task(item) for item in tasks] or ["No task was put to all models.\n"]
     parts += ["## Recipe\n", fact_table(run_facts(run)), _recipe(run)]
     parts += ["## Environment\n"]
-    parts += [fact_table(flat(run.environment)) if run.environment is not None else "environment.json is not there.\n"]
+    parts += [
+        fact_table(environment_facts(run.environment))
+        if run.environment is not None
+        else "environment.json is not there.\n"
+    ]
     parts += ["## Files\n", "".join(f"- [{for_markdown(name)}]({quote(name)})\n" for name in files(run))]
     return "\n".join(parts)
 
 
+_NO_MODEL = "No model was evaluated.\n"
+
 _NO_PAIR = "There is no second model to compare the student with.\n"
+
+
+def _captioned(table: str, caption: str) -> list[str]:
+    return [table, f"{for_markdown(caption)}\n"]
 
 
 def fact_table(facts: list[Fact]) -> str:
@@ -59,8 +72,7 @@ def _recipe(run: Run) -> str:
 
 
 def _task(item: Shown) -> str:
-    tasks = "task" if item.of_kind == 1 else "tasks"
-    parts = [f"#### {for_markdown(item.task_id)}: {item.why}\n", f"One of {item.of_kind} such {tasks}.\n"]
+    parts = [f"#### {for_markdown(item.task_id)}: {item.why}\n", f"{item.how_many}\n"]
     parts += [fenced(clipped(item.prompt, PROMPT_LIMIT), "text")] if item.prompt else []
     parts += [_answer(NAMES.get(who, who), answer, item.verdicts[who]) for who, answer in item.answers.items()]
     return "\n".join(parts)

@@ -7,8 +7,8 @@ is drawn for a width of 380 pixels and never shrinks below 300: its text stays r
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
@@ -17,6 +17,9 @@ from codedistill.report.text import number, percent, visible
 
 WIDTH = 380
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 10, 36
+
+LONGEST, CHARACTER = 26, 6.4
+"""Characters that a row's name may have before it is cut, and the pixels that one takes."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Measured:
-    """One row of an interval chart: a share and its confidence interval."""
+    """One row of an interval chart: a share and its confidence interval. `marks` are other shares to set it against."""
 
     name: str
     style: str
     share: float
     low: float | None
     high: float | None
+    marks: Mapping[str, float] = field(default_factory=dict)
 
 
 def line_chart(
@@ -67,7 +71,7 @@ def line_chart(
 
 def interval_chart(title: str, rows: Sequence[Measured]) -> Markup:
     """Shares with their confidence intervals on one axis from 0 to 100%."""
-    left, row_height = 116, 30
+    left, row_height = _room(row.name for row in rows), 30
     height = TOP + row_height * len(rows) + 24
     across = _Scale(0, 1, left, WIDTH - 50)
     bottom = height - 24
@@ -78,7 +82,10 @@ def interval_chart(title: str, rows: Sequence[Measured]) -> Markup:
         parts.append(_text(x, height - 8, f"{tick:.0%}", "middle"))
     for i, row in enumerate(rows):
         y = TOP + row_height * (i + 0.5)
-        parts.append(_text(left - 10, y + 4, _short(row.name, 18), "end"))
+        parts.append(_text(left - 10, y + 4, _short(row.name, LONGEST), "end"))
+        for style, share in row.marks.items():  # as high as the row: marks at one place make one line
+            line = Markup('<line class="mark {0}" x1="{1:.1f}" x2="{1:.1f}" y1="{2}" y2="{3}"/>')
+            parts.append(line.format(style, across(share), TOP + row_height * i, TOP + row_height * (i + 1)))
         if row.low is not None and row.high is not None:
             parts.append(
                 Markup('<line class="whisker stroke {3}" x1="{0:.1f}" x2="{1:.1f}" y1="{2}" y2="{2}"/>').format(
@@ -91,9 +98,9 @@ def interval_chart(title: str, rows: Sequence[Measured]) -> Markup:
     return _svg(title, height, parts)
 
 
-def bar_chart(title: str, groups: Mapping[str, Sequence[int]], styles: Sequence[str]) -> Markup:
-    """Counts as horizontal bars: a group of bars for each name, a bar for each style."""
-    left, bar, gap = 148, 11, 12
+def bar_chart(title: str, groups: Mapping[str, Sequence[float]], styles: Sequence[str]) -> Markup:
+    """Counts, or their means, as horizontal bars: a group of bars for each name, a bar for each style."""
+    left, bar, gap = _room(groups), 11, 12
     group = bar * len(styles) + gap
     height = TOP + group * len(groups)
     highest = max((n for counts in groups.values() for n in counts), default=1)
@@ -101,7 +108,7 @@ def bar_chart(title: str, groups: Mapping[str, Sequence[int]], styles: Sequence[
     parts = []
     for i, (name, counts) in enumerate(groups.items()):
         top = TOP + group * i
-        parts.append(_text(left - 8, top + bar * len(styles) / 2 + 4, _short(name, 23), "end"))
+        parts.append(_text(left - 8, top + bar * len(styles) / 2 + 4, _short(name, LONGEST), "end"))
         for j, (style, n) in enumerate(zip(styles, counts, strict=True)):
             y, end = top + bar * j, across(n)
             parts.append(
@@ -109,7 +116,7 @@ def bar_chart(title: str, groups: Mapping[str, Sequence[int]], styles: Sequence[
                     left, y + 0.75, max(end - left, 1 if n else 0), bar - 1.5, style
                 )
             )
-            parts.append(_text(end + 4, y + bar - 2, str(n), "start", "small"))
+            parts.append(_text(end + 4, y + bar - 2, f"{n:.4g}", "start", "small"))
     return _svg(title, height, parts)
 
 
@@ -175,6 +182,12 @@ def _text(x: float, y: float, text: str, anchor: str, style: str = "label") -> M
     return Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
         style, x, y, anchor, visible(text)
     )
+
+
+def _room(names: Iterable[str]) -> float:
+    """Pixels left of a chart for its longest name."""
+    longest = max((len(visible(name)) for name in names), default=0)
+    return 14 + CHARACTER * min(max(longest, 6), LONGEST)
 
 
 def _short(text: str, limit: int) -> str:

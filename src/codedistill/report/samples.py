@@ -32,6 +32,10 @@ class Shown:
     verdicts: Mapping[str, tuple[bool, ...]]
 
     @property
+    def how_many(self) -> str:
+        return "The only such task." if self.of_kind == 1 else f"One of {self.of_kind} such tasks."
+
+    @property
     def why(self) -> str:
         return KINDS[self.kind]
 

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
 from codedistill.evaluation import Crossed, accuracy_loss, crossed_difference
-from codedistill.report.facts import flat
+from codedistill.report.groups import Group
 from codedistill.report.load import Run
-from codedistill.report.tables import MISSING
-from codedistill.report.text import duration, interval, percent, visible
-
-OWN_KEYS = ("name", "output", "resume")
-"""Recipe keys that differ between runs of the same recipe."""
+from codedistill.report.tables import MISSING, without
+from codedistill.report.text import duration, interval, percent, points, visible
 
 
 @dataclass(frozen=True)
 class Repeated:
     """Runs of one recipe with different seeds on one benchmark: the students' pass@1.
 
-    `label` is its first run's. `difference`: to the first recipe, None for that one itself and where tasks differ.
+    `label` is the group's. `difference`: to the first recipe, None for that one itself and where tasks differ.
     `seconds` of training and `peak_memory_mb` are means over the runs that tell them.
     """
 
@@ -49,56 +45,61 @@ class Repeated:
         return accuracy_loss(self.teacher, self.mean) if self.teacher else None
 
 
-def repeated_recipes(runs: Sequence[Run], labels: Sequence[str]) -> list[Repeated]:
-    """Groups of at least two runs whose recipes differ in name, output and seed alone, in the order given."""
-    groups: dict[str, list[int]] = {}
-    for i, run in enumerate(runs):
-        if run.recipe is not None:
-            recipe = {k: v for k, v in flat(run.recipe) if k not in (*OWN_KEYS, "training.seed")}
-            groups.setdefault(json.dumps(recipe, sort_keys=True), []).append(i)
-    members = [group for group in groups.values() if len(group) > 1]
+def repeated_recipes(runs: Sequence[Run], groups: Sequence[Group]) -> list[Repeated]:
+    """What the recipes that were run at least twice come to, in the order given."""
+    several = [group for group in groups if len(group.members) > 1]
     return [
-        _repeated(benchmark, asked, labels[group[0]], _asked(runs, members[0], benchmark))
-        for group in members
-        for benchmark in runs[group[0]].table.benchmarks
+        _repeated(benchmark, asked, group.label, _asked(runs, several[0], benchmark))
+        for group in several
+        for benchmark in runs[group.members[0]].table.benchmarks
         if len(asked := _asked(runs, group, benchmark)) > 1
     ]
 
 
-def seed_table(groups: Sequence[Repeated]) -> tuple[list[str], list[list[str]]]:
-    """A row for each group; no rows where no recipe was run twice."""
-    first = visible(groups[0].label) if groups else ""
-    header = ["recipe of", "benchmark", "runs", "seeds", "mean", "deviation", "range", "accuracy loss"]
-    header += [f"minus {first}", "95% interval", "training", "peak memory"]
-    return header, [_cells(group) for group in groups]
+def seed_table(repeated: Sequence[Repeated]) -> tuple[list[str], list[list[str]]]:
+    """A row for each recipe and benchmark; no rows where no recipe was run twice."""
+    first = visible(repeated[0].label) if repeated else ""
+    header = ["recipe", "benchmark", "runs", "seeds", "mean", "deviation", "range", "accuracy loss"]
+    compared = [f"difference to {first}", "95% interval"]
+    header += [*compared, "training", "peak memory"]
+    rows = [_cells(group) for group in repeated]
+    if all(group.difference is None for group in repeated):
+        for name in compared:
+            header, rows = without(name, header, rows)
+    return header, rows
 
 
-def _asked(runs: Sequence[Run], members: Sequence[int], benchmark: str) -> list[Run]:
-    return [runs[i] for i in members if runs[i].table.row("student", benchmark) is not None]
+def _asked(runs: Sequence[Run], group: Group, benchmark: str) -> list[Run]:
+    return [runs[i] for i in group.members if runs[i].table.row("student", benchmark) is not None]
 
 
 def _repeated(benchmark: str, runs: list[Run], label: str, first: list[Run]) -> Repeated:
     students = [row for run in runs if (row := run.table.row("student", benchmark)) is not None]
     teacher = next((row for run in runs if (row := run.table.row("teacher", benchmark)) is not None), None)
-    seconds = [sum(step.seconds or 0.0 for step in run.steps) for run in runs if run.steps]
+    seconds = [time for run in runs if (time := run.training_seconds) is not None]
     return Repeated(
         label=label,
         benchmark=benchmark,
         seeds=tuple(run.seed for run in runs),
         shares=tuple(row.pass_at_1 for row in students),
         teacher=None if teacher is None else teacher.pass_at_1,
-        difference=None if first and runs[0] is first[0] else _difference(benchmark, runs, first),
+        difference=None if first and runs[0] is first[0] else recipe_difference(benchmark, runs, first),
         seconds=mean(seconds) if seconds else None,
         peak_memory_mb=mean(peaks) if (peaks := [p for run in runs if (p := run.peak_memory_mb) is not None]) else None,
     )
 
 
-def _difference(benchmark: str, runs: list[Run], first: list[Run]) -> Crossed | None:
-    """Over the tasks that all runs were asked; None for fewer than two tasks or runs, or where the data differ."""
+def recipe_difference(benchmark: str, runs: list[Run], first: list[Run]) -> Crossed | None:
+    """The mean of some runs' students minus that of `first`, over the tasks that all of them were asked.
+
+    None for fewer than two tasks or fewer than two runs of each, and where the benchmark's data differ.
+    """
     found = [[e for run in group if (e := run.evaluated("student", benchmark))] for group in (runs, first)]
     everyone = [*found[0], *found[1]]
+    if not everyone:
+        return None
     tasks = [task for task in everyone[0].verdicts if all(task in other.verdicts for other in everyone)]
-    if len(tasks) < 2 or len(found[1]) < 2 or len({other.sha256 for other in everyone}) > 1:
+    if len(tasks) < 2 or min(map(len, found)) < 2 or len({other.sha256 for other in everyone}) > 1:
         return None
     a, b = ([[shares[task] for task in tasks] for e in group if (shares := e.shares)] for group in found)
     return crossed_difference(a, b)
@@ -115,7 +116,7 @@ def _cells(group: Repeated) -> list[str]:
         f"{group.deviation * 100:.1f} points",
         interval(min(group.shares), max(group.shares)),
         MISSING if loss is None else f"{loss:.1f}%",
-        MISSING if paired is None else f"{paired.difference * 100:+.1f}",
+        MISSING if paired is None else points(paired.difference),
         MISSING if paired is None else f"{paired.interval.low * 100:+.1f} to {paired.interval.high * 100:+.1f}",
         MISSING if group.seconds is None else duration(group.seconds),
         MISSING if group.peak_memory_mb is None else f"{group.peak_memory_mb:,.0f} MB",

@@ -16,7 +16,13 @@ CURVES: dict[str, Callable[[Step], float | None]] = {
     "forward KL": lambda step: step.forward_kl,
     "reverse KL": lambda step: step.reverse_kl,
     "beta": lambda step: step.beta,
+    "learning rate": lambda step: step.lr,
+    "gradient norm": lambda step: step.grad_norm,
+    "tokens per second": lambda step: step.tokens_per_second,
 }
+
+SETTINGS = ("beta", "learning rate")
+"""Curves that a recipe may hold at one value: a fact then, and no curve."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +45,20 @@ class Series:
 
 
 def series(steps: Sequence[Step], name: str) -> Series | None:
-    """The curve called `name`; None where no step has a value of it."""
+    """The curve called `name`; None where no step has a value of it, and where a setting never changes."""
     pick = CURVES[name]
     values = [(step.step, pick(step)) for step in steps]
-    if all(value is None for _, value in values):
+    if all(value is None for _, value in values) or held(steps, name) is not None:
         return None
     width = -(-len(values) // POINTS)
     parts = [values[start : start + width] for start in range(0, len(values), width)]
     return Series(name, tuple(_point(part) for part in parts), width)
+
+
+def held(steps: Sequence[Step], name: str) -> float | None:
+    """The value of a setting that is the same in every step, of at least two; None for all other curves."""
+    values = {CURVES[name](step) for step in steps}
+    return values.pop() if name in SETTINGS and len(values) == 1 and len(steps) > 1 else None
 
 
 def _point(part: Sequence[tuple[int, float | None]]) -> Point:
@@ -62,6 +74,6 @@ def curve_table(steps: Sequence[Step]) -> tuple[list[str], list[list[str]]]:
     if not steps:
         return ["step"], []
     chosen = sorted({round(i * (len(steps) - 1) / 4) for i in range(5)})
-    kept = [name for name, pick in CURVES.items() if any(pick(step) is not None for step in steps)]
+    kept = [name for name in CURVES if series(steps, name) is not None]
     rows = [[str(steps[i].step), *(number(CURVES[name](steps[i])) for name in kept)] for i in chosen]
     return ["step", *kept], rows

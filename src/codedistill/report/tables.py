@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from codedistill.errors import UserError
-from codedistill.report.text import count, for_markdown, interval, percent, points, short_model, visible
+from codedistill.report.text import count, for_markdown, interval, percent, points, visible
 
 MISSING = "-"
+
+FIRST_OUT = ("model", "correct/complete", "parameters", "correct", "complete", "tasks")
+"""Columns that a narrow terminal does without, in this order: those that can be worked out from others go early."""
 
 NAMES = {"teacher": "teacher", "base": "base student", "student": "distilled student"}
 
@@ -128,11 +131,11 @@ def markdown_table(header: list[str], rows: list[list[str]], text_columns: int) 
 
 
 def render_terminal(table: ResultsTable) -> str:
-    """The table for a terminal: colours and rules where standard output is one, plain text elsewhere."""
+    """The table for a terminal, fitted to its width; the whole table where standard output is a file or a pipe."""
     from codedistill.report.terminal import render
 
     header, rows = table.cells()
-    return render(header, rows, text_columns=sum(name in ("", "model", "benchmark") for name in header))
+    return render(header, rows, sum(name in ("", "model", "benchmark") for name in header), FIRST_OUT)
 
 
 def _headline(summary: Mapping[str, Any], table: ResultsTable, benchmark: str) -> str | None:
@@ -166,7 +169,7 @@ def _paired(paired: Mapping[str, Any]) -> str:
 def _cells(row: ResultRow) -> list[str]:
     return [
         visible(row.name),
-        short_model(row.model) if row.model else "",
+        visible(row.model),
         visible(row.benchmark),
         count(row.parameters) if row.parameters is not None else "",
         "" if row.benchmark_tasks is None else f"{row.tasks} of {row.benchmark_tasks}",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from pathlib import Path
 
 
 def percent(share: float) -> str:
@@ -49,12 +48,6 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def short_model(model: str) -> str:
-    """A hub id or embedded name as it is, a longer path by its last two parts."""
-    parts = Path(visible(model)).parts
-    return visible(model) if len(parts) <= 2 else "/".join(parts[-2:])
 
 
 HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
