@@ -86,23 +86,29 @@ OTHER_NAMES = {
 class Recipe(Section):
     """A whole run. `codedistill recipes show tiny` prints one."""
 
-    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    teacher: Model | None = None
-    student: Model
-    method: str = Field("akd", description="a name in methods.METHODS")
-    template: Literal["alpaca", "starcoder", "instruct_eval", "chat", "plain"] | None = Field(
-        None, description="prompt template; default: alpaca, or what the data's rows bring with them"
+    name: str = Field(
+        "run",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="what the run is called; default: the recipe file's own name",
     )
-    data: Data = Data()
-    training: Training = Training()
-    loss: Loss = Loss()
-    beta: Beta = Beta()
-    seqkd: Seqkd = Seqkd()
-    gkd: Gkd = Gkd()
-    minillm: Minillm = Minillm()
-    lora: Lora | None = None
-    evaluation: Evaluation = Evaluation()
-    output: str | None = Field(None, description="the run directory; default: runs/<name>, numbered if taken")
+    teacher: Model | None = Field(None, description="the large model; every method but `sft` needs one")
+    student: Model = Field(description="the small model that is trained")
+    method: str = Field("akd", description=f"the objective: {', '.join(METHODS)}; see methods.md")
+    template: Literal["alpaca", "starcoder", "instruct_eval", "chat", "plain"] | None = Field(
+        None, description="prompt template, see below; default: alpaca, or what the data's rows bring with them"
+    )
+    data: Data = Field(Data(), description="what is trained on")
+    training: Training = Field(Training(), description="the optimiser and the loop")
+    loss: Loss = Field(Loss(), description="how student and teacher are compared")
+    beta: Beta = Field(Beta(), description="the mix of forward and reverse KL")
+    seqkd: Seqkd = Field(Seqkd(), description="responses that the teacher writes before training")
+    gkd: Gkd = Field(Gkd(), description="responses that the student writes while it learns")
+    minillm: Minillm = Field(Minillm(), description="reverse KL by policy gradient")
+    lora: Lora | None = Field(None, description="low-rank adapters instead of full training; default: off")
+    evaluation: Evaluation = Field(Evaluation(), description="which benchmarks judge the models, and how")
+    output: str | None = Field(
+        None, description="the run directory; default: `runs/NAME`, or `runs/NAME-2` and so on where that is taken"
+    )
     resume: Literal["never", "auto"] = Field("never", description="auto: go on from the newest whole checkpoint")
 
     @field_validator("method")
