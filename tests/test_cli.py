@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import subprocess
 import sys
 import time
@@ -238,14 +237,6 @@ def _broken(*_: object) -> None:
 def test_evaluate_asks_with_the_documented_defaults() -> None:
     assert cli._evaluation([]) == Evaluation()
     assert cli._evaluation(["limit=3", "evaluation.seed=2"]) == Evaluation(limit=3, seed=2)
-
-
-def test_the_advice_can_be_pasted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["codedistill", "run"])
-    with pytest.raises(typer.Exit), cli._advice("tiny", ["student={path: a, keep_layers: 4}"]):
-        raise KeyboardInterrupt
-    words = shlex.split(capsys.readouterr().err.split("go on with: ")[1])
-    assert words == ["codedistill", "run", "tiny", "student={path: a, keep_layers: 4}", "resume=auto"]
 
 
 def test_wrong_options_are_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> None:

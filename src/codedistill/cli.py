@@ -8,16 +8,14 @@ Nothing heavy is imported before a verb needs it.
 from __future__ import annotations
 
 import json
-import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from codedistill import processes
+from codedistill.advice import Advice, kept
 from codedistill.errors import CodedistillError, UserError
 
 app = typer.Typer(
@@ -54,8 +52,8 @@ def run(
     if processes.rank() > 0:
         take_part(recipe, overrides)
         return
-    with _advice(recipe, overrides), progress() as watch:
-        result = distill(recipe, overrides, watch)
+    with Advice() as advice, progress() as watch:
+        result = distill(recipe, overrides, advice.listen(watch))
         page = write_report(result.directory.path)
     if as_json:
         _print_json(result.to_json())
@@ -76,8 +74,8 @@ def train(
     if processes.rank() > 0:
         take_part(recipe, overrides or [])
         return
-    with _advice(recipe, overrides or []), progress() as watch:
-        model = train_only(recipe, overrides or [], watch)
+    with Advice() as advice, progress() as watch:
+        model = train_only(recipe, overrides or [], advice.listen(watch))
     _print_json({"model": str(model)}) if as_json else typer.echo(f"the student is in {model}")
 
 
@@ -99,7 +97,7 @@ def generate(
     settings = _evaluation(overrides, benchmarks="--benchmark names it", timeout="nothing is run; give it to execute")
     tasks = load_benchmark(benchmark, settings.limit)
     folder = output or _default_output(model, benchmark)
-    with _kept(), progress() as watch:
+    with kept(), progress() as watch:
         write_samples(ModelSpec(path=model), tasks, settings, folder, template, watch)
     path = folder / "samples.jsonl"
     _print_json({"samples": str(path)}) if as_json else typer.echo(f"samples are in {path}")
@@ -122,7 +120,7 @@ def execute(
         if override.partition("=")[0].removeprefix("evaluation.") != "timeout":
             raise UserError(f"override {override}: has no effect here; programs are only run: give timeout=SECONDS")
     tasks = load_benchmark(benchmark)
-    with _kept(), progress() as watch:
+    with kept(), progress() as watch:
         result = execute_samples(samples, tasks, _evaluation(overrides), output or samples.parent, watch)
     if result.values["tasks"] < result.values["benchmark_tasks"]:
         typer.echo(f"{result.values['tasks']} of {result.values['benchmark_tasks']} tasks have samples", err=True)
@@ -144,7 +142,7 @@ def evaluate(
 
     settings = _evaluation(overrides, benchmarks="--benchmark names it")
     folder = output or _default_output(model, benchmark)
-    with _kept(), progress() as watch:
+    with kept(), progress() as watch:
         result = evaluate_model(model, benchmark, settings, folder, template, watch)
     _show_model(result.to_json(), as_json)
 
@@ -263,35 +261,6 @@ def _default_output(model: str, benchmark: str) -> Path:
         / Path(model).as_posix().replace("/", "--")
         / Path(name if given else benchmark).stem
     )
-
-
-@contextmanager
-def _kept() -> Iterator[None]:
-    """For a verb that keeps what is done: on an interruption, say how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        command = shlex.join(["codedistill", *sys.argv[1:]])
-        typer.echo(f"codedistill: interrupted, what is done is kept; go on with: {command}", err=True)
-        raise typer.Exit(130) from None
-
-
-class _advice:
-    """On an interruption, say how to go on."""
-
-    def __init__(self, recipe: str | None, overrides: list[str]) -> None:
-        given = overrides if "resume=auto" in overrides else [*overrides, "resume=auto"]
-        self._command = shlex.join(["codedistill", sys.argv[1], *([recipe] if recipe else []), *given])
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, CodedistillError) and error.exit_code == 130:
-            raise type(error)(f"{error}\ngo on with: {self._command}") from None
-        if isinstance(error, KeyboardInterrupt):  # after training: what has been generated is kept
-            typer.echo(f"codedistill: interrupted\ngo on with: {self._command}", err=True)
-            raise typer.Exit(130) from None
 
 
 def _show_model(values: dict[str, Any], as_json: bool) -> None:
