@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -21,18 +21,44 @@ from codedistill.errors import CodedistillError, UserError
 app = typer.Typer(
     name="codedistill",
     help="Make a small code model out of a large one, and see exactly what was lost on the way.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-recipes = typer.Typer(help="List, show, copy and validate recipes.", no_args_is_help=True, rich_markup_mode=None)
+recipes = typer.Typer(help="List, show, copy and validate recipes.", invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(recipes, name="recipes")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value ...]", help="Override recipe keys.")]
 BenchmarkName = Annotated[str, typer.Option("--benchmark", help="A benchmark's name or a file in HumanEval's form.")]
 Output = Annotated[Path | None, typer.Option("--output", help="Folder for the files this writes.")]
+ModelName = Annotated[str, typer.Argument(help="A model folder, a hub id, tiny/teacher or tiny/student.")]
+TemplateName = Annotated[str | None, typer.Option("--template", help="Prompt template; default: the model's own.")]
+Dtype = Annotated[
+    Literal["float32", "bfloat16", "float16"], typer.Option("--dtype", help="The type that the weights are loaded in.")
+]
+
+
+@app.callback()
+def _top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if version:
+        from codedistill import __version__
+
+        typer.echo(f"codedistill {__version__}")
+        raise typer.Exit
+    _require_verb(context)
+
+
+@recipes.callback()
+def _require_verb(context: typer.Context) -> None:
+    """Without a verb: the help, and the exit code of wrong input."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -81,11 +107,12 @@ def train(
 
 @app.command()
 def generate(
-    model: Annotated[str, typer.Argument(help="A model folder, a hub id, tiny/teacher or tiny/student.")],
+    model: ModelName,
     benchmark: BenchmarkName,
     overrides: Overrides = None,
     output: Output = None,
-    template: Annotated[str | None, typer.Option(help="Prompt template; default: the model's own.")] = None,
+    template: TemplateName = None,
+    dtype: Dtype = "float32",
     as_json: Json = False,
 ) -> None:
     """Completions only, into OUTPUT/samples.jsonl."""
@@ -98,7 +125,7 @@ def generate(
     tasks = load_benchmark(benchmark, settings.limit)
     folder = output or _default_output(model, benchmark)
     with kept(), progress() as watch:
-        write_samples(ModelSpec(path=model), tasks, settings, folder, template, watch)
+        write_samples(ModelSpec(path=model, dtype=dtype), tasks, settings, folder, template, watch)
     path = folder / "samples.jsonl"
     _print_json({"samples": str(path)}) if as_json else typer.echo(f"samples are in {path}")
 
@@ -119,21 +146,22 @@ def execute(
     for override in overrides or []:
         if override.partition("=")[0].removeprefix("evaluation.") != "timeout":
             raise UserError(f"override {override}: has no effect here; programs are only run: give timeout=SECONDS")
-    tasks = load_benchmark(benchmark)
+    tasks, folder = load_benchmark(benchmark), output or samples.parent
     with kept(), progress() as watch:
-        result = execute_samples(samples, tasks, _evaluation(overrides), output or samples.parent, watch)
+        result = execute_samples(samples, tasks, _evaluation(overrides), folder, watch)
     if result.values["tasks"] < result.values["benchmark_tasks"]:
         typer.echo(f"{result.values['tasks']} of {result.values['benchmark_tasks']} tasks have samples", err=True)
-    _show_model({"model": str(samples), **result.to_json()}, as_json)
+    _show_model({"model": str(samples), **result.to_json()}, folder, as_json)
 
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A model folder, a hub id, tiny/teacher or tiny/student.")],
+    model: ModelName,
     benchmark: BenchmarkName,
     overrides: Overrides = None,
     output: Output = None,
-    template: Annotated[str | None, typer.Option(help="Prompt template; default: the model's own.")] = None,
+    template: TemplateName = None,
+    dtype: Dtype = "float32",
     as_json: Json = False,
 ) -> None:
     """Generate and execute: one model on one benchmark."""
@@ -143,8 +171,8 @@ def evaluate(
     settings = _evaluation(overrides, benchmarks="--benchmark names it")
     folder = output or _default_output(model, benchmark)
     with kept(), progress() as watch:
-        result = evaluate_model(model, benchmark, settings, folder, template, watch)
-    _show_model(result.to_json(), as_json)
+        result = evaluate_model({"path": model, "dtype": dtype}, benchmark, settings, folder, template, watch)
+    _show_model(result.to_json(), folder, as_json)
 
 
 @app.command()
@@ -190,11 +218,16 @@ def doctor(as_json: Json = False) -> None:
 
 @recipes.command("ls")
 def recipes_ls(as_json: Json = False) -> None:
-    """Names of the shipped recipes."""
-    from codedistill.config import shipped_recipes
+    """The shipped recipes: name and description."""
+    from codedistill.config import described_recipes
 
-    names = shipped_recipes()
-    _print_json({"recipes": names}) if as_json else typer.echo("\n".join(names))
+    found = described_recipes()
+    if as_json:
+        _print_json({"recipes": list(found), "descriptions": found})
+        return
+    width = max(map(len, found))
+    for name, description in found.items():
+        typer.echo(f"{name:{width}}  {description}")
 
 
 @recipes.command("show")
@@ -243,13 +276,13 @@ def _split(arguments: list[str] | None) -> tuple[str | None, list[str]]:
 
 def _evaluation(overrides: list[str] | None, **unread: str) -> Any:
     """Evaluation settings from overrides such as evaluation.limit=10 or limit=10; `unread` are those with no effect."""
-    from codedistill.config import load_recipe
+    from codedistill.config import load_evaluation
 
     for override in overrides or []:
         if (key := override.partition("=")[0].removeprefix("evaluation.")) in unread:
             raise UserError(f"override {override}: has no effect here; {unread[key]}")
     given = [text if text.startswith("evaluation.") else f"evaluation.{text}" for text in overrides or []]
-    return load_recipe({"student": "tiny/student", "method": "sft"}, given).evaluation
+    return load_evaluation({}, given)
 
 
 def _default_output(model: str, benchmark: str) -> Path:
@@ -263,13 +296,14 @@ def _default_output(model: str, benchmark: str) -> Path:
     )
 
 
-def _show_model(values: dict[str, Any], as_json: bool) -> None:
+def _show_model(values: dict[str, Any], folder: Path, as_json: bool) -> None:
     if as_json:
         _print_json(values)
         return
     from codedistill.report import render_terminal, results_table
 
     typer.echo(render_terminal(results_table({"models": [{"who": "model", **values}]})), nl=False)
+    typer.echo(f"results are in {folder}")
 
 
 def _print_table(summary: dict[str, Any], page: Path) -> None:
@@ -297,7 +331,8 @@ def main() -> None:
         typer.echo("codedistill: interrupted", err=True)
         sys.exit(130)
     except typer.TyperException as error:  # a wrong option or a missing argument
-        typer.echo(f"codedistill: {error.format_message()}", err=True)
+        message = error.format_message().replace("Value error, ", "")
+        typer.echo(f"codedistill: {message}", err=True)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 

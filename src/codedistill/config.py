@@ -47,8 +47,11 @@ __all__ = [
     "Section",
     "Seqkd",
     "Training",
+    "described_recipes",
     "find_recipe",
+    "load_evaluation",
     "load_recipe",
+    "load_spec",
     "read_yaml",
     "recipe_keys",
     "shipped_recipes",
@@ -263,6 +266,27 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe | None = None, o
     return validate(values, where, overrides)
 
 
+def load_evaluation(settings: Evaluation | Mapping[str, Any], overrides: Iterable[str] = ()) -> Evaluation:
+    """Settings of an evaluation without a run: themselves, or from a mapping of the section's keys.
+
+    Raises:
+        UserError: as of `load_recipe`; keys carry their section's name.
+    """
+    if isinstance(settings, Evaluation):
+        return settings
+    return load_recipe({"student": "tiny/student", "method": "sft", "evaluation": settings}, overrides).evaluation
+
+
+def load_spec(model: str | Path | Mapping[str, Any]) -> ModelSpec:
+    """A model as a recipe names one: a folder, a hub id, or a mapping of `student`'s keys.
+
+    Raises:
+        UserError: as of `load_recipe`.
+    """
+    given = model if isinstance(model, Mapping) else {"path": str(model)}
+    return load_recipe({"student": given, "method": "sft"}).student
+
+
 def validate(values: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> Recipe:
     """A `Recipe` from plain data, or a `UserError` that names its cause, the key and what to do.
 
@@ -313,6 +337,12 @@ def find_recipe(name: str) -> Path:
 def shipped_recipes() -> list[str]:
     """Names of the recipes that come with the package, such as `tiny`."""
     return sorted(path.relative_to(RECIPES).with_suffix("").as_posix() for path in RECIPES.rglob("*.yaml"))
+
+
+def described_recipes() -> dict[str, str]:
+    """The shipped recipes that are meant to be run as they are or copied, each with the first line of its file."""
+    names = [name for name in shipped_recipes() if "/" not in name]  # in folders are those that made the embedded pair
+    return {name: (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name in names}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codedistill import benchmarks, evaluation
-from codedistill.config import Evaluation, ModelSpec, Recipe, load_recipe
+from codedistill.config import Evaluation, ModelSpec, Recipe, load_evaluation, load_recipe, load_spec
 from codedistill.errors import UserError
 from codedistill.methods import METHODS
 from codedistill.processes import share_directory
@@ -100,31 +100,32 @@ def train_only(
 
 
 def evaluate(
-    model: str | Path,
+    model: str | Path | Mapping[str, Any],
     benchmark: str = "tiny",
-    settings: Evaluation | None = None,
-    output: Path | None = None,
+    settings: Evaluation | Mapping[str, Any] | None = None,
+    output: str | Path | None = None,
     template: str | None = None,
     watch: Watch | None = None,
 ) -> ModelResult:
     """Generate and execute: one model on one benchmark.
 
     Args:
-        model: a folder, a hub id, `tiny/teacher` or `tiny/student`.
+        model: a folder, a hub id, `tiny/teacher` or `tiny/student`; or a mapping as a recipe's `student` is, for
+            example {"path": "my-model", "dtype": "bfloat16"}.
         benchmark: a benchmark's name or a file.
-        settings: how the model is asked; default: greedy, one sample.
+        settings: how the model is asked, as a mapping such as {"limit": 10} or an `Evaluation`; default: greedy, one
+            sample.
         output: folder for samples, results and summary; default: nothing is kept beyond a temporary folder.
         template: prompt template; default: the one the model was trained with, else alpaca.
 
     Raises:
-        UserError: no such model or benchmark.
+        UserError: no such model or benchmark, or a setting that does not exist.
     """
-    settings = settings or Evaluation()
-    tasks = benchmarks.load_benchmark(benchmark, settings.limit)
-    spec = ModelSpec(path=str(model))
+    spec, asked = load_spec(model), load_evaluation(settings or {})
+    tasks = benchmarks.load_benchmark(benchmark, asked.limit)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = output or Path(scratch)
-        return _generate_and_execute(spec, tasks, settings, folder, template, watch or Watch())
+        folder = Path(output or scratch)
+        return _generate_and_execute(spec, tasks, asked, folder, template, watch or Watch())
 
 
 def open_directory(recipe: Recipe) -> RunDirectory:

@@ -106,7 +106,9 @@ def _resolve(name: str, key: str) -> str:
             raise UserError(f"{key} {name}: no such folder; give a model folder, a hub id or {' or '.join(EMBEDDED)}")
         return name
     if not (path / "config.json").is_file():
-        raise UserError(f"{key} {name}: is not a model folder, it has no config.json")
+        inside = path / "model"
+        hint = f"; it holds a run, whose student is {inside}" if (inside / "config.json").is_file() else ""
+        raise UserError(f"{key} {name}: is not a model folder, it has no config.json{hint}")
     if not any((path / weights).is_file() for weights in WEIGHTS):
         raise UserError(f"{key} {name}: has no weights; expected one of {', '.join(WEIGHTS)} in it")
     return str(path)
