@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from codedistill.config import Recipe, recipe_keys
-from codedistill.recipe_reference import recipe_reference
+import pytest
+import yaml
+
+from codedistill.config import Recipe, load_recipe, recipe_keys, shipped_recipes
+from codedistill.recipe_reference import recipe_reference, with_meanings
 
 PAGE = Path(__file__).parents[1] / "docs" / "recipe.md"
 
@@ -20,6 +23,25 @@ def test_every_key_says_what_it_is() -> None:
     for name, section in {"the recipe": schema, **schema["$defs"]}.items():
         for key, field in section["properties"].items():
             assert field.get("description"), f"{name}: {key} has no description"
+
+
+RECIPES = [
+    *((name, []) for name in shipped_recipes()),
+    ("tiny", ["method=kd", "loss.divergence=jsd", "lora={targets: [q_proj]}", "student.dtype=bfloat16"]),
+    ("tiny", ["output='runs/# 1: \u00e9'"]),
+]
+
+
+@pytest.mark.parametrize(("name", "overrides"), RECIPES)
+def test_a_recipe_with_meanings_is_the_same_recipe(name: str, overrides: list[str]) -> None:
+    resolved = load_recipe(name, overrides).dump()
+    shown = with_meanings(resolved)
+    assert yaml.safe_load(shown) == resolved
+    keys = [line for line in shown.splitlines() if not line.endswith(":")]
+    assert all("  # " in line for line in keys)
+    assert (
+        "  steps: 500  # optimiser steps; instead of epochs" in with_meanings(load_recipe("tiny").dump()).splitlines()
+    )
 
 
 def test_every_key_has_a_row() -> None:

@@ -232,13 +232,12 @@ def recipes_ls(as_json: Json = False) -> None:
 
 @recipes.command("show")
 def recipes_show(recipe: str, overrides: Overrides = None, as_json: Json = False) -> None:
-    """The resolved recipe: every value that a run would use."""
-    import yaml
-
+    """The resolved recipe: every value that a run would use, and what it means."""
     from codedistill.config import load_recipe
+    from codedistill.recipe_reference import with_meanings
 
     resolved = load_recipe(recipe, overrides or []).dump()
-    _print_json(resolved) if as_json else typer.echo(yaml.safe_dump(resolved, sort_keys=False).rstrip())
+    _print_json(resolved) if as_json else typer.echo(with_meanings(resolved))
 
 
 @recipes.command("cp")

@@ -122,7 +122,8 @@ class Recipe(Section):
     student: Model = Field(description="the small model that is trained")
     method: str = Field("akd", description=f"the objective: {', '.join(METHODS)}; see methods.md")
     template: Literal["alpaca", "starcoder", "instruct_eval", "chat", "plain"] | None = Field(
-        None, description="prompt template, see below; default: alpaca, or what the data's rows bring with them"
+        None,
+        description="how an instruction becomes a prompt; default: alpaca, or what the data's rows bring with them",
     )
     data: Data = Field(Data(), description="what is trained on")
     training: Training = Field(Training(), description="the optimiser and the loop")

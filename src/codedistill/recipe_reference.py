@@ -1,12 +1,13 @@
-"""docs/recipe.md, from the descriptions in the recipe's sections: `python -m codedistill.recipe_reference`.
+"""What every recipe key means, from the descriptions in its sections: docs/recipe.md, and comments in a recipe.
 
-A test compares the file with what this makes; after a change to a section, write the file again:
+A test compares docs/recipe.md with what this makes; after a change to a section, write the file again:
 
     python -m codedistill.recipe_reference > docs/recipe.md
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -69,6 +70,30 @@ def recipe_reference() -> str:
     return "\n".join(parts)
 
 
+def with_meanings(resolved: Mapping[str, Any]) -> str:
+    """A resolved recipe as YAML, with the meaning of every key as a comment behind it."""
+    lines = []
+    for name, schema in Recipe.model_json_schema()["properties"].items():
+        if name not in resolved:
+            continue
+        value, reference = resolved[name], _reference(schema)
+        if reference and isinstance(value, dict):
+            lines += [f"{name}:", *(f"  {line}" for line in _commented(getattr(sections, reference), value))]
+        else:
+            lines += _commented(Recipe, {name: value})
+    return "\n".join(lines)
+
+
+def _commented(section: type[Section], values: Mapping[str, Any]) -> list[str]:
+    return [f"{key}: {_yaml(value)}  # {section.model_fields[key].description}" for key, value in values.items()]
+
+
+def _yaml(value: Any) -> str:
+    """A value on one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf)
+    return text.strip().removesuffix("...").strip()
+
+
 def _linked(section: type[Section]) -> str:
     """What a section says of itself."""
     return _with_links(section.__doc__ or "")
@@ -123,8 +148,7 @@ def _default(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"`{value:g}`"
-    plain = list(value) if isinstance(value, tuple) else value
-    return f"`{yaml.safe_dump(plain, default_flow_style=True).strip().removesuffix('...').strip()}`"
+    return f"`{_yaml(list(value) if isinstance(value, tuple) else value)}`"
 
 
 def _readers_of_section(section: str) -> str:
