@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +15,7 @@ import typer
 import yaml
 from typer.main import get_command
 
+import codedistill
 from codedistill import cli
 from codedistill.config import Evaluation
 from codedistill.run_directory import RunDirectory
@@ -22,9 +23,9 @@ from codedistill.run_directory import RunDirectory
 OPTIONS = {
     "run": {"json"},
     "train": {"json"},
-    "generate": {"benchmark", "output", "template", "json"},
+    "generate": {"benchmark", "output", "template", "dtype", "json"},
     "execute": {"benchmark", "output", "json"},
-    "evaluate": {"benchmark", "output", "template", "json"},
+    "evaluate": {"benchmark", "output", "template", "dtype", "json"},
     "report": {"output", "json"},
     "doctor": {"json"},
     "recipes ls": {"json"},
@@ -164,7 +165,9 @@ def test_recipes_ls_show_cp_validate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, "recipes", "ls") == 0
-    assert "tiny" in capsys.readouterr().out.splitlines()
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in shown] == ["local-pair", "starcoder", "tiny"]
+    assert "The embedded pair: a 2.4 M teacher" in shown[-1]
     assert call(monkeypatch, "recipes", "show", "tiny", "training.steps=7") == 0
     shown = yaml.safe_load(capsys.readouterr().out)
     assert shown["training"]["steps"] == 7
@@ -240,12 +243,25 @@ def test_evaluate_asks_with_the_documented_defaults() -> None:
     assert cli._evaluation(["limit=3", "evaluation.seed=2"]) == Evaluation(limit=3, seed=2)
 
 
-def test_the_advice_can_be_pasted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["codedistill", "run"])
-    with pytest.raises(typer.Exit), cli._advice("tiny", ["student={path: a, keep_layers: 4}"]):
-        raise KeyboardInterrupt
-    words = shlex.split(capsys.readouterr().err.split("go on with: ")[1])
-    assert words == ["codedistill", "run", "tiny", "student={path: a, keep_layers: 4}", "resume=auto"]
+def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"codedistill {codedistill.__version__}\n"
+
+
+@pytest.mark.parametrize("words", [(), ("recipes",)])
+def test_without_a_verb_there_is_help(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, *words) == 2
+    assert capsys.readouterr().err.startswith("Usage: ")
+
+
+def test_a_run_directory_is_no_model_but_leads_to_one(
+    micro_pair: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(micro_pair["student"], tmp_path / "run" / "model")
+    assert call(monkeypatch, "evaluate", tmp_path / "run", "--benchmark", "tiny", "--output", tmp_path / "out") == 2
+    assert f"it holds a run, whose student is {tmp_path / 'run' / 'model'}" in capsys.readouterr().err
 
 
 def test_wrong_options_are_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from codedistill.config import find_recipe, load_recipe, recipe_keys, shipped_recipes, validate
+from codedistill.config import OTHER_NAMES, find_recipe, load_recipe, recipe_keys, shipped_recipes, validate
 from codedistill.errors import UserError
+from codedistill.losses import DIVERGENCES
 from codedistill.methods import METHODS
 
 MINIMAL = {"teacher": "t", "student": "s"}
@@ -58,6 +59,51 @@ def test_wrong_recipes_say_what_and_how(overrides: list[str], message: str) -> N
         load_recipe(MINIMAL, overrides)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "start"),
+    [
+        (["training.steps=many"], "override training.steps=many: training.steps: should be"),
+        (["data.limit=3", "trainng.steps=3"], "override trainng.steps=3: trainng is not a recipe key"),
+        (["beta={strategy: M9}"], "override beta={strategy: M9}: beta: strategy should be one of"),
+        (["beta.initial=[0.6, 0.1]"], "override beta.initial=[0.6, 0.1]: beta: initial is a number"),
+        (["teacher=null"], "override teacher=null: method akd needs a teacher"),
+        (["method=sft", "loss.temperature=2"], "override loss.temperature=2: loss.temperature would have no effect"),
+        (["method=sft", "data.max_length=2"], "override data.max_length=2: data.max_length: should be"),
+        (["data.limit=3"], "recipe: training.steps: should be"),
+    ],
+)
+def test_the_override_is_blamed_not_the_file(overrides: list[str], start: str) -> None:
+    wrong = {"training": {"steps": "ten"}} if overrides == ["data.limit=3"] else {}
+    with pytest.raises(UserError) as error:
+        load_recipe(MINIMAL | wrong, overrides)
+    assert str(error.value).startswith(start)
+
+
+def test_an_unknown_key_is_said_before_a_missing_one() -> None:
+    with pytest.raises(UserError, match=r"^recipe: studnt is not a recipe key; did you mean student\? \(and 1 more\)$"):
+        load_recipe({"teacher": "t", "studnt": "s"})
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("data.path", "data.source"),
+        ("training.gradient_accumulation_steps", "training.micro_batch_size"),
+        ("gradient_accumulation_steps", "training.micro_batch_size"),
+        ("evaluation.tasks", "evaluation.benchmarks"),
+        ("output_dir", "output"),
+        ("lora.r", "lora.rank"),
+    ],
+)
+def test_names_of_other_tools_lead_to_ours(theirs: str, ours: str) -> None:
+    with pytest.raises(UserError, match=rf"{theirs} is not a recipe key; did you mean {ours}\?"):
+        load_recipe(MINIMAL, [f"{theirs}=1"])
+
+
+def test_every_other_name_leads_to_a_key_or_a_divergence() -> None:
+    assert set(OTHER_NAMES.values()) <= {*recipe_keys(), *DIVERGENCES}
 
 
 def test_missing_student_is_named() -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from codedistill import cli, generation, sandbox
+from codedistill import cli, generation, models, sandbox
 from codedistill.run_directory import write_jsonl
 from codedistill.tiny.datasets import benchmark
+from codedistill.training import switches
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -101,6 +102,37 @@ def test_every_model_and_benchmark_has_a_folder_of_its_own() -> None:
     assert len(set(folders)) == len(folders)
     assert all(len(folder.parts) == 4 for folder in folders)
     assert cli._default_output("./a/b/", "tiny") == folders[0]
+
+
+def test_where_the_results_are_is_said(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "execute", samples, "--benchmark", "tiny") == 0
+    assert capsys.readouterr().out.endswith(f"\nresults are in {samples.parent}\n")
+    out = tmp_path / "out"
+    small = ["--benchmark", "tiny", "limit=1", "max_new_tokens=4"]
+    assert call(monkeypatch, "evaluate", "tiny/student", *small, "--output", out) == 0
+    assert capsys.readouterr().out.endswith(f"\nresults are in {out}\n")
+    assert (out / "results.jsonl").is_file()
+
+
+@pytest.mark.parametrize("verb", ["generate", "evaluate"])
+def test_weights_are_loaded_as_asked(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    used = []
+    load = models.load_model
+    monkeypatch.setattr(models, "load_model", lambda spec, key: used.append(spec.dtype) or load(spec, key))
+    monkeypatch.setattr(switches, "bfloat16_fault", lambda: None)
+    small = [verb, "tiny/student", "--benchmark", "tiny", "limit=1", "max_new_tokens=1"]
+    assert call(monkeypatch, *small, "--output", tmp_path / "a", "--dtype", "bfloat16") == 0
+    assert call(monkeypatch, *small, "--output", tmp_path / "b") == 0
+    assert used == ["bfloat16", "float32"]
+    assert call(monkeypatch, *small, "--output", tmp_path / "c", "--dtype", "int8") == 2
+    assert "'int8' is not one of 'float32', 'bfloat16', 'float16'" in capsys.readouterr().err
+    monkeypatch.setattr(switches, "bfloat16_fault", lambda: "a matrix product ended with signal 4")
+    assert call(monkeypatch, *small, "--output", tmp_path / "d", "--dtype", "bfloat16") == 2
+    assert "dtype bfloat16: a matrix product ended with signal 4; set" in capsys.readouterr().err
 
 
 def test_how_many_tasks_have_samples_is_said(

@@ -103,6 +103,17 @@ def test_evaluate_alone_agrees_with_the_run(run: Any) -> None:
         assert again[key] == student[key], key
 
 
+def test_evaluate_takes_mappings(run: Any, tmp_path: Path) -> None:
+    model = {"path": str(run.directory.model), "dtype": "float32"}
+    again = evaluate(model, settings={"limit": 6, "max_new_tokens": 80}, output=str(tmp_path / "out"))
+    assert again.to_json()["correct"] == run.to_json()["models"][2]["correct"]
+    assert (tmp_path / "out" / "results.jsonl").is_file()
+    with pytest.raises(UserError, match=r"evaluation\.limt is not a recipe key; did you mean evaluation\.limit\?"):
+        evaluate(model, settings={"limt": 6})
+    with pytest.raises(UserError, match=r"student\.dtype: should be 'float32'"):
+        evaluate({"path": "m", "dtype": "int8"})
+
+
 def test_the_teacher_can_and_the_base_student_can_less() -> None:
     settings = Evaluation(limit=40, max_new_tokens=120, batch_size=40)
     teacher = evaluate("tiny/teacher", "tiny", settings).pass_at_1

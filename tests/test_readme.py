@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,19 @@ def test_links_lead_somewhere() -> None:
             assert (folder / target).exists(), target
 
 
+def test_a_shell_leaves_every_argument_whole() -> None:
+    """A value with braces and spaces has to be quoted."""
+    blocks = re.findall(r"```bash\n(.*?)```", "\n".join(DOCUMENTS), re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("codedistill ")]
+    words = [word for line in lines for word in shlex.split(line, comments=True)]
+    assert "student={path: /models/big, keep_layers: 20}" in words
+    for word in words:
+        assert word.count("{") == word.count("}"), word
+
+
 @pytest.mark.parametrize("line", re.findall(r"^(?:\$ )?codedistill run (.+)$", "\n".join(DOCUMENTS), re.MULTILINE))
 def test_run_lines_name_recipes_that_load(line: str) -> None:
-    words = [word for word in line.split("#")[0].split() if not word.startswith("--") and "$" not in word]
+    words = [word for word in shlex.split(line, comments=True) if not word.startswith("--") and "$" not in word]
     recipe = words.pop(0) if words and "=" not in words[0] else "tiny"
     if (ROOT / "src" / "codedistill" / "recipes" / f"{recipe}.yaml").exists():
         load_recipe(recipe, words)

@@ -8,33 +8,57 @@ Nothing heavy is imported before a verb needs it.
 from __future__ import annotations
 
 import json
-import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from codedistill import processes
+from codedistill.advice import Advice, kept
 from codedistill.errors import CodedistillError, UserError
 
 app = typer.Typer(
     name="codedistill",
     help="Make a small code model out of a large one, and see exactly what was lost on the way.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-recipes = typer.Typer(help="List, show, copy and validate recipes.", no_args_is_help=True, rich_markup_mode=None)
+recipes = typer.Typer(help="List, show, copy and validate recipes.", invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(recipes, name="recipes")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value ...]", help="Override recipe keys.")]
 BenchmarkName = Annotated[str, typer.Option("--benchmark", help="A benchmark's name or a file in HumanEval's form.")]
 Output = Annotated[Path | None, typer.Option("--output", help="Folder for the files this writes.")]
+ModelName = Annotated[str, typer.Argument(help="A model folder, a hub id, tiny/teacher or tiny/student.")]
+TemplateName = Annotated[str | None, typer.Option("--template", help="Prompt template; default: the model's own.")]
+Dtype = Annotated[
+    Literal["float32", "bfloat16", "float16"], typer.Option("--dtype", help="The type that the weights are loaded in.")
+]
+
+
+@app.callback()
+def _top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if version:
+        from codedistill import __version__
+
+        typer.echo(f"codedistill {__version__}")
+        raise typer.Exit
+    _require_verb(context)
+
+
+@recipes.callback()
+def _require_verb(context: typer.Context) -> None:
+    """Without a verb: the help, and the exit code of wrong input."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -54,8 +78,8 @@ def run(
     if processes.rank() > 0:
         take_part(recipe, overrides)
         return
-    with _advice(recipe, overrides), progress() as watch:
-        result = distill(recipe, overrides, watch)
+    with Advice() as advice, progress() as watch:
+        result = distill(recipe, overrides, advice.listen(watch))
         page = write_report(result.directory.path)
     if as_json:
         _print_json(result.to_json())
@@ -76,18 +100,19 @@ def train(
     if processes.rank() > 0:
         take_part(recipe, overrides or [])
         return
-    with _advice(recipe, overrides or []), progress() as watch:
-        model = train_only(recipe, overrides or [], watch)
+    with Advice() as advice, progress() as watch:
+        model = train_only(recipe, overrides or [], advice.listen(watch))
     _print_json({"model": str(model)}) if as_json else typer.echo(f"the student is in {model}")
 
 
 @app.command()
 def generate(
-    model: Annotated[str, typer.Argument(help="A model folder, a hub id, tiny/teacher or tiny/student.")],
+    model: ModelName,
     benchmark: BenchmarkName,
     overrides: Overrides = None,
     output: Output = None,
-    template: Annotated[str | None, typer.Option(help="Prompt template; default: the model's own.")] = None,
+    template: TemplateName = None,
+    dtype: Dtype = "float32",
     as_json: Json = False,
 ) -> None:
     """Completions only, into OUTPUT/samples.jsonl."""
@@ -99,8 +124,8 @@ def generate(
     settings = _evaluation(overrides, benchmarks="--benchmark names it", timeout="nothing is run; give it to execute")
     tasks = load_benchmark(benchmark, settings.limit)
     folder = output or _default_output(model, benchmark)
-    with _kept(), progress() as watch:
-        write_samples(ModelSpec(path=model), tasks, settings, folder, template, watch)
+    with kept(), progress() as watch:
+        write_samples(ModelSpec(path=model, dtype=dtype), tasks, settings, folder, template, watch)
     path = folder / "samples.jsonl"
     _print_json({"samples": str(path)}) if as_json else typer.echo(f"samples are in {path}")
 
@@ -121,21 +146,22 @@ def execute(
     for override in overrides or []:
         if override.partition("=")[0].removeprefix("evaluation.") != "timeout":
             raise UserError(f"override {override}: has no effect here; programs are only run: give timeout=SECONDS")
-    tasks = load_benchmark(benchmark)
-    with _kept(), progress() as watch:
-        result = execute_samples(samples, tasks, _evaluation(overrides), output or samples.parent, watch)
+    tasks, folder = load_benchmark(benchmark), output or samples.parent
+    with kept(), progress() as watch:
+        result = execute_samples(samples, tasks, _evaluation(overrides), folder, watch)
     if result.values["tasks"] < result.values["benchmark_tasks"]:
         typer.echo(f"{result.values['tasks']} of {result.values['benchmark_tasks']} tasks have samples", err=True)
-    _show_model({"model": str(samples), **result.to_json()}, as_json)
+    _show_model({"model": str(samples), **result.to_json()}, folder, as_json)
 
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A model folder, a hub id, tiny/teacher or tiny/student.")],
+    model: ModelName,
     benchmark: BenchmarkName,
     overrides: Overrides = None,
     output: Output = None,
-    template: Annotated[str | None, typer.Option(help="Prompt template; default: the model's own.")] = None,
+    template: TemplateName = None,
+    dtype: Dtype = "float32",
     as_json: Json = False,
 ) -> None:
     """Generate and execute: one model on one benchmark."""
@@ -144,9 +170,9 @@ def evaluate(
 
     settings = _evaluation(overrides, benchmarks="--benchmark names it")
     folder = output or _default_output(model, benchmark)
-    with _kept(), progress() as watch:
-        result = evaluate_model(model, benchmark, settings, folder, template, watch)
-    _show_model(result.to_json(), as_json)
+    with kept(), progress() as watch:
+        result = evaluate_model({"path": model, "dtype": dtype}, benchmark, settings, folder, template, watch)
+    _show_model(result.to_json(), folder, as_json)
 
 
 @app.command()
@@ -192,22 +218,26 @@ def doctor(as_json: Json = False) -> None:
 
 @recipes.command("ls")
 def recipes_ls(as_json: Json = False) -> None:
-    """Names of the shipped recipes."""
-    from codedistill.config import shipped_recipes
+    """The shipped recipes: name and description."""
+    from codedistill.config import described_recipes
 
-    names = shipped_recipes()
-    _print_json({"recipes": names}) if as_json else typer.echo("\n".join(names))
+    found = described_recipes()
+    if as_json:
+        _print_json({"recipes": list(found), "descriptions": found})
+        return
+    width = max(map(len, found))
+    for name, description in found.items():
+        typer.echo(f"{name:{width}}  {description}")
 
 
 @recipes.command("show")
 def recipes_show(recipe: str, overrides: Overrides = None, as_json: Json = False) -> None:
-    """The resolved recipe: every value that a run would use."""
-    import yaml
-
+    """The resolved recipe: every value that a run would use, and what it means."""
     from codedistill.config import load_recipe
+    from codedistill.recipe_reference import with_meanings
 
     resolved = load_recipe(recipe, overrides or []).dump()
-    _print_json(resolved) if as_json else typer.echo(yaml.safe_dump(resolved, sort_keys=False).rstrip())
+    _print_json(resolved) if as_json else typer.echo(with_meanings(resolved))
 
 
 @recipes.command("cp")
@@ -245,13 +275,13 @@ def _split(arguments: list[str] | None) -> tuple[str | None, list[str]]:
 
 def _evaluation(overrides: list[str] | None, **unread: str) -> Any:
     """Evaluation settings from overrides such as evaluation.limit=10 or limit=10; `unread` are those with no effect."""
-    from codedistill.config import load_recipe
+    from codedistill.config import load_evaluation
 
     for override in overrides or []:
         if (key := override.partition("=")[0].removeprefix("evaluation.")) in unread:
             raise UserError(f"override {override}: has no effect here; {unread[key]}")
     given = [text if text.startswith("evaluation.") else f"evaluation.{text}" for text in overrides or []]
-    return load_recipe({"student": "tiny/student", "method": "sft"}, given).evaluation
+    return load_evaluation({}, given)
 
 
 def _default_output(model: str, benchmark: str) -> Path:
@@ -265,42 +295,14 @@ def _default_output(model: str, benchmark: str) -> Path:
     )
 
 
-@contextmanager
-def _kept() -> Iterator[None]:
-    """For a verb that keeps what is done: on an interruption, say how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        command = shlex.join(["codedistill", *sys.argv[1:]])
-        typer.echo(f"codedistill: interrupted, what is done is kept; go on with: {command}", err=True)
-        raise typer.Exit(130) from None
-
-
-class _advice:
-    """On an interruption, say how to go on."""
-
-    def __init__(self, recipe: str | None, overrides: list[str]) -> None:
-        given = overrides if "resume=auto" in overrides else [*overrides, "resume=auto"]
-        self._command = shlex.join(["codedistill", sys.argv[1], *([recipe] if recipe else []), *given])
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, CodedistillError) and error.exit_code == 130:
-            raise type(error)(f"{error}\ngo on with: {self._command}") from None
-        if isinstance(error, KeyboardInterrupt):  # after training: what has been generated is kept
-            typer.echo(f"codedistill: interrupted\ngo on with: {self._command}", err=True)
-            raise typer.Exit(130) from None
-
-
-def _show_model(values: dict[str, Any], as_json: bool) -> None:
+def _show_model(values: dict[str, Any], folder: Path, as_json: bool) -> None:
     if as_json:
         _print_json(values)
         return
     from codedistill.report import render_terminal, results_table
 
     typer.echo(render_terminal(results_table({"models": [{"who": "model", **values}]})), nl=False)
+    typer.echo(f"results are in {folder}")
 
 
 def _print_table(summary: dict[str, Any], page: Path) -> None:
@@ -328,7 +330,8 @@ def main() -> None:
         typer.echo("codedistill: interrupted", err=True)
         sys.exit(130)
     except typer.TyperException as error:  # a wrong option or a missing argument
-        typer.echo(f"codedistill: {error.format_message()}", err=True)
+        message = error.format_message().replace("Value error, ", "")
+        typer.echo(f"codedistill: {message}", err=True)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from codedistill.errors import UserError
 from codedistill.methods import METHODS
@@ -46,8 +47,11 @@ __all__ = [
     "Section",
     "Seqkd",
     "Training",
+    "described_recipes",
     "find_recipe",
+    "load_evaluation",
     "load_recipe",
+    "load_spec",
     "read_yaml",
     "recipe_keys",
     "shipped_recipes",
@@ -73,36 +77,66 @@ OTHER_NAMES = {
     "abkd": "alpha_beta",
     "lambda": "gkd.student_fraction",
     "lmbda": "gkd.student_fraction",
+    "t": "loss.temperature",
+    "model": "student",
+    "model_name_or_path": "student",
+    "student_model": "student",
+    "teacher_model": "teacher",
+    "teacher_model_name_or_path": "teacher",
+    "num_layers": "student.keep_layers",
+    "data.path": "data.source",
+    "data.file": "data.source",
+    "data.dataset": "data.source",
+    "dataset": "data.source",
+    "dataset_name": "data.source",
+    "max_seq_length": "data.max_length",
     "lr": "training.learning_rate",
+    "lr_scheduler_type": "training.schedule",
     "max_steps": "training.steps",
+    "num_epochs": "training.epochs",
     "num_train_epochs": "training.epochs",
     "per_device_train_batch_size": "training.micro_batch_size",
+    "gradient_accumulation_steps": "training.micro_batch_size",
     "bf16": "training.precision",
-    "t": "loss.temperature",
+    "save_steps": "training.checkpoint_every",
+    "save_total_limit": "training.keep_checkpoints",
+    "r": "lora.rank",
+    "target_modules": "lora.targets",
+    "evaluation.tasks": "evaluation.benchmarks",
+    "num_samples": "evaluation.samples",
+    "output_dir": "output",
+    "resume_from_checkpoint": "resume",
 }
-"""What papers and other tools call our divergences and keys."""
+"""What papers and other tools call our divergences and keys; with a section where the name alone says too little."""
 
 
 class Recipe(Section):
     """A whole run. `codedistill recipes show tiny` prints one."""
 
-    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    teacher: Model | None = None
-    student: Model
-    method: str = Field("akd", description="a name in methods.METHODS")
-    template: Literal["alpaca", "starcoder", "instruct_eval", "chat", "plain"] | None = Field(
-        None, description="prompt template; default: alpaca, or what the data's rows bring with them"
+    name: str = Field(
+        "run",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="what the run is called; default: the recipe file's own name",
     )
-    data: Data = Data()
-    training: Training = Training()
-    loss: Loss = Loss()
-    beta: Beta = Beta()
-    seqkd: Seqkd = Seqkd()
-    gkd: Gkd = Gkd()
-    minillm: Minillm = Minillm()
-    lora: Lora | None = None
-    evaluation: Evaluation = Evaluation()
-    output: str | None = Field(None, description="the run directory; default: runs/<name>, numbered if taken")
+    teacher: Model | None = Field(None, description="the large model; every method but `sft` needs one")
+    student: Model = Field(description="the small model that is trained")
+    method: str = Field("akd", description=f"the objective: {', '.join(METHODS)}; see methods.md")
+    template: Literal["alpaca", "starcoder", "instruct_eval", "chat", "plain"] | None = Field(
+        None,
+        description="how an instruction becomes a prompt; default: alpaca, or what the data's rows bring with them",
+    )
+    data: Data = Field(Data(), description="what is trained on")
+    training: Training = Field(Training(), description="the optimiser and the loop")
+    loss: Loss = Field(Loss(), description="how student and teacher are compared")
+    beta: Beta = Field(Beta(), description="the mix of forward and reverse KL")
+    seqkd: Seqkd = Field(Seqkd(), description="responses that the teacher writes before training")
+    gkd: Gkd = Field(Gkd(), description="responses that the student writes while it learns")
+    minillm: Minillm = Field(Minillm(), description="reverse KL by policy gradient")
+    lora: Lora | None = Field(None, description="low-rank adapters instead of full training; default: off")
+    evaluation: Evaluation = Field(Evaluation(), description="which benchmarks judge the models, and how")
+    output: str | None = Field(
+        None, description="the run directory; default: `runs/NAME`, or `runs/NAME-2` and so on where that is taken"
+    )
     resume: Literal["never", "auto"] = Field("never", description="auto: go on from the newest whole checkpoint")
 
     @field_validator("method")
@@ -227,17 +261,64 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe | None = None, o
         path = find_recipe(str(recipe or DEFAULT_RECIPE))
         where, values = path.name, read_yaml(path)
         values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-") or "run")
+    overrides = list(overrides)
     for override in overrides:
         _apply(values, override)
-    return validate(values, where)
+    return validate(values, where, overrides)
 
 
-def validate(values: Mapping[str, Any], where: str) -> Recipe:
-    """A `Recipe` from plain data, or a `UserError` that names `where`, the key and what to do."""
+def load_evaluation(settings: Evaluation | Mapping[str, Any], overrides: Iterable[str] = ()) -> Evaluation:
+    """Settings of an evaluation without a run: themselves, or from a mapping of the section's keys.
+
+    Raises:
+        UserError: as of `load_recipe`; keys carry their section's name.
+    """
+    if isinstance(settings, Evaluation):
+        return settings
+    return load_recipe({"student": "tiny/student", "method": "sft", "evaluation": settings}, overrides).evaluation
+
+
+def load_spec(model: str | Path | Mapping[str, Any]) -> ModelSpec:
+    """A model as a recipe names one: a folder, a hub id, or a mapping of `student`'s keys.
+
+    Raises:
+        UserError: as of `load_recipe`.
+    """
+    given = model if isinstance(model, Mapping) else {"path": str(model)}
+    return load_recipe({"student": given, "method": "sft"}).student
+
+
+def validate(values: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> Recipe:
+    """A `Recipe` from plain data, or a `UserError` that names its cause, the key and what to do.
+
+    The cause is one of the `overrides` that are in the data already, or `where` the rest of it comes from.
+    """
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{where}: {_explain(error)}") from None
+        first, *others = sorted(error.errors(include_url=False), key=_comes_later)
+        more = f" (and {len(others)} more)" if others else ""
+        message = _explain(first)
+        raise UserError(f"{_cause(first, message, overrides) or where}: {message}{more}") from None
+
+
+def _comes_later(problem: ErrorDetails) -> bool:
+    """A key that is missing was likely written wrongly elsewhere, so what is unknown is said first."""
+    return problem["type"] != "extra_forbidden"
+
+
+def _cause(problem: ErrorDetails, message: str, overrides: Sequence[str]) -> str | None:
+    """The override that a problem comes from: the one that lies where it is, or whose key it mentions first."""
+    location = [str(part) for part in problem["loc"]]
+    mentioned: dict[int, str] = {}
+    for override in overrides:
+        key = override.partition("=")[0]
+        parts = key.split(".")
+        if location and all(ours == theirs for ours, theirs in zip(parts, location, strict=False)):
+            return f"override {override}"
+        if found := re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", message):
+            mentioned.setdefault(found.start(), override)
+    return f"override {mentioned[min(mentioned)]}" if mentioned else None
 
 
 def find_recipe(name: str) -> Path:
@@ -257,6 +338,12 @@ def find_recipe(name: str) -> Path:
 def shipped_recipes() -> list[str]:
     """Names of the recipes that come with the package, such as `tiny`."""
     return sorted(path.relative_to(RECIPES).with_suffix("").as_posix() for path in RECIPES.rglob("*.yaml"))
+
+
+def described_recipes() -> dict[str, str]:
+    """The shipped recipes that are meant to be run as they are or copied, each with the first line of its file."""
+    names = [name for name in shipped_recipes() if "/" not in name]  # in folders are those that made the embedded pair
+    return {name: (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name in names}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -312,19 +399,17 @@ def _number(text: str) -> str | float:
         return text
 
 
-def _explain(error: ValidationError) -> str:
-    """The first problem in one line; how many more there are, if any."""
-    first, *others = error.errors(include_url=False)
-    location = [str(part) for part in first["loc"]]
-    key = ".".join(location)
-    more = f" (and {len(others)} more)" if others else ""
-    if first["type"] == "extra_forbidden":
-        return f"{key} is not a recipe key; {_suggest(location)}{more}"
-    if first["type"] == "missing":
-        return f"{key} is missing; add it, for example {key}=tiny/{key}{more}"
-    message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    given = "" if isinstance(first["input"], dict) or first["type"] == "value_error" else f", not {first['input']!r}"
-    return f"{key + ': ' if key else ''}{message}{given}{more}"
+def _explain(problem: ErrorDetails) -> str:
+    """A problem in one line."""
+    location = [str(part) for part in problem["loc"]]
+    key, kind, given = ".".join(location), problem["type"], problem["input"]
+    if kind == "extra_forbidden":
+        return f"{key} is not a recipe key; {_suggest(location)}"
+    if kind == "missing":
+        return f"{key} is missing; add it, for example {key}=tiny/{key}"
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    instead = "" if isinstance(given, dict) or kind == "value_error" else f", not {given!r}"
+    return f"{key + ': ' if key else ''}{message}{instead}"
 
 
 def _near(name: str, known: Iterable[str]) -> list[str]:
@@ -333,7 +418,8 @@ def _near(name: str, known: Iterable[str]) -> list[str]:
 
 def _suggest(location: list[str]) -> str:
     known = recipe_keys()
-    if (other := OTHER_NAMES.get(location[-1].lower())) in known:
+    names = (".".join(location), location[-1])
+    if (other := next((OTHER_NAMES[n.lower()] for n in names if n.lower() in OTHER_NAMES), None)) in known:
         return f"did you mean {other}?"
     near = [k for k in known if k.split(".")[-1] == location[-1]]  # the right name in the wrong section
     if not near:

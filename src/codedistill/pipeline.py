@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codedistill import benchmarks, evaluation
-from codedistill.config import Evaluation, ModelSpec, Recipe, load_recipe
+from codedistill.config import Evaluation, ModelSpec, Recipe, load_evaluation, load_recipe, load_spec
 from codedistill.errors import UserError
+from codedistill.methods import METHODS
 from codedistill.processes import share_directory
 from codedistill.run_directory import (
     RunDirectory,
@@ -27,7 +28,7 @@ from codedistill.run_directory import (
 )
 from codedistill.samples import write_samples
 from codedistill.verdicts import ModelResult, execute
-from codedistill.watch import Watch
+from codedistill.watch import TrainingStages, Watch
 
 if TYPE_CHECKING:
     from codedistill.training import TrainingResult
@@ -68,7 +69,7 @@ def distill(
     watch, start = watch or Watch(), time.time()
     resolved = load_recipe(recipe, overrides)
     loaded = _benchmarks(resolved)
-    directory = open_directory(resolved)
+    directory = _open(resolved, watch)
     with directory.locked():
         trained = _train(resolved, directory, watch)
         results = {
@@ -98,38 +99,39 @@ def train_only(
     recipe: str | Path | Mapping[str, Any] | Recipe, overrides: Iterable[str] = (), watch: Watch | None = None
 ) -> Path:
     """Train the student; the folder of the finished model."""
-    resolved = load_recipe(recipe, overrides)
-    directory = open_directory(resolved)
+    resolved, watch = load_recipe(recipe, overrides), watch or Watch()
+    directory = _open(resolved, watch)
     with directory.locked():
-        return _train(resolved, directory, watch or Watch()).model
+        return _train(resolved, directory, watch).model
 
 
 def evaluate(
-    model: str | Path,
+    model: str | Path | Mapping[str, Any],
     benchmark: str = "tiny",
-    settings: Evaluation | None = None,
-    output: Path | None = None,
+    settings: Evaluation | Mapping[str, Any] | None = None,
+    output: str | Path | None = None,
     template: str | None = None,
     watch: Watch | None = None,
 ) -> ModelResult:
     """Generate and execute: one model on one benchmark.
 
     Args:
-        model: a folder, a hub id, `tiny/teacher` or `tiny/student`.
+        model: a folder, a hub id, `tiny/teacher` or `tiny/student`; or a mapping as a recipe's `student` is, for
+            example {"path": "my-model", "dtype": "bfloat16"}.
         benchmark: a benchmark's name or a file.
-        settings: how the model is asked; default: greedy, one sample.
+        settings: how the model is asked, as a mapping such as {"limit": 10} or an `Evaluation`; default: greedy, one
+            sample.
         output: folder for samples, results and summary; default: nothing is kept beyond a temporary folder.
         template: prompt template; default: the one the model was trained with, else alpaca.
 
     Raises:
-        UserError: no such model or benchmark.
+        UserError: no such model or benchmark, or a setting that does not exist.
     """
-    settings = settings or Evaluation()
-    tasks = benchmarks.load_benchmark(benchmark, settings.limit)
-    spec = ModelSpec(path=str(model))
+    spec, asked = load_spec(model), load_evaluation(settings or {})
+    tasks = benchmarks.load_benchmark(benchmark, asked.limit)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = output or Path(scratch)
-        return _generate_and_execute(spec, tasks, settings, folder, template, watch or Watch())
+        folder = Path(output or scratch)
+        return _generate_and_execute(spec, tasks, asked, folder, template, watch or Watch())
 
 
 def open_directory(recipe: Recipe) -> RunDirectory:
@@ -147,6 +149,15 @@ def open_directory(recipe: Recipe) -> RunDirectory:
         raise UserError(
             f"output {directory.path}: holds a run already; add resume=auto to go on with it, or choose another output"
         )
+    return directory
+
+
+def _open(recipe: Recipe, watch: Watch) -> RunDirectory:
+    """`open_directory`, said to those who watch."""
+    directory = open_directory(recipe)
+    earlier = RunDirectory(newest_directory(recipe.name))
+    leaves_one = recipe.output is None and earlier.path != directory.path and earlier.is_unfinished
+    watch.directory(directory.path, earlier.path if leaves_one else None)
     return directory
 
 
@@ -205,9 +216,10 @@ def _train(recipe: Recipe, directory: RunDirectory, watch: Watch) -> TrainingRes
     share_directory(directory.path)
     before = directory.recipe.read_bytes() if directory.recipe.exists() else None
     write_yaml(directory.recipe, recipe.dump())
-    watch.stage(f"training with {recipe.method}")
+    writes_first = METHODS[recipe.method].rewrite is not None
+    stages = TrainingStages(watch, f"training with {recipe.method}", writes_first)
     try:
-        return train(recipe, directory, watch.step, lambda done, of: watch.count("teacher responses", done, of))
+        return train(recipe, directory, stages.step, stages.responses)
     except UserError:
         if before is not None:  # a refused continuation leaves the run as it was
             directory.recipe.write_bytes(before)

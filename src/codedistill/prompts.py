@@ -5,6 +5,7 @@ Source: table 1 of Shu et al. 2025 (AKD). A new template is one entry in `TEMPLA
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -57,6 +58,7 @@ class Template:
     name: str
     text: Callable[[str, str], str] | None  # None: the tokenizer's own chat template
     requires: tuple[str, ...] = ()
+    for_instructions: bool = True  # False: the prompts of the data may have any form
 
     def check(self, tokenizer: Tokenizer) -> None:
         """Refuse a tokenizer that cannot carry this template.
@@ -78,6 +80,22 @@ class Template:
             return self.text(instruction, given)
         return render_chat([{"role": "user", "content": _lines(instruction, given)}], tokenizer)
 
+    def as_chat_template(self, before: str = "") -> str | None:
+        """The same for one message of a user as a chat template in Jinja; None where there is none to make.
+
+        before: what the tokenizer puts before every text by itself. A chat template has to write it.
+        """
+        if self.text is None or not self.for_instructions:
+            return None
+        mark = "\0"
+        head, tail = (json.dumps(part) for part in self.text(mark, "").split(mark))
+        return (
+            f"{{{{ {json.dumps(before)} }}}}{{% for message in messages %}}"
+            f"{{% if message['role'] == 'user' %}}{{{{ {head} + message['content'] + {tail} }}}}"
+            "{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token }}"
+            "{% else %}{{ message['content'] + '\\n\\n' }}{% endif %}{% endfor %}"
+        )
+
 
 def render_chat(messages: list[dict[str, str]], tokenizer: Tokenizer) -> str:
     """Chat messages as the prompt for the assistant's next turn, by the tokenizer's own template."""
@@ -89,5 +107,5 @@ TEMPLATES = {
     "starcoder": Template("starcoder", _starcoder, requires=("<fim_prefix>", "<fim_suffix>", "<fim_middle>")),
     "instruct_eval": Template("instruct_eval", _instruct_eval),
     "chat": Template("chat", None),
-    "plain": Template("plain", _plain),
+    "plain": Template("plain", _plain, for_instructions=False),
 }

@@ -59,6 +59,24 @@ class RunDirectory:
     def holds_a_run(self) -> bool:
         return self.recipe.exists() or self.metrics.exists() or self.checkpoints.exists()
 
+    @property
+    def is_unfinished(self) -> bool:
+        """A run was begun here, is not going on now, and has no student yet, or not all of its evaluation."""
+        evaluating = (self.path / "evaluation").exists() and not self.summary.exists()
+        return self.holds_a_run and (evaluating or not self.model.exists()) and not self._is_live
+
+    @property
+    def _is_live(self) -> bool:
+        """Another process holds the folder."""
+        try:
+            with (self.path / ".lock").open() as handle:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process.

@@ -55,8 +55,11 @@ def write_samples(
 
     from codedistill.generation import Request, Sampling, generate
     from codedistill.models import load_model
+    from codedistill.training.switches import bfloat16_fault
 
     _require_own_folder(folder)
+    if spec.dtype == "bfloat16" and not torch.accelerator.is_available() and (fault := bfloat16_fault()) is not None:
+        raise UserError(f"dtype bfloat16: {fault}; set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16, or take float32")
     make_folder(folder)
     model = load_model(spec, "model")
     about = describe_request(spec, model, tasks, settings, template)

@@ -21,13 +21,21 @@ class Section(BaseModel):
 
 
 class ModelSpec(Section):
-    """A model: a folder, a hub id or `tiny/teacher`; or a new one from an `architecture`."""
+    """A model. Text alone, as in `student: tiny/student`, is its `path`."""
 
-    path: str | None = Field(None, description="folder in transformers' format, hub id, tiny/teacher or tiny/student")
+    path: str | None = Field(
+        None, description="a folder in transformers' format, a hub id, `tiny/teacher` or `tiny/student`"
+    )
     tokenizer: str | None = Field(None, description="folder or hub id of the tokenizer; default: the model's own")
-    keep_layers: int | None = Field(None, ge=1, description="cut the model to so many of its layers, evenly spread")
-    architecture: dict[str, Any] | None = Field(None, description="fields of a transformers config: random weights")
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    keep_layers: int | None = Field(None, ge=1, description="cut the model to this many of its layers, evenly spread")
+    architecture: dict[str, Any] | None = Field(
+        None,
+        description="instead of `path`: a new model with random weights, from the fields of a transformers config "
+        "(`model_type`, `hidden_size` and so on); needs `tokenizer`",
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="the type that the weights are loaded in; a student cannot be trained in float16"
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> ModelSpec:
@@ -54,9 +62,13 @@ Model = Annotated[ModelSpec, BeforeValidator(_spec)]
 class Data(Section):
     """Where the examples come from and how long they may be."""
 
-    source: str = Field("tiny", description="tiny, tiny/text, a JSON, JSONL or Parquet file, or a hub id")
-    limit: int | None = Field(None, ge=1, description="use only the first so many rows")
-    max_length: int = Field(512, ge=8, description="tokens per example; longer ones are cut")
+    source: str = Field(
+        "tiny", description="`tiny` and `tiny/text` (both embedded), a JSON, JSONL or Parquet file, or a hub id"
+    )
+    limit: int | None = Field(None, ge=1, description="use only this many rows, the first ones")
+    max_length: int = Field(
+        512, ge=8, description="most tokens of prompt and response together; longer examples are cut at the end"
+    )
 
 
 class Training(Section):
@@ -66,19 +78,27 @@ class Training(Section):
     epochs: int | None = Field(None, ge=1, description="passes over the data; 1 when neither is given")
     batch_size: int = Field(8, ge=1, description="examples per optimiser step and process")
     micro_batch_size: int | None = Field(None, ge=1, description="examples per forward pass; default: batch_size")
-    learning_rate: float = Field(1e-5, gt=0)
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup_steps: int = Field(0, ge=0)
-    weight_decay: float = Field(0.0, ge=0)
-    adam_betas: tuple[Decay, Decay] = (0.9, 0.999)
-    max_grad_norm: float | None = Field(1.0, gt=0)
-    seed: int = Field(0, ge=0)
+    learning_rate: float = Field(1e-5, gt=0, description="the highest learning rate of the student's optimiser, AdamW")
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "constant", description="how the learning rate goes on after the warm-up; linear and cosine fall to 0"
+    )
+    warmup_steps: int = Field(0, ge=0, description="optimiser steps in which the learning rate rises from 0")
+    weight_decay: float = Field(0.0, ge=0, description="of AdamW, on every weight that is trained")
+    adam_betas: tuple[Decay, Decay] = Field(
+        (0.9, 0.999), description="of AdamW: how slowly its means of gradients and of their squares change"
+    )
+    max_grad_norm: float | None = Field(
+        1.0, gt=0, description="a step's gradient is scaled down to this length if it is longer; null: never"
+    )
+    seed: int = Field(0, ge=0, description="decides the order of the data and everything that is drawn in training")
     checkpoint_every: int = Field(200, ge=1, description="optimiser steps between checkpoints")
-    keep_checkpoints: int = Field(1, ge=1)
-    gradient_checkpointing: bool = Field(False, description="compute activations twice instead of keeping them")
+    keep_checkpoints: int = Field(1, ge=1, description="how many of the newest checkpoints are kept")
+    gradient_checkpointing: bool = Field(
+        False, description="compute the student's activations twice instead of keeping them: less memory, more time"
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
-        description="of matrix products; weights, softmax and sums stay as they are. float32: the weights' own",
+        description="the type that matrix products are computed in; weights, softmax and sums stay in float32",
     )
     compile: bool = Field(False, description="torch.compile of student and teacher; needs a C++ compiler")
 
@@ -90,18 +110,27 @@ class Training(Section):
 
 
 class Loss(Section):
-    """How student and teacher are compared. Which keys a method reads stands in `methods.METHODS`."""
+    """How student and teacher are compared."""
 
     divergence: str | None = Field(
         None,
-        description="a name in losses.DIVERGENCES, or akd: the mix that `beta` controls; default: the method's own",
+        description="a name in losses.md, or `akd`: the mix that `beta` controls; default: the method's own",
     )
-    parameters: dict[str, float] = Field(default_factory=dict, description="of the divergence, such as {beta: 0.3}")
+    parameters: dict[str, float] = Field(
+        default_factory=dict, description="of the divergence, such as `{beta: 0.3}` for `jsd`"
+    )
     temperature: float = Field(1.0, gt=0, description="divides both models' logits in the divergence")
     squared_temperature: bool = Field(False, description="multiply the divergence by temperature ** 2")
     cross_entropy_weight: float = Field(0.0, ge=0, le=1, description="c in (1 - c) divergence + c cross entropy")
-    normalization: Literal["sample", "token"] = "sample"
-    chunk_rows: int | None = Field(None, ge=1, description="rows per pass through the heads; default: by memory")
+    normalization: Literal["sample", "token"] = Field(
+        "sample",
+        description="sample: mean over each example's tokens, then over examples; token: mean over a step's tokens",
+    )
+    chunk_rows: int | None = Field(
+        None,
+        ge=1,
+        description="token positions that are compared at once; changes memory and speed only; default: by memory",
+    )
 
 
 def _one_or_two(value: object) -> object:
@@ -114,14 +143,20 @@ def _one_or_two(value: object) -> object:
 
 
 class Beta(Section):
-    """The mix of the two divergences: beta weighs the reverse KL."""
+    """The mix of the two divergences: beta is the share of the reverse KL. The equations are in losses.md."""
 
-    strategy: str = Field("M3", description="M1, M2, M3, fixed, or beyond the paper: per_token, per_example, gap")
-    initial: Annotated[float | tuple[float, float], BeforeValidator(_one_or_two)] = (0.1, 0.6)
-    learning_rate: float = Field(0.01, gt=0)
-    regulariser: Literal["eq13", "algorithm1", "none"] = "eq13"
-    regulariser_weight: float = Field(0.5, ge=0, description="lambda of eq. 14")
-    epsilon: float = Field(1e-4, gt=0)
+    strategy: str = Field(
+        "M3", description="how beta moves: M1, M2, M3, fixed, or beyond the paper: per_token, per_example, gap"
+    )
+    initial: Annotated[float | tuple[float, float], BeforeValidator(_one_or_two)] = Field(
+        (0.1, 0.6), description="the first beta: a number from 0 to 1, or a range that it is drawn from"
+    )
+    learning_rate: float = Field(0.01, gt=0, description="of beta's own optimiser")
+    regulariser: Literal["eq13", "algorithm1", "none"] = Field(
+        "eq13", description="what keeps beta away from some values: equation 13 or algorithm 1 of the paper, or nothing"
+    )
+    regulariser_weight: float = Field(0.5, ge=0, description="lambda of equation 14: how strong the regulariser is")
+    epsilon: float = Field(1e-4, gt=0, description="keeps the regulariser's logarithms finite")
     smoothing: float = Field(0.9, ge=0, lt=1, description="gap: share of the old beta that is kept at each step")
     head_mass: float = Field(0.5, gt=0, lt=1, description="gap: the teacher's probability that makes up its head")
 
@@ -160,14 +195,14 @@ STRATEGY_KEYS: dict[str, frozenset[str]] = {
 
 
 class Seqkd(Section):
-    """Responses that the teacher writes."""
+    """Responses that the teacher writes before training."""
 
     objective: Literal["divergence", "cross_entropy"] = Field(
         "divergence", description="what the student learns on them; cross_entropy is Kim and Rush's form"
     )
     temperature: float = Field(0.0, ge=0, description="of the teacher's sampling; 0: greedy")
     seed: int = Field(0, ge=0, description="of the teacher's sampling")
-    max_new_tokens: int = Field(512, ge=1)
+    max_new_tokens: int = Field(512, ge=1, description="the longest response that the teacher may write")
     batch_size: int = Field(32, ge=1, description="prompts that the teacher answers at once")
     responses: str | None = Field(None, description="teacher_responses.jsonl of another run; must fit this one")
 
@@ -178,9 +213,11 @@ class Seqkd(Section):
 class Gkd(Section):
     """Responses that the student writes while it learns."""
 
-    student_fraction: float = Field(0.5, ge=0, le=1, description="lambda: examples whose response the student writes")
+    student_fraction: float = Field(
+        0.5, ge=0, le=1, description="lambda: share of the examples whose response the student writes"
+    )
     temperature: float = Field(1.0, ge=0, description="of the student's sampling; 0: greedy")
-    max_new_tokens: int = Field(256, ge=1)
+    max_new_tokens: int = Field(256, ge=1, description="the longest response that is written")
     batch_size: int = Field(32, ge=1, description="responses written at once")
 
     def unread(self) -> dict[str, str]:
@@ -192,7 +229,7 @@ class Minillm(Section):
     """Reverse KL by policy gradient. Defaults are those of Gu et al. 2024 and of the settings that they published."""
 
     teacher_share: float = Field(0.2, ge=0, lt=1, description="alpha: the teacher's part in choosing each token")
-    max_new_tokens: int = Field(256, ge=1)
+    max_new_tokens: int = Field(256, ge=1, description="the longest response that is written")
     batch_size: int = Field(32, ge=1, description="responses written at once")
     updates: int = Field(4, ge=1, description="optimiser steps on each batch of responses (PPO epochs)")
     reward_scaling: float = Field(0.5, gt=0, description="rewards are (log p - log q) / scaling")
@@ -200,12 +237,21 @@ class Minillm(Section):
     gamma: float = Field(0.95, ge=0, le=1, description="discount of later rewards")
     length_normalised: bool = Field(True, description="divide each return by the number of rewards in it")
     whiten: bool = Field(True, description="returns of a step get mean 0 and variance 1")
-    clip: float = Field(0.2, gt=0, lt=1, description="PPO: how far the ratio may move")
-    single_step: bool = Field(True, description="take the token's own reward as an exact expectation")
-    corpus: str | None = Field(None, description="plain text for the language-modelling loss, a source as data.source")
-    corpus_limit: int | None = Field(None, ge=1, description="use only the first so many rows")
-    corpus_weight: float = Field(1.0, ge=0, description="of the language-modelling loss")
-    corpus_teacher_share: float = Field(0.5, ge=0, le=1, description="of it, the part that is KL from the teacher")
+    clip: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        description="PPO: how far the ratio of the student's new to its old probabilities may move from 1",
+    )
+    single_step: bool = Field(True, description="take each token's own reward as an exact mean over the vocabulary")
+    corpus: str | None = Field(
+        None, description="plain text for the language-modelling loss: a source like `data.source`"
+    )
+    corpus_limit: int | None = Field(None, ge=1, description="use only this many rows, the first ones")
+    corpus_weight: float = Field(1.0, ge=0, description="how much the language-modelling loss counts")
+    corpus_teacher_share: float = Field(
+        0.5, ge=0, le=1, description="the share of KL from the teacher in it; the rest is cross entropy on the text"
+    )
 
     def unread(self) -> dict[str, str]:
         keys = ("corpus_limit", "corpus_weight", "corpus_teacher_share")
@@ -217,27 +263,31 @@ def _list(value: object) -> object:
 
 
 class Lora(Section):
-    """Low-rank adapters on the student."""
+    """Train low-rank adapters on the student instead of its weights. `lora: {}` takes the defaults, null is off."""
 
-    rank: int = Field(8, ge=1)
-    alpha: int = Field(32, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
+    rank: int = Field(8, ge=1, description="size of the adapters")
+    alpha: int = Field(32, ge=1, description="the adapters' output is multiplied by alpha / rank")
+    dropout: float = Field(0.1, ge=0, lt=1, description="share of the adapters' inputs that are set to 0 in training")
     targets: Annotated[list[str] | None, BeforeValidator(_list)] = Field(
-        None, description="module names; default: the family's attention projections"
+        None, description="names of the layers that get an adapter; default: the inputs of the attention"
     )
 
 
 class Evaluation(Section):
     """Which benchmarks judge the models, and how they are asked."""
 
-    benchmarks: list[str] = Field(default_factory=lambda: ["tiny"])
-    limit: int | None = Field(None, ge=1, description="only the first so many tasks of each benchmark")
-    form: Literal["complete", "instruct", "chat"] = "instruct"
-    samples: int = Field(1, ge=1, description="completions per task")
-    temperature: float = Field(0.0, ge=0, description="0: greedy")
-    seed: int = Field(0, ge=0)
-    max_new_tokens: int = Field(512, ge=1)
-    batch_size: int = Field(32, ge=1)
+    benchmarks: list[str] = Field(default_factory=lambda: ["tiny"], description="names or files, see benchmarks.md")
+    limit: int | None = Field(None, ge=1, description="only this many tasks of each benchmark, the first ones")
+    form: Literal["complete", "instruct", "chat"] = Field(
+        "instruct",
+        description="`instruct`: a task is an instruction in the prompt template; `chat`: a message in the model's own "
+        "chat template; `complete`: code to go on with",
+    )
+    samples: int = Field(1, ge=1, description="completions per task; more than 1 need a temperature above 0")
+    temperature: float = Field(0.0, ge=0, description="of the sampling; 0: greedy, always the likeliest token")
+    seed: int = Field(0, ge=0, description="of the sampling")
+    max_new_tokens: int = Field(512, ge=1, description="the longest completion that a model may write, in tokens")
+    batch_size: int = Field(32, ge=1, description="tasks that a model answers at once")
     timeout: float = Field(5.0, gt=0, le=86_400, description="seconds a program may take")
 
     @model_validator(mode="after")

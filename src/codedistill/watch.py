@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,13 +17,39 @@ class Watch:
     """Who wants to show progress gives these; the default shows nothing.
 
     `stage`: a new stage begins. `step`: an optimiser step is done, of so many. `count`: so many of so many are done.
+    `directory`: where the run goes, and an unfinished run of the same name that it leaves alone, if there is one.
     """
 
     stage: Callable[[str], None] = lambda text: None
     step: Callable[[StepMetrics, int], None] = lambda metrics, total: None
     count: Callable[[str, int, int], None] = lambda what, done, total: None
+    directory: Callable[[Path, Path | None], None] = lambda path, unfinished: None
 
     def counter(self, what: str, total: int) -> Callable[..., None]:
         """A callback that counts its calls, whatever it is called with."""
         numbers = itertools.count(1)
         return lambda *_: self.count(what, next(numbers), total)
+
+
+class TrainingStages:
+    """Training's callbacks, for a watch. Where the teacher writes first, that is a stage of its own."""
+
+    def __init__(self, watch: Watch, training: str, writes_first: bool) -> None:
+        self._watch, self._training = watch, training
+        self._now = ""
+        self._enter("loading models and data" if writes_first else training)
+
+    def step(self, metrics: StepMetrics, total: int) -> None:
+        self._enter(self._training)
+        self._watch.step(metrics, total)
+
+    def responses(self, done: int, total: int) -> None:
+        self._enter("the teacher writes responses")
+        self._watch.count("teacher responses", done, total)
+        if done == total:
+            self._enter(self._training)
+
+    def _enter(self, stage: str) -> None:
+        if stage != self._now:
+            self._now = stage
+            self._watch.stage(stage)

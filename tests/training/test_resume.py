@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -157,6 +158,26 @@ def test_half_a_checkpoint_is_not_one(tmp_path: Path) -> None:
     (tmp_path / "step-4").mkdir()
     (tmp_path / ".step-9.tmp").mkdir()
     assert newest_checkpoint(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["state.pt", "weights.safetensors"])
+@pytest.mark.parametrize("content", [lambda old: old[: len(old) // 2], lambda old: b"", lambda old: b"\x80\x02broken"])
+def test_a_damaged_checkpoint_is_one_line(name: str, content: Any, micro_recipe: dict[str, Any]) -> None:
+    directory = RunDirectory(Path(micro_recipe["output"]))
+    train(load_recipe(micro_recipe), directory)
+    shutil.rmtree(directory.model)
+    last = directory.checkpoints / "step-6"
+    (last / name).write_bytes(content((last / name).read_bytes()))
+    again = load_recipe(micro_recipe, ["resume=auto"])
+    with pytest.raises(
+        UserError, match=rf"step-6/{name}: is damaged and cannot be read .* from the beginning"
+    ) as error:
+        train(again, directory)
+    assert f"remove {last} and" in str(error.value)
+    assert "\n" not in str(error.value)
+    shutil.rmtree(last)
+    train(again, directory)
+    assert directory.model.exists()
 
 
 LIMITED = """

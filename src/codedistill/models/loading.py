@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
@@ -19,6 +21,9 @@ from codedistill.tiny import ASSETS
 
 INCIDENTAL = frozenset({"_name_or_path", "transformers_version", "architectures", "use_cache"})
 """Settings of a model that do not decide what it writes."""
+
+HUB_SECONDS = 5
+"""How long the hub may take to answer whether it has a model."""
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 EMBEDDED = {"tiny/teacher": ASSETS / "teacher", "tiny/student": ASSETS / "student"}
@@ -83,7 +88,12 @@ def load_model(spec: ModelSpec, key: str) -> Loaded:
 def load_tokenizer(spec: ModelSpec, key: str) -> Any:
     """The tokenizer of a model, with an end token and a padding token."""
     name = spec.tokenizer or spec.path or ""
-    path = _resolve(name, key) if spec.tokenizer is None else str(EMBEDDED.get(name, name))
+    if spec.tokenizer is None:
+        path = _resolve(name, key)
+    else:
+        path = str(EMBEDDED.get(name, name))
+        if not Path(path).exists():
+            _require_on_hub(name, "tokenizer_config.json", f"{key}.tokenizer")
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError, KeyError) as error:
@@ -104,12 +114,34 @@ def _resolve(name: str, key: str) -> str:
         looks_local = name.startswith((".", "/", "~")) or name.count("/") != 1
         if looks_local:
             raise UserError(f"{key} {name}: no such folder; give a model folder, a hub id or {' or '.join(EMBEDDED)}")
+        _require_on_hub(name, "config.json", key)
         return name
     if not (path / "config.json").is_file():
-        raise UserError(f"{key} {name}: is not a model folder, it has no config.json")
+        inside = path / "model"
+        hint = f"; it holds a run, whose student is {inside}" if (inside / "config.json").is_file() else ""
+        raise UserError(f"{key} {name}: is not a model folder, it has no config.json{hint}")
     if not any((path / weights).is_file() for weights in WEIGHTS):
         raise UserError(f"{key} {name}: has no weights; expected one of {', '.join(WEIGHTS)} in it")
     return str(path)
+
+
+def _require_on_hub(name: str, file: str, key: str) -> None:
+    """Refuse at once what the hub does not give; transformers would try for a minute before it said so.
+
+    Raises:
+        UserError: `file` has not been fetched before, and the hub does not know the model or cannot be reached.
+    """
+    try:
+        if not isinstance(try_to_load_from_cache(name, file), str):
+            HfApi().model_info(name, timeout=HUB_SECONDS)
+        return
+    except RepositoryNotFoundError:
+        reason = "the hub has no such model, or it is private"
+    except HFValidationError as error:
+        reason = first_line(error)
+    except Exception as error:  # whatever the network comes up with
+        reason = f"the hub cannot be asked: {first_line(error)}"
+    raise UserError(f"{key} {name}: no such folder; as a hub id: {reason}")
 
 
 def _from_architecture(fields: dict[str, Any], tokenizer: Any, key: str) -> PreTrainedModel:

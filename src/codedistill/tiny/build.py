@@ -6,8 +6,8 @@ everyone uses. OUT/teacher, OUT/student and OUT/benchmark.jsonl are what the pac
 
 from __future__ import annotations
 
+import argparse
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,5 +104,18 @@ def export(model: Path, target: Path) -> None:
     AutoTokenizer.from_pretrained(model).save_pretrained(target)
 
 
+def main() -> None:
+    """The command line of this file."""
+    parser = argparse.ArgumentParser(
+        prog="python -m codedistill.tiny.build", description="Rebuild the embedded pair from nothing; takes hours."
+    )
+    parser.add_argument("out", type=Path, help="folder for everything; an interrupted build goes on in it")
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"only these of {', '.join(STAGES)}; default: all")
+    given = parser.parse_args()
+    if unknown := set(given.stages) - set(STAGES):
+        parser.error(f"no such stage: {', '.join(sorted(unknown))}; there are {', '.join(STAGES)}")
+    build(given.out, tuple(given.stages) or STAGES)
+
+
 if __name__ == "__main__":
-    build(Path(sys.argv[1]), tuple(sys.argv[2:]) or STAGES)
+    main()

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from codedistill.errors import UserError
+from codedistill.errors import UserError, first_line
 
 WEIGHTS, STATE = "weights.safetensors", "state.pt"
 
@@ -124,17 +125,37 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def read_state(path: Path) -> TrainState:
-    """A checkpoint without its weights."""
-    return TrainState(**torch.load(path / STATE, weights_only=True))
+    """A checkpoint without its weights.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        return TrainState(**torch.load(path / STATE, weights_only=True))
+    except Exception as error:  # a file that was cut or changed makes torch's reader fail in any way
+        raise UserError(_damaged(path / STATE, error)) from None
+
+
+def _damaged(file: Path, error: Exception) -> str:
+    checkpoint = file.parent
+    others = [other.name for other in whole_checkpoints(checkpoint.parent) if other != checkpoint]
+    rest = f"from {others[-1]}" if others else "from the beginning: there is no other checkpoint"
+    return (
+        f"{file}: is damaged and cannot be read ({first_line(error)}); "
+        f"remove {checkpoint} and run the same command again, which goes on {rest}"
+    )
 
 
 def load_weights(path: Path, model: Any) -> None:
     """Put a checkpoint's weights into `model`.
 
     Raises:
-        UserError: the checkpoint belongs to another model.
+        UserError: the checkpoint belongs to another model, or the file is damaged.
     """
-    weights = load_file(path / WEIGHTS)
+    try:
+        weights = load_file(path / WEIGHTS)
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+        raise UserError(_damaged(path / WEIGHTS, error)) from None
     own = trainable(model)
     if weights.keys() != own.keys() or any(weights[name].shape != own[name].shape for name in own):
         raise UserError(f"{path}: was written for another model; choose another output or resume=never")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codedistill.config import ModelSpec, Recipe
+from codedistill.prompts import TEMPLATES, Template
 from codedistill.run_directory import RunDirectory
 from codedistill.training.checkpoint import guarded, newest_checkpoint
 
@@ -32,10 +34,10 @@ def save_student(recipe: Recipe, student: Student, template: str, directory: Run
         if recipe.lora is not None:
             from codedistill.models.lora import merged  # not above: who only reads a template needs no peft
 
-            model.save_pretrained(aside / "adapter")
+            _save_adapter(recipe, model, aside / "adapter")
             model = merged(model)
         model.save_pretrained(aside)
-        student.loaded.tokenizer.save_pretrained(aside)
+        _with_chat_template(student.loaded.tokenizer, TEMPLATES[template]).save_pretrained(aside)
         (aside / TEMPLATE_FILE).write_text(json.dumps({"template": template, "method": recipe.method}) + "\n")
         (aside / "README.md").write_text(_card(recipe, template), encoding="utf-8")
         shutil.rmtree(directory.model, ignore_errors=True)
@@ -57,6 +59,38 @@ def saved_template(spec: ModelSpec) -> str | None:
         return None
 
 
+def _save_adapter(recipe: Recipe, model: Any, folder: Path) -> None:
+    """peft's files, but for its empty card and the base model's place on this machine."""
+    model.save_pretrained(folder)
+    config = folder / "adapter_config.json"
+    values = json.loads(config.read_text()) | {"base_model_name_or_path": str(recipe.student)}
+    config.write_text(json.dumps(values, indent=2) + "\n")
+    (folder / "README.md").write_text(_adapter_card(recipe), encoding="utf-8")
+
+
+def _with_chat_template(tokenizer: Any, template: Template) -> Any:
+    """The tokenizer with a chat template, unless it has its own: other tools' chat mode then asks as training did."""
+    if tokenizer.chat_template:
+        return tokenizer
+    starts = tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template = template.as_chat_template(tokenizer.bos_token if starts else "")
+    return tokenizer
+
+
+def _adapter_card(recipe: Recipe) -> str:
+    return f"""---
+library_name: peft
+tags: [lora, code, distillation, {recipe.method}]
+---
+
+# {recipe.name}: the adapter
+
+The LoRA adapter of a student trained with codedistill, for {recipe.student}. The folder above holds the same student
+with the adapter merged into its weights, and a card that says how it was trained; it needs nothing from here.
+"""
+
+
 def _card(recipe: Recipe, template: str) -> str:
     return f"""---
 library_name: transformers
@@ -76,6 +110,6 @@ A student trained with codedistill.
 | prompt template | {template} |
 | seed | {recipe.training.seed} |
 
-Ask it with the prompt template it was trained with (in `{TEMPLATE_FILE}`); what was lost against the teacher stands in
-the report of its run.
+Ask it with the prompt template it was trained with. `{TEMPLATE_FILE}` names it, and where the tokenizer had no chat
+template of its own, its chat template is the same one. What was lost against the teacher is in the report of its run.
 """
