@@ -42,6 +42,15 @@ def test_columns_without_values_are_left_out() -> None:
     assert rows == [["model", "m/model", "50.0%"]]
 
 
+def test_more_samples_and_base_inputs_have_their_columns() -> None:
+    table = results_table(
+        {"models": [row("teacher", 0.8), row("student", 0.5) | {"pass@10": 0.75, "base_pass@1": 0.6}]}
+    )
+    header, rows = table.cells()
+    assert header == ["", "model", "pass@1", "pass@10", "base pass@1"]
+    assert [cells[2:] for cells in rows] == [["80.0%", "-", "-"], ["50.0%", "75.0%", "60.0%"]]
+
+
 def test_a_part_of_the_benchmark_is_called_one() -> None:
     part, whole = row("base", 0.5, benchmark_tasks=164), row("student", 0.5, tasks=164, benchmark_tasks=164)
     header, rows = results_table({"models": [part, whole]}).cells()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 RESULTS = (
-    "pass@1 is the share of tasks that a model solves: its program passes all checks. Accuracy loss is how much of "
-    "the teacher's pass@1 is gone: 40% next to a teacher's 80% is a loss of 50%. A program is complete if it runs "
-    "to the end of the checks, even if its answers are wrong; it is correct if they are right."
+    "pass@1 is the share of tasks that a model solves: its program passes all checks. pass@k, for a larger k, counts "
+    "a task as solved if one of k programs is right; base pass@1 tries EvalPlus's base inputs alone. Accuracy loss is "
+    "how much of the teacher's pass@1 is gone: 40% next to a teacher's 80% is a loss of 50%. A program is complete if "
+    "it runs to the end of the checks, even if its answers are wrong; it is correct if they are right."
 )
 
 PAIRED = (

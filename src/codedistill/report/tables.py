@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from codedistill.errors import UserError
@@ -14,6 +15,9 @@ MISSING = "-"
 FIRST_OUT = ("model", "correct/complete", "parameters", "correct", "complete", "tasks")
 """Columns that a narrow terminal does without, in this order: those that can be worked out from others go early."""
 
+MORE = re.compile(r"(base_)?pass@[1-9][0-9]*")
+"""A summary's keys of pass@k, and of the same on EvalPlus's base inputs alone."""
+
 NAMES = {"teacher": "teacher", "base": "base student", "student": "distilled student"}
 
 
@@ -21,7 +25,8 @@ NAMES = {"teacher": "teacher", "base": "base student", "student": "distilled stu
 class ResultRow:
     """One model on one benchmark. `accuracy_loss` is in percent of the teacher's pass@1; None is unknown.
 
-    `tasks` are those with samples, `benchmark_tasks` all that the benchmark has.
+    `tasks` are those with samples, `benchmark_tasks` all that the benchmark has. `more` holds pass@k for other k, and
+    the same on EvalPlus's base inputs, by the summary's key.
     """
 
     who: str
@@ -38,6 +43,7 @@ class ResultRow:
     correct: int | None
     categories: Mapping[str, int]
     benchmark_tasks: int | None = None
+    more: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -73,9 +79,10 @@ class ResultsTable:
 
         Left out are columns that no row fills, the name of a single benchmark, and the tasks where all have samples.
         """
-        header = ["", "model", "benchmark", "parameters", "tasks", "pass@1", "95% interval", "accuracy loss"]
-        header += ["complete", "correct", "correct/complete"]
-        rows = [_cells(row) for row in self.rows]
+        more = list(dict.fromkeys(key for row in self.rows for key in row.more))
+        header = ["", "model", "benchmark", "parameters", "tasks", "pass@1", "95% interval"]
+        header += [*(key.replace("_", " ") for key in more), "accuracy loss", "complete", "correct", "correct/complete"]
+        rows = [_cells(row, more) for row in self.rows]
         if all(row.tasks >= (row.benchmark_tasks or 0) for row in self.rows):
             header, rows = without("tasks", header, rows)
         for name in [name for i, name in enumerate(header) if not any(row[i] for row in rows)]:
@@ -166,7 +173,7 @@ def _paired(paired: Mapping[str, Any]) -> str:
     return text + (", so this may be chance" if low <= 0 <= high else "")
 
 
-def _cells(row: ResultRow) -> list[str]:
+def _cells(row: ResultRow, more: Sequence[str]) -> list[str]:
     return [
         visible(row.name),
         visible(row.model),
@@ -175,6 +182,7 @@ def _cells(row: ResultRow) -> list[str]:
         "" if row.benchmark_tasks is None else f"{row.tasks} of {row.benchmark_tasks}",
         percent(row.pass_at_1),
         interval(row.low, row.high) if row.low is not None and row.high is not None else "",
+        *(percent(row.more[key]) if key in row.more else "" for key in more),
         f"{row.accuracy_loss:.1f}%" if row.accuracy_loss is not None else "",
         f"{row.complete} of {row.samples}" if row.complete is not None else "",
         str(row.correct) if row.correct is not None else "",
@@ -209,7 +217,13 @@ def _row(row: Mapping[str, Any], where: str) -> ResultRow:
         correct=_integer(row, "correct", where),
         categories={str(name): n for name, n in categories.items()},
         benchmark_tasks=_integer(row, "benchmark_tasks", where),
+        more=_more(row, where),
     )
+
+
+def _more(row: Mapping[str, Any], where: str) -> dict[str, float]:
+    found = {key: _number(row, key, where) for key in row if MORE.fullmatch(str(key)) and key != "pass@1"}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _number(row: Mapping[str, Any], key: str, where: str) -> float | None:
