@@ -23,10 +23,12 @@ def test_the_two_commands_are_targets() -> None:
         assert target in targets
 
 
-def test_the_tree_names_every_room() -> None:
+def test_the_tree_names_every_room_and_module() -> None:
     package = Path(codedistill.__file__).parent
-    for room in sorted(p.name for p in package.iterdir() if (p / "__init__.py").exists()):
-        assert re.search(rf"^\s+{room}/\s+\S", README, re.MULTILINE), room
+    rooms = [f"{folder.name}/" for folder in package.iterdir() if (folder / "__init__.py").exists()]
+    modules = [file.name for file in package.glob("*.py") if not file.name.startswith("__")]
+    for name in sorted(rooms + modules):
+        assert re.search(rf"^\s+{re.escape(name)}\s+\S", README, re.MULTILINE), name
 
 
 def test_links_lead_somewhere() -> None:
