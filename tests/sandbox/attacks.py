@@ -224,7 +224,7 @@ for descriptor in range(1, 300):
     "answer in every frame": _attack(
         """
 import os, struct
-for message in (b'["ready",[["f",{"x":[0,"function"]}]]]', b'["value",true,[]]', b'["value",true,[]]'):
+for message in (b'["ready",[["f",{"x":[0,"function","f"]}]]]', b'["value",true,[]]', b'["value",true,[]]'):
     os.write(3, struct.pack(">Q", len(message)) + message)
 """
         + WRONG,

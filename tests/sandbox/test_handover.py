@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from codedistill.sandbox import Limits, Program, Result, Status, run_programs, wire
-from codedistill.sandbox.remote import Remote, replace_content
+from codedistill.sandbox.copies import replace_content
+from codedistill.sandbox.remote import Remote
 
 LIMITS = Limits(wall_seconds=10)
 
