@@ -21,7 +21,7 @@ from .exceptions import origin_of
 from .names import is_module_of_checks, names_in, wanted_names
 from .origin import MESSAGE_LIMIT, Origin, message_of
 from .peer import ENDED_EARLY, Peer
-from .remote import Gone, Remote
+from .remote import Gone, tells_of_its_use
 from .report import REACHED
 from .surroundings import Surroundings
 from .traces import may_leave_traces
@@ -91,6 +91,8 @@ def _serve_one(job: wire.Socket, channel: wire.Socket, zygote: wire.Socket) -> b
         return DONE
     try:
         checks = _prepare(wire.to_text(text), _DECODE(entry_point))
+    except MemoryError:
+        raise  # the source may be what took the memory
     except Exception as error:
         _tell(job, {"status": "checks", "message": f"{type(error).__name__}: {message_of(error)}"})
         return DONE
@@ -144,6 +146,10 @@ def _judge(job: wire.Socket, channel: wire.Socket, source: memoryview, checks: C
     return run.verdict("passed", None, "")
 
 
+_UNNOTICED = frozenset({"globals", "locals", "vars", "dir", "eval", "exec", "modules", "callable", "type"})
+"""Ways to look at what a program defines that ask nothing of it."""
+
+
 class Unfit(Exception):
     """The program's process could not be confined."""
 
@@ -157,8 +163,8 @@ class _Run:
         self.source = source
         self.checks = checks
         self.reached = False
-        self.got_plain_data = False
-        """Something of the program's is in the checks' hands of which nobody notices that they use it."""
+        self.unnoticed = bool(_UNNOTICED & names_in(checks.code))
+        """Something of the program's can make a difference to the checks without anybody noticing."""
         self.namespace: dict[str, Any] = {}
 
     def start(self) -> None:
@@ -183,7 +189,7 @@ class _Run:
                 if name in wanted:
                     trusted = name != entry_point and is_module_of_checks(name, self.checks.text)
                     self.namespace[name] = sys.modules[name] if trusted else value
-                    self.got_plain_data |= not trusted and not isinstance(value, Remote)
+                    self.unnoticed |= not trusted and not tells_of_its_use(value)
         except (TypeError, ValueError):
             self.peer.gone = "broke the protocol: not a list of names"
             raise Gone(self.peer.gone) from None
@@ -222,12 +228,12 @@ class _Run:
         return self.verdict(status, kind, message, Origin(message, None, "checks", False))
 
     def _is_fault_of_the_checks(self, error: BaseException) -> bool:
-        """Would the checks have raised it whatever the program is?"""
+        """Would the checks have raised it whatever the program is? No wherever that is not sure."""
         if isinstance(error, ChecksFault) or _is_failed_import(error):
             return True
-        # A name that the program was to define.
+        # A name that the program was to define, or memory that its source takes.
         missing = isinstance(error, NameError) and error.name in self.checks.wanted
-        return not missing and not self.peer.touched and not self.got_plain_data
+        return not (missing or isinstance(error, MemoryError) or self.peer.touched or self.unnoticed)
 
     def verdict(
         self, status: str, error_type: str | None, message: str, origin: Origin | None = None

@@ -92,6 +92,7 @@ class Layer:
         # The zygote watches the CPU time of the program's first process; this is for the processes that it starts.
         assert self.limits.cpu_seconds is not None
         self.cpu = ceil(PATIENCE * self.limits.cpu_seconds)
+        self.tidy()  # the first program finds the same as those after it
 
     def enter_program(self, highest_descriptor: int) -> None:
         """Confine the calling process, for good."""

@@ -109,6 +109,16 @@ for _name in ("lt", "le", "gt", "ge"):
     setattr(Remote, f"__{_name}__", _not_forwarded)
 
 
+def _claimed(kind: type) -> Any:
+    """`__class__` as `isinstance` asks for it."""
+
+    def claim(self: Remote) -> type:
+        self._peer.touched = True
+        return kind
+
+    return property(claim)
+
+
 class RemoteCallable(Remote):
     __slots__ = ()
 
@@ -118,7 +128,7 @@ class RemoteCallable(Remote):
 
 class RemoteType(RemoteCallable):
     __slots__ = ()
-    __class__ = property(lambda self: type)
+    __class__ = _claimed(type)
 
     def __instancecheck__(self, value: Any) -> bool:
         return self._request("isinstance", value) is True
@@ -129,24 +139,24 @@ class RemoteType(RemoteCallable):
 
 class RemoteFunction(RemoteCallable):
     __slots__ = ()
-    __class__ = property(lambda self: types.FunctionType)
+    __class__ = _claimed(types.FunctionType)
 
 
 class RemoteBuiltin(RemoteCallable):
     __slots__ = ()
-    __class__ = property(lambda self: types.BuiltinFunctionType)
+    __class__ = _claimed(types.BuiltinFunctionType)
 
 
 class RemoteGenerator(Remote):
     __slots__ = ()
-    __class__ = property(lambda self: types.GeneratorType)
+    __class__ = _claimed(types.GeneratorType)
 
 
 class RemoteCoroutine(Remote):
     """Runs to its end when it is first awaited, in an event loop of the other side."""
 
     __slots__ = ()
-    __class__ = property(lambda self: types.CoroutineType)
+    __class__ = _claimed(types.CoroutineType)
 
     def __await__(self) -> Iterator[Any]:
         return self
@@ -196,3 +206,13 @@ _KINDS_OF_TYPES: dict[type, str] = {
 def remote_class(name: str, kind: str) -> type[Remote]:
     """A class of the same name, so that messages like "unsupported operand type" read as they should."""
     return type(name[:100].replace("\0", ""), (KINDS[kind],), {"__slots__": (), "__doc__": Remote.__doc__})
+
+
+def tells_of_its_use(value: Any) -> bool:
+    """Is it a plain function or class of the other side, which nobody can use without `Peer.touched` becoming true?
+
+    Not so data, of which there is a copy here; nor what cannot be called, or is of a class of the program's own: the
+    error of a call, or the name of the class, would come from here.
+    """
+    kind = type(value)
+    return issubclass(kind, (RemoteFunction, RemoteType)) and kind.__name__ in ("function", "type")
