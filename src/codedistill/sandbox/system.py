@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 CLONE_NEWNS = 0x00020000
@@ -50,7 +51,7 @@ def fork() -> int:
     """
     pid: int = _libc_with_lock.fork()
     if pid < 0:
-        raise OSError("fork failed")
+        raise OSError(errno.EAGAIN, "fork failed")  # no more processes, or no memory for one: it may pass
     return pid
 
 

@@ -67,7 +67,8 @@ def main() -> None:
     os._exit(0)  # what an interpreter does at its end would keep the caller waiting
 
 
-PASSING_FAULTS = (errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE, errno.EBUSY, errno.EINTR)
+PASSING_FAULTS = (errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE, errno.EBUSY, errno.EINTR, errno.ENOSPC)
+"""A want of something that others use; the last one is what there is to say of too many namespaces."""
 
 
 def _tell(control: wire.Socket, fields: dict[str, Any]) -> None:
