@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 from . import wire
 from .origin import SOURCE_NAME, place_of
 from .peer import Peer
+from .remote import BETWEEN_TWO
 from .signatures import tell_signature
 from .surroundings import changed
 
@@ -74,8 +75,10 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "exit": _exit,
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
+    "hash": hash,
     "signature": tell_signature,
     "run": _run,
+    **BETWEEN_TWO,
 }
 
 MODULE_NAME = "program"

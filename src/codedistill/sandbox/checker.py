@@ -21,7 +21,7 @@ from .exceptions import origin_of
 from .names import is_module_of_checks, names_in, wanted_names
 from .origin import MESSAGE_LIMIT, Origin, message_of
 from .peer import ENDED_EARLY, Peer
-from .remote import Gone, tells_of_its_use
+from .remote import BETWEEN_TWO, Gone, tells_of_its_use
 from .report import REACHED
 from .surroundings import Surroundings
 from .traces import may_leave_traces
@@ -41,9 +41,20 @@ def _getattr(target: Any, name: str) -> Any:
     return getattr(target, name)
 
 
+def _setattr(target: Any, name: str, value: Any) -> None:
+    """Only data of an object whose class the checks define: all else, others of the checks may rely on."""
+    kind = type(target)
+    if kind.__module__ != "checks" or isinstance(target, (type, BaseException)) or callable(target):
+        raise TypeError(f"attributes of {kind.__name__!r} objects are not the program's to set")
+    if name.startswith("_") or callable(getattr(kind, name, None)):
+        raise AttributeError(name)
+    setattr(target, name, value)
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "call": lambda target, *args, **kwargs: target(*args, **kwargs),
     "getattr": _getattr,
+    "setattr": _setattr,
     "getitem": lambda target, key: target[key],
     "iter": iter,
     "next": next,
@@ -51,6 +62,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "bool": bool,
     "str": str,
     "repr": repr,
+    "hash": hash,
+    **BETWEEN_TWO,
 }
 """What the program may do with objects that the checks handed to it as arguments."""
 

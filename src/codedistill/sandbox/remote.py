@@ -1,12 +1,14 @@
 """Objects of the other process, as this one sees them.
 
-A `Remote` forwards what one does with functions, classes, instances and iterators, and is equal to nothing but itself.
-Comparison, arithmetic and `in` are never forwarded: the other operand may be the expected answer, and the object's
-class is the program's. What is forwarded hands over no more than a call of a method would.
+A `Remote` forwards what one does with functions, classes, instances and iterators. Comparison and arithmetic only where
+both operands are the other side's: one of this side may be the expected answer, which the object would be told of, and
+it would say itself whether it is that. For the same reason `in` is never forwarded, nor anything with an operand that
+is not the object's own but for what hands over no more than a call of a method would.
 """
 
 from __future__ import annotations
 
+import operator
 import types
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -73,12 +75,13 @@ class Remote:  # without a docstring: __doc__ is the other side's
             if error is None:
                 raise
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: object) -> Any:
         self._peer.touched = True
-        return self is other
+        return self is other or (_of_the_same_side(self, other) and self._request("eq", other))
 
     def __hash__(self) -> int:
-        return hash(("remote", self._number))
+        number = self._request("hash")
+        return number if type(number) is int else 0
 
     @property
     def __doc__(self) -> Any:  # type: ignore[override]
@@ -96,17 +99,49 @@ for _name in ("trunc", "floor", "ceil", "reversed", "bytes", "dir", "enter", "co
     setattr(Remote, f"__{_name}__", _forward(_name))
 
 
-def _not_forwarded(self: Remote, *others: Any) -> Any:
+def _of_the_same_side(one: Remote, other: Any) -> bool:
+    return issubclass(type(other), Remote) and other._peer is one._peer
+
+
+def _forward_if_both_are_remote(operation: str) -> Callable[[Remote, Any], Any]:
+    def forward(self: Remote, other: Any) -> Any:
+        self._peer.touched = True
+        return self._request(operation, other) if _of_the_same_side(self, other) else NotImplemented
+
+    return forward
+
+
+def _not_forwarded(self: Remote, other: Any) -> Any:
     self._peer.touched = True
     return NotImplemented
 
 
-_OPERATORS = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow", "lshift", "rshift", "and")
-for _name in (*_OPERATORS, "xor", "or"):
-    setattr(Remote, f"__{_name}__", _not_forwarded)
+COMPARISONS = ("lt", "le", "gt", "ge")
+ARITHMETIC = (
+    "add",
+    "sub",
+    "mul",
+    "matmul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "lshift",
+    "rshift",
+    "and",
+    "xor",
+    "or",
+)
+for _name in (*COMPARISONS, *ARITHMETIC):
+    setattr(Remote, f"__{_name}__", _forward_if_both_are_remote(_name))
+for _name in ARITHMETIC:  # the other side does this by itself where both operands are there
     setattr(Remote, f"__r{_name}__", _not_forwarded)
-for _name in ("lt", "le", "gt", "ge"):
-    setattr(Remote, f"__{_name}__", _not_forwarded)
+
+
+BETWEEN_TWO: dict[str, Callable[[Any, Any], Any]] = {
+    name: getattr(operator, f"__{name}__") for name in ("eq", *COMPARISONS, *ARITHMETIC)
+}
+"""What the other side does for it: of each object it has been handed a reference."""
 
 
 def _claimed(kind: type) -> Any:
