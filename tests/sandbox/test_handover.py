@@ -299,6 +299,7 @@ def test_the_expected_answer_is_never_in_the_programs_hands(assertion: str) -> N
 MEDDLERS = {
     "method": "case.right = lambda x: True",
     "private data": "case._wanted = 5",
+    "function in the data": "case.close = lambda *x: True",
     "class": "type(case).right = lambda x: True",
     "its class": "case.__class__ = int",
     "module": "case.math.isclose = lambda *x: True",
@@ -312,9 +313,9 @@ def test_what_the_checks_judge_with_stays_as_it_is(name: str) -> None:
 import math
 class Case:
     def __init__(self):
-        self._wanted, self.math, self.free = 4, math, 0
+        self._wanted, self.math, self.close, self.free = 4, math, math.isclose, 0
     def right(self, x):
-        return self.math.isclose(x, self._wanted)
+        return self.math.isclose(x, self._wanted) and self.close(x, 4)
 def check(f):
     case = Case()
     assert case.right(f(case))

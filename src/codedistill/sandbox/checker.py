@@ -8,6 +8,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import functools
+import gc
 import opcode
 import os
 import signal
@@ -46,7 +47,7 @@ def _setattr(target: Any, name: str, value: Any) -> None:
     kind = type(target)
     if kind.__module__ != "checks" or isinstance(target, (type, BaseException)) or callable(target):
         raise TypeError(f"attributes of {kind.__name__!r} objects are not the program's to set")
-    if name.startswith("_") or callable(getattr(kind, name, None)):
+    if name.startswith("_") or callable(getattr(target, name, None)):
         raise AttributeError(name)
     setattr(target, name, value)
 
@@ -94,6 +95,9 @@ def serve(zygote: wire.Socket) -> None:
         channel.close()
         sys.setrecursionlimit(limit)
         zygote.sendall(word)
+        # What the program returned, and the checks' functions that know each other, would be in the next one's way.
+        sys.modules.pop("checks", None)
+        gc.collect()
 
 
 def _serve_one(job: wire.Socket, channel: wire.Socket, zygote: wire.Socket) -> bytes:
