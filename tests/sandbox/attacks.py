@@ -293,6 +293,9 @@ def f(x):
         error="Bad",
     ),
     "not to be called": _attack("class F: pass\nf = F()\n", FAILED, error="TypeError"),
+    "child answers": _attack(
+        "import os\ndef f(x):\n    if os.fork() == 0: return x * 2\n    os.wait()\n    return x * 3\n", FAILED
+    ),
     "says that it cannot be confined": _attack(
         """
 import os, struct

@@ -303,6 +303,9 @@ MEDDLERS = {
     "class": "type(case).right = lambda x: True",
     "its class": "case.__class__ = int",
     "module": "case.math.isclose = lambda *x: True",
+    "data of a module": "case.math.tau = 5",
+    "data of a class": "case.kind.wanted = 5",
+    "data of an exception": "case.error.wanted = 5",
     "function": "case.right.__func__.__code__ = (lambda self, x: True).__code__",
 }
 
@@ -311,14 +314,22 @@ MEDDLERS = {
 def test_what_the_checks_judge_with_stays_as_it_is(name: str) -> None:
     checks = """
 import math
+from math import tau
 class Case:
     def __init__(self):
         self._wanted, self.math, self.close, self.free = 4, math, math.isclose, 0
+        self.kind, self.error = Kind, Error()
     def right(self, x):
-        return self.math.isclose(x, self._wanted) and self.close(x, 4)
+        wanted = {self._wanted, self.kind.wanted, self.error.wanted, 4 if self.math.tau == tau else 5}
+        return self.math.isclose(x, self._wanted) and self.close(x, 4) or x in wanted
+class Kind:
+    wanted = 4
+class Error(Exception):
+    wanted = 4
 def check(f):
     case = Case()
-    assert case.right(f(case))
+    found = f(case)
+    assert case.right(found)
 """
     source = f"def f(case):\n    try:\n        {MEDDLERS[name]}\n    except Exception: pass\n    return 5\n"
     (result,) = run_programs([Program(source, checks, "f")], LIMITS)

@@ -394,6 +394,49 @@ def test_answers_are_out_of_reach(layer: str, way: str) -> None:
     assert run_on(layer, [honest], Limits(wall_seconds=10))[0].status is Status.PASSED
 
 
+@pytest.mark.parametrize("way", ["callback.gi_frame.f_locals", "callback.gi_code.co_consts", "callback.gi_yieldfrom"])
+def test_the_frame_of_a_generator_is_out_of_reach(layer: str, way: str) -> None:
+    checks = f"""
+def check(candidate):
+    def numbers():
+        answer = {ANSWER!r}
+        yield from ("one", answer)
+    waiting = numbers()
+    next(waiting)
+    assert candidate(waiting) == {ANSWER!r}
+"""
+    sources = [f"{SPY}def f(callback):\n    return search({way})\n", "def f(callback):\n    return next(callback)\n"]
+    spy, honest = run_on(layer, [Program(source, checks, "f") for source in sources], Limits(wall_seconds=10))
+    assert (spy.status, spy.error_type) == (Status.FAILED, "AttributeError")
+    assert honest.passed
+
+
+def test_a_program_has_no_descriptors_but_its_own(layer: str, run: Run) -> None:
+    result = run(f"""{HEADER}
+for number in range(4, 1024):
+    attempt(f"use {{number}}", lambda: os.fstat(number))
+""")
+    assert (result.status, result.stdout) == (Status.PASSED, "")
+
+
+def test_every_process_of_a_program_has_its_cpu_time(layer: str) -> None:
+    """The first one is watched; another one is ended by the kernel, after twice the time."""
+    source = """
+import os
+def f():
+    try:
+        child = os.fork()
+    except BlockingIOError:
+        return None
+    while child == 0: pass
+    # Not reaped: the time of a child that has been waited for is its parent's too.
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT).si_status
+"""
+    checks = f"def check(f):\n    assert f() in (None, {int(signal.SIGXCPU)})\n"
+    (result,) = run_on(layer, [Program(source, checks, "f")], Limits(wall_seconds=60, cpu_seconds=0.5))
+    assert result.passed, result
+
+
 def test_checks_cannot_be_patched(layer: str) -> None:
     """The checks import their own unittest and math, whatever the program has made of them."""
     checks = """

@@ -134,6 +134,11 @@ def test_a_pass_after_the_time_is_over_is_none() -> None:
     assert (late.result.status, in_time.result.status) == (Status.TIMEOUT, Status.PASSED)
 
 
+def test_the_kernels_signal_for_cpu_time_is_a_timeout() -> None:
+    outcome = settle(SILENT, Report(seconds=0.1, candidate=signal.SIGXCPU), Limits(), alone=True)
+    assert (outcome.result.status, outcome.result.error_type) == (Status.TIMEOUT, "TimeoutError")
+
+
 @pytest.mark.parametrize(("alone", "doubtful"), [(False, True), (True, False)])
 def test_an_unexplained_kill_is_doubtful(alone: bool, doubtful: bool) -> None:
     """The kernel may have killed it for want of memory that others took."""

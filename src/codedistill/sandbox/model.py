@@ -50,7 +50,7 @@ class Limits:
 
     @property
     def cpu_budget(self) -> float:
-        """CPU seconds of the program's first process."""
+        """CPU seconds of the program's first process, and of those of its children that it has waited for."""
         return self.cpu_seconds if self.cpu_seconds is not None else self.wall_seconds + 1
 
     def __post_init__(self) -> None:
@@ -86,7 +86,7 @@ class Result:
     """A `raise` statement of the source raised the exception."""
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-    """CPU time of the program's first process, all its threads together."""
+    """CPU time of the program's first process, its threads and the children that it has waited for together."""
     stdout: str = ""
     layer: str = ""
     """What stood between the program and the machine: `sandbox_layer()` says what the names mean."""
