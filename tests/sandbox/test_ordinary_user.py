@@ -104,6 +104,35 @@ def test_nothing_is_left(folder: Path) -> None:
     assert list((folder / "work").iterdir()) == []
 
 
+SPY = """
+from codedistill.sandbox import Limits, Program
+from codedistill.sandbox.pool import run_on
+
+source = '''
+import os
+seen = 0
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        parent = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1]
+    except OSError:
+        continue
+    if pid != str(os.getpid()) and str(os.getppid()) in (pid, parent):
+        seen += 1
+        for name in ("mem", "environ", "maps"):
+            try: os.open(f"/proc/{pid}/{name}", os.O_RDONLY)
+            except OSError: continue
+            print("could open", name)
+assert seen == 2  # the supervisor and the process of the checks
+'''
+[result] = run_on("rlimits", [Program(source, "def check(f): pass", "seen")], Limits(wall_seconds=10))
+print(result.status, result.message, result.stdout)
+"""
+
+
+def test_the_process_of_the_checks_cannot_be_read_by_its_own_user(folder: Path) -> None:
+    assert _as_nobody(folder, SPY).stdout.split() == ["passed"]
+
+
 CHOICE = """
 from codedistill.sandbox import available
 available.LAYERS = {"rlimits": available.LAYERS["rlimits"]}
