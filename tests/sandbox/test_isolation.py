@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from processes import processes_with
+from processes import descendants, processes_with
 
 from codedistill.sandbox import Limits, Program, Result, Status
 from codedistill.sandbox.pool import run_on
@@ -417,6 +417,27 @@ for number in range(4, 1024):
     attempt(f"use {{number}}", lambda: os.fstat(number))
 """)
     assert (result.status, result.stdout) == (Status.PASSED, "")
+
+
+def test_a_program_has_no_privileges_and_leaves_no_core(layer: str, run: Run) -> None:
+    result = run(f"""{HEADER}
+import ctypes, resource
+header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+assert ctypes.CDLL(None).capget(header, sets) == 0
+print(list(sets), resource.getrlimit(resource.RLIMIT_CORE))
+""")
+    assert (result.status, result.stdout) == (Status.PASSED, "[0, 0, 0, 0, 0, 0] (0, 0)\n")
+
+
+def test_programs_go_first_where_memory_runs_out(layer: str) -> None:
+    worker = Worker(layer, Limits())
+    try:
+        processes = descendants(worker._process.pid)
+        scores = [int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in processes]
+    finally:
+        worker.close()
+    assert len(scores) >= 2  # the checks' process, and the first program's
+    assert set(scores) == {1000}
 
 
 def test_every_process_of_a_program_has_its_cpu_time(layer: str) -> None:
