@@ -88,6 +88,34 @@ RESOURCES = {
     "stubborn fork bomb": _attack(
         "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass\n", TIMEOUT, everywhere=False
     ),
+    "child of the supervisor": _attack(
+        """
+import ctypes, os, signal, time
+CLONE_PARENT, number = 0x8000, 56 if os.uname().machine == "x86_64" else 220
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.syscall(number, CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0) == 0:
+    time.sleep(1000)
+"""
+        + GOOD,
+        PASSED,
+    ),
+    "deep folders": _attack(
+        "import os\nfor _ in range(3000):\n    os.mkdir('d')\n    os.chdir('d')\n" + GOOD, PASSED, TIMEOUT
+    ),
+    "deep locked folders": _attack(
+        """
+import os
+for _ in range(1500):
+    os.mkdir('d')
+    open('file', 'w').close()
+    os.chdir('d')
+    try: os.chmod('..', 0o100)
+    except PermissionError: pass
+"""
+        + GOOD,
+        PASSED,
+        TIMEOUT,
+    ),
     "forks that flee": _attack(
         "import os\nif os.fork() == 0:\n    os.setsid()\n    while True:\n        if os.fork(): os._exit(0)\n" + GOOD,
         PASSED,
@@ -167,6 +195,7 @@ TEXT = {
     "nested minus": _attack("x = " + "-" * 200_000 + "1\n" + GOOD, FAILED, MEMORY, CRASHED),
     "50 MB of comment": _attack(GOOD + "#" * 50_000_000 + "\n", PASSED, MEMORY, TIMEOUT, everywhere=False),
     "50 MB of code": _attack(GOOD + "x = 1\n" * 8_000_000, MEMORY, TIMEOUT, everywhere=False),
+    "printed surrogate": _attack("print('\\ud800')\n" + GOOD, PASSED),
     "stdin": _attack("import sys\nassert sys.stdin.read() == ''\n" + GOOD, PASSED),
     "input": _attack("def f(x):\n    return input()\n", FAILED, error="EOFError"),
 }
@@ -224,7 +253,7 @@ for descriptor in range(1, 300):
     "answer in every frame": _attack(
         """
 import os, struct
-for message in (b'["ready",[["f",{"x":[0,"function"]}]]]', b'["value",true,[]]', b'["value",true,[]]'):
+for message in (b'["ready",[["f",{"x":[0,"function","f"]}]]]', b'["value",true,[]]', b'["value",true,[]]'):
     os.write(3, struct.pack(">Q", len(message)) + message)
 """
         + WRONG,
@@ -238,6 +267,44 @@ for message in (b'["ready",[["f",{"x":[0,"function"]}]]]', b'["value",true,[]]',
         "class Bad(Exception):\n    def __str__(self): raise self\n\ndef f(x):\n    raise Bad('x' * 10**6)\n",
         FAILED,
         error="Bad",
+    ),
+    "exception with a false name": _attack(
+        "def f(x):\n    raise type('<script>', (Exception,), {})('x')\n", FAILED, error="Exception"
+    ),
+    "exception with a long name": _attack(
+        "def f(x):\n    raise type('passed' * 100, (Exception,), {})('x')\n", FAILED, error="Exception"
+    ),
+    "exception without a name": _attack(
+        """
+class Meta(type):
+    @property
+    def __name__(cls): raise SystemExit
+    @property
+    def __bases__(cls): raise SystemExit
+class Bad(Exception, metaclass=Meta):
+    @property
+    def args(self): raise SystemExit
+    @property
+    def __traceback__(self): raise SystemExit
+def f(x):
+    raise Bad(x)
+""",
+        FAILED,
+        error="Bad",
+    ),
+    "not to be called": _attack("class F: pass\nf = F()\n", FAILED, error="TypeError"),
+    "child answers": _attack(
+        "import os\ndef f(x):\n    if os.fork() == 0: return x * 2\n    os.wait()\n    return x * 3\n", FAILED
+    ),
+    "says that it cannot be confined": _attack(
+        """
+import os, struct
+message = b'["unfit","no"]'
+os.write(3, struct.pack(">Q", len(message)) + message)
+"""
+        + GOOD,
+        CRASHED,
+        everywhere=False,
     ),
     "exception with a long tale": _attack("def f(x):\n    raise ValueError('x' * 10**6)\n", FAILED, error="ValueError"),
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from attacks import ATTACKS, CHECKS, DAEMON_SECONDS, GOOD
+from processes import processes_with
 
 from codedistill.sandbox import Limits, Program, Result, Status, describe_layers
 from codedistill.sandbox.pool import run_on
@@ -22,19 +23,6 @@ RUNS = [
     for name, attack in ATTACKS.items()
     if layer == AVAILABLE[0] or attack.everywhere
 ]
-
-
-def processes_with(text: str) -> list[str]:
-    """Command lines of living processes that contain `text`."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-        except OSError:
-            continue
-        if text in line:
-            found.append(line)
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from codedistill.sandbox import Limits, Program, Result, Status, run_programs, wire
-from codedistill.sandbox.remote import Remote, replace_content
+from codedistill.sandbox.copies import replace_content
+from codedistill.sandbox.remote import Remote
 
 LIMITS = Limits(wall_seconds=10)
 
@@ -170,6 +171,93 @@ CORRECT = {
         "def f():\n    return P(1, P(2))\n",
         "def check(f):\n    assert f().next.x == 2\n    assert repr(f()) == 'P(x=1, next=P(x=2, next=None))'\n",
     ),
+    "names of a tuple": (
+        "from collections import namedtuple\nP = namedtuple('P', 'x y')\ndef f():\n    return P(1, 2)\n",
+        "def check(f):\n    assert f().x == 1 and f() == (1, 2) and f()._asdict() == {'x': 1, 'y': 2}\n",
+    ),
+    "default of a dictionary": (
+        "from collections import defaultdict\ndef f(make):\n    return defaultdict(make, {1: [2]})\n",
+        "def check(f):\n    d = f(list)\n    assert d[1] == [2] and d[7] == []\n    assert f(lambda: 5)[3] == 5\n",
+    ),
+    "isinstance": (
+        "class N: pass\nclass f(N):\n    def make(self): return N()\n    def kind(self): return N\n",
+        "def check(f):\n    kind = f().kind()\n    assert isinstance(f(), f) and isinstance(f().make(), kind)\n"
+        "    assert not isinstance(3, f) and not isinstance(f().make(), f) and issubclass(f, kind)\n",
+    ),
+    "the same object": (
+        "def f(a):\n    return a\n",
+        "class C: pass\ndef check(f):\n    for a in ([1], {}, C(), C):\n        assert f(a) is a\n",
+    ),
+    "with": (
+        "class f:\n    on = None\n    def __enter__(self):\n        self.on = True\n        return self\n"
+        "    def __exit__(self, *error):\n        self.on = False\n",
+        "def check(f):\n    with f() as x:\n        assert x.on\n    assert not x.on\n",
+    ),
+    "comparison of own objects": (
+        "class f:\n    def __init__(self, v): self.v = v\n    def __lt__(self, other): return self.v < other.v\n"
+        "    def __eq__(self, other): return self.v == other.v\n    def __hash__(self): return 1\n",
+        "def check(f):\n    assert f(1) < f(2) and f(1) == f(1) and f(1) != f(2)\n    assert f(1) != 1\n"
+        "    assert [x.v for x in sorted([f(2), f(1)])] == [1, 2] and len({f(1), f(1), f(2)}) == 2\n"
+        "    assert [f(1)] == [f(1)] and {f(1): 2} == {f(1): 2} and f(1) in [f(2), f(1)]\n",
+    ),
+    "arithmetic of own objects": (
+        "class f:\n    def __init__(self, v): self.v = v\n    def __add__(self, other): return f(self.v + other.v)\n"
+        "    def __pow__(self, other): return self.v ** other.v\n",
+        "def check(f):\n    assert (f(1) + f(2)).v == 3 and f(2) ** f(3) == 8\n",
+    ),
+    "exception as a value": (
+        "def f(): return ValueError('x'), KeyError\n",
+        "def check(f):\n    error, kind = f()\n"
+        "    assert isinstance(error, ValueError) and str(error) == 'x' and kind is KeyError\n",
+    ),
+    "exception of its own": (
+        "class E(Exception):\n    def __init__(self, code):\n        super().__init__('no')\n        self.code = code\n"
+        "def f(get):\n    if get: return E\n    raise E(5)\n",
+        "def check(f):\n    E = f(True)\n    try:\n        f(False)\n    except E as error:\n"
+        "        assert error.code == 5 and str(error) == 'no'\n    else:\n        assert False\n",
+    ),
+    "printed text": (
+        "def f():\n    print('hi')\n",
+        "import contextlib, io\ndef check(f):\n    with contextlib.redirect_stdout(io.StringIO()) as text:\n"
+        "        f()\n    assert text.getvalue() == 'hi\\n'\n",
+    ),
+    "input": (
+        "import sys\ndef f():\n    return input('?') + '!', sys.stdin.readline()\n",
+        "import io, sys\nfrom unittest.mock import patch\ndef check(f):\n    sys.stdin = io.StringIO('abc\\n')\n"
+        "    with patch('builtins.input', return_value='a'):\n        assert f() == ('a!', 'abc\\n')\n",
+    ),
+    "seed": (
+        "import random\ndef f():\n    return random.random()\n",
+        "import random\ndef check(f):\n    random.seed(3)\n    found = f()\n    random.seed(3)\n"
+        "    assert found == random.random()\n",
+    ),
+    "signature and description": (
+        "def f(a, b: int = 2, *c):\n    'hello'\n",
+        "import inspect\ndef check(f):\n    assert str(inspect.signature(f)) == '(a, b: int = 2, *c)'\n"
+        "    assert f.__doc__ == 'hello' and f.__name__ == 'f'\n",
+    ),
+    "assertRaises": (
+        "def f():\n    raise ValueError('bad value')\n",
+        "import unittest\ndef check(f):\n    case = unittest.TestCase()\n    case.assertRaises(ValueError, f)\n"
+        "    with case.assertRaisesRegex(ValueError, 'bad') as caught:\n        f()\n"
+        "    assert str(caught.exception) == 'bad value'\n",
+    ),
+    "coroutine": (
+        "async def f(): return 3\n",
+        "import asyncio\ndef check(f):\n    assert asyncio.run(f()) == 3\n",
+    ),
+    "nodes of the checks": (
+        "def f(node):\n    last = None\n    while node is not None:\n"
+        "        node.next, last, node = last, node, node.next\n    return last\n",
+        "class Node:\n    def __init__(self, value, next=None):\n        self.value, self.next = value, next\n"
+        "def check(f):\n    b = Node(2)\n    a = Node(1, b)\n    assert f(a) is b and b.next is a and a.next is None\n",
+    ),
+    "comparison of the checks' objects": (
+        "def f(items):\n    return max(items), sorted(items)[0], items[0] == items[1]\n",
+        "from functools import total_ordering\n@total_ordering\nclass C:\n    def __init__(self, v): self.v = v\n"
+        "    def __eq__(self, other): return self.v == other.v\n    def __lt__(self, other): return self.v < other.v\n"
+        "def check(f):\n    a, b = C(1), C(2)\n    found = f([b, a])\n    assert found[0] is b and found[1] is a\n",
+    ),
 }
 
 
@@ -183,6 +271,71 @@ def correct() -> dict[str, Result]:
 def test_correct_program_passes(correct: dict[str, Result], name: str) -> None:
     assert correct[name].status is Status.PASSED, correct[name]
     assert correct[name].stdout == ("value 1\n" if name == "its own print" else "")
+
+
+# Bodies of classes whose objects would be the expected answer, if they had a say in it.
+LIARS = {
+    "equal": "def __eq__(self, other): return True\n    __hash__ = None",
+    "contains": "def __contains__(self, other): return True",
+    "ordered": "def __lt__(self, other): return True\n    __gt__ = __le__ = __ge__ = __lt__",
+    "sums up": "def __add__(self, other): return other\n    __radd__ = __sub__ = __rsub__ = __add__",
+    "learns": "def __rsub__(self, other): return 0\n    def __abs__(self): return 0",
+    "same hash": "def __hash__(self): return hash(4)\n    def __eq__(self, other): return True",
+    "many": "def __iter__(self): return iter([L(), L()])\n    def __eq__(self, other): return True",
+}
+
+
+@pytest.mark.parametrize(
+    "assertion", ["f() == 4", "4 == f()", "f() in (3, 4)", "4 in f()", "3 < f() < 5", "abs(4 - f()) < 1"]
+)
+def test_the_expected_answer_is_never_in_the_programs_hands(assertion: str) -> None:
+    checks = f"def check(f):\n    assert {assertion}\n"
+    sources = [f"class L:\n    {body}\ndef f():\n    return L()\n" for body in LIARS.values()]
+    results = run_programs([Program(source, checks, "f") for source in sources], LIMITS)
+    assert [name for name, result in zip(LIARS, results, strict=True) if result.status is not Status.FAILED] == []
+
+
+# What a program does to the object that it will be judged with.
+MEDDLERS = {
+    "method": "case.right = lambda x: True",
+    "private data": "case._wanted = 5",
+    "function in the data": "case.close = lambda *x: True",
+    "class": "type(case).right = lambda x: True",
+    "its class": "case.__class__ = int",
+    "module": "case.math.isclose = lambda *x: True",
+    "data of a module": "case.math.tau = 5",
+    "data of a class": "case.kind.wanted = 5",
+    "data of an exception": "case.error.wanted = 5",
+    "function": "case.right.__func__.__code__ = (lambda self, x: True).__code__",
+}
+
+
+@pytest.mark.parametrize("name", MEDDLERS)
+def test_what_the_checks_judge_with_stays_as_it_is(name: str) -> None:
+    checks = """
+import math
+from math import tau
+class Case:
+    def __init__(self):
+        self._wanted, self.math, self.close, self.free = 4, math, math.isclose, 0
+        self.kind, self.error = Kind, Error()
+    def right(self, x):
+        wanted = {self._wanted, self.kind.wanted, self.error.wanted, 4 if self.math.tau == tau else 5}
+        return self.math.isclose(x, self._wanted) and self.close(x, 4) or x in wanted
+class Kind:
+    wanted = 4
+class Error(Exception):
+    wanted = 4
+def check(f):
+    case = Case()
+    found = f(case)
+    assert case.right(found)
+"""
+    source = f"def f(case):\n    try:\n        {MEDDLERS[name]}\n    except Exception: pass\n    return 5\n"
+    (result,) = run_programs([Program(source, checks, "f")], LIMITS)
+    assert (result.status, result.error_type) == (Status.FAILED, "AssertionError")
+    free = "def f(case):\n    case.free = 1\n    return case.free + 3\n"
+    assert run_programs([Program(free, checks, "f")], LIMITS)[0].passed
 
 
 SCRIPTS = [
@@ -228,7 +381,7 @@ def test_where_an_exception_comes_from() -> None:
 
 def test_a_remote_object_equals_itself_alone() -> None:
     class Peer:
-        pass
+        touched = False
 
     one, other = Remote(Peer(), 1), Remote(Peer(), 1)  # type: ignore[arg-type]
     assert one == one

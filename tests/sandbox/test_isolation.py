@@ -5,18 +5,24 @@ Each program tells on its standard output what it could do, and returns 1.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from processes import descendants, processes_with
 
 from codedistill.sandbox import Limits, Program, Result, Status
 from codedistill.sandbox.pool import run_on
+from codedistill.sandbox.worker import Worker, WorkerError
 
 Run = Callable[..., Result]
 
@@ -192,6 +198,12 @@ attempt("connect", lambda: socket.create_connection({address!r}, 1))
 attempt("send", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", {address!r}))
 attempt("reach the name service", lambda: socket.getaddrinfo("example.org", 80))
 attempt("reach a service", lambda: socket.socket(socket.AF_UNIX).connect("/run/dbus/system_bus_socket"))
+for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_NETLINK, socket.AF_PACKET):
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_SEQPACKET, socket.SOCK_RAW, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC):
+        attempt(f"have a pair of {{family}}, {{kind}}", lambda: socket.socketpair(family, kind))
+one, other = socket.socketpair()
+one.send(b"x")
+assert other.recv(1) == b"x"
 """
         result = run(source)
         assert (result.status, result.stdout) == (Status.PASSED, "")
@@ -236,13 +248,75 @@ attempt("kill through a descriptor", by_descriptor)
     assert os.getpriority(os.PRIO_PROCESS, sleeper.pid) == os.getpriority(os.PRIO_PROCESS, 0)
 
 
-def test_no_memory_outlives_the_program(layer: str, run: Run, filtered: bool) -> None:
-    if layer != "namespaces" and not filtered:
-        pytest.skip("neither an IPC namespace nor a filter of system calls")
-    before = Path("/proc/sysvipc/shm").read_text()
-    result = run("import ctypes\nctypes.CDLL(None).shmget(0, 2**20, 0o1600)\ndef f():\n    return 1\n")
-    assert result.status is Status.PASSED
-    assert Path("/proc/sysvipc/shm").read_text() == before
+def test_there_is_no_memory_beside_the_limit_and_nothing_that_outlives_the_program(layer: str, run: Run) -> None:
+    """Each of these calls succeeds outside the sandbox, or fails for another reason than that it is forbidden."""
+    result = run(f"""{HEADER}
+import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+def permitted(*call):
+    if libc.syscall(*call) >= 0 or ctypes.get_errno() not in (errno.EPERM, errno.ENOSYS):
+        print("could", call)
+x86 = os.uname().machine == "x86_64"
+new = 0o1600
+permitted(29 if x86 else 194, 0, 2**20, new)  # shmget
+permitted(64 if x86 else 190, 0, 1, new)  # semget
+permitted(68 if x86 else 186, 0, new)  # msgget
+permitted(240 if x86 else 180, b"queue", os.O_CREAT | os.O_RDWR, 0o600, 0)  # mq_open
+permitted(319 if x86 else 279, b"memory", 0)  # memfd_create
+permitted(447, 0)  # memfd_secret
+permitted(188 if x86 else 5, b".", b"user.mark", b"1", 1, 0)  # setxattr
+permitted(302 if x86 else 261, 1, 9, 0, 0)  # prlimit64 of process 1
+""")
+    assert (result.status, result.stdout) == (Status.PASSED, "")
+
+
+def test_the_home_folder_tells_nothing_of_the_program_before(layer: str) -> None:
+    look = "import os\nfound = os.stat('.')\nprint(found.st_mtime, found.st_atime, found.st_mode, os.listdir('.'))\n"
+    mark = """
+import os
+open("file", "w").close()
+for mark in (lambda: os.utime(".", (5, 5)), lambda: os.chmod(".", 0o711)):
+    try: mark()
+    except PermissionError: pass
+"""
+    sources = [f"{source}def f():\n    return 1\n" for source in (look, mark, look)]
+    programs = [Program(source, "def check(f):\n    assert f() == 1\n", "f") for source in sources]
+    before, marked, after = run_on(layer, programs, Limits(wall_seconds=10, workers=1))
+    assert [result.status for result in (before, marked, after)] == [Status.PASSED] * 3
+    assert before.stdout == after.stdout
+
+
+def _run_until_it_fails(worker: Worker, program: Program) -> None:
+    with contextlib.suppress(WorkerError):
+        worker.run(program)
+
+
+def test_a_program_dies_with_its_supervisor(layer: str) -> None:
+    """Its children too: it has had the time to make one that nobody waits for, where the layer lets it."""
+    source = """
+import os, time
+try:
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+except BlockingIOError:
+    pass
+time.sleep(1000)
+"""
+    worker = Worker(layer, Limits(wall_seconds=100))
+    program = Program(source, "def check(f):\n    assert f() == 1\n", "f")
+    thread = threading.Thread(target=_run_until_it_fails, args=(worker, program))
+    thread.start()
+    time.sleep(1)
+    assert processes_with(worker.folder) != []
+    os.kill(worker._process.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while processes_with(worker.folder) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    thread.join()
+    worker.close()
+    assert processes_with(worker.folder) == []
 
 
 ANSWER = "answer-71b0"
@@ -318,6 +392,70 @@ def test_answers_are_out_of_reach(layer: str, way: str) -> None:
     assert result.status is not Status.PASSED
     honest = Program("def f(callback):\n    return callback()\n", CHECKS, "f")
     assert run_on(layer, [honest], Limits(wall_seconds=10))[0].status is Status.PASSED
+
+
+@pytest.mark.parametrize("way", ["callback.gi_frame.f_locals", "callback.gi_code.co_consts", "callback.gi_yieldfrom"])
+def test_the_frame_of_a_generator_is_out_of_reach(layer: str, way: str) -> None:
+    checks = f"""
+def check(candidate):
+    def numbers():
+        answer = {ANSWER!r}
+        yield from ("one", answer)
+    waiting = numbers()
+    next(waiting)
+    assert candidate(waiting) == {ANSWER!r}
+"""
+    sources = [f"{SPY}def f(callback):\n    return search({way})\n", "def f(callback):\n    return next(callback)\n"]
+    spy, honest = run_on(layer, [Program(source, checks, "f") for source in sources], Limits(wall_seconds=10))
+    assert (spy.status, spy.error_type) == (Status.FAILED, "AttributeError")
+    assert honest.passed
+
+
+def test_a_program_has_no_descriptors_but_its_own(layer: str, run: Run) -> None:
+    result = run(f"""{HEADER}
+for number in range(4, 1024):
+    attempt(f"use {{number}}", lambda: os.fstat(number))
+""")
+    assert (result.status, result.stdout) == (Status.PASSED, "")
+
+
+def test_a_program_has_no_privileges_and_leaves_no_core(layer: str, run: Run) -> None:
+    result = run(f"""{HEADER}
+import ctypes, resource
+header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+assert ctypes.CDLL(None).capget(header, sets) == 0
+print(list(sets), resource.getrlimit(resource.RLIMIT_CORE))
+""")
+    assert (result.status, result.stdout) == (Status.PASSED, "[0, 0, 0, 0, 0, 0] (0, 0)\n")
+
+
+def test_programs_go_first_where_memory_runs_out(layer: str) -> None:
+    worker = Worker(layer, Limits())
+    try:
+        processes = descendants(worker._process.pid)
+        scores = [int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in processes]
+    finally:
+        worker.close()
+    assert len(scores) >= 2  # the checks' process, and the first program's
+    assert set(scores) == {1000}
+
+
+def test_every_process_of_a_program_has_its_cpu_time(layer: str) -> None:
+    """The first one is watched; another one is ended by the kernel, after twice the time."""
+    source = """
+import os
+def f():
+    try:
+        child = os.fork()
+    except BlockingIOError:
+        return None
+    while child == 0: pass
+    # Not reaped: the time of a child that has been waited for is its parent's too.
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT).si_status
+"""
+    checks = f"def check(f):\n    assert f() in (None, {int(signal.SIGXCPU)})\n"
+    (result,) = run_on(layer, [Program(source, checks, "f")], Limits(wall_seconds=60, cpu_seconds=0.5))
+    assert result.passed, result
 
 
 def test_checks_cannot_be_patched(layer: str) -> None:

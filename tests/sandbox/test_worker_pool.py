@@ -6,10 +6,12 @@ import json
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import descendants
 
 from codedistill.errors import InfrastructureError
 from codedistill.sandbox import Limits, Program, Result, Status, available, describe_layers, pool, run_programs
@@ -17,7 +19,7 @@ from codedistill.sandbox import sandbox_layer as layer_in_use
 from codedistill.sandbox import worker as worker_module
 from codedistill.sandbox.opening import LAYERS as OPENED
 from codedistill.sandbox.report import Report
-from codedistill.sandbox.worker import Worker, WorkerError, settle
+from codedistill.sandbox.worker import Outcome, Worker, WorkerError, settle
 
 CHECKS = "def check(candidate):\n    assert candidate(2) == 4\n"
 GOOD = Program("def f(x):\n    return x * 2\n", CHECKS, "f")
@@ -25,22 +27,26 @@ BAD = Program("def f(x):\n    return x * 3\n", CHECKS, "f")
 
 
 class FakeWorker:
-    """Takes the place of a Worker; `script` says what becomes of each program, `log` what was asked."""
+    """Takes the place of a Worker; `script` says what becomes of each program, `log` what was asked.
+
+    A program that is not in the script is a good one.
+    """
 
     script: dict[str, list[Any]]
-    log: list[tuple[str, int]]
+    log: list[tuple[str, int, bool]]
+    """Source, number of workers, and whether the program was said to run alone."""
     living = 0
 
     def __init__(self, layer: str, limits: Limits) -> None:
         type(self).living += 1
         self.worn = False
 
-    def run(self, program: Program) -> Result:
-        self.log.append((program.source, type(self).living))
-        outcome = self.script[program.source].pop(0)
+    def run(self, program: Program, alone: bool = False) -> Outcome:
+        self.log.append((program.source, type(self).living, alone))
+        outcome = self.script[program.source].pop(0) if program.source in self.script else Status.PASSED
         if isinstance(outcome, BaseException):
             raise outcome
-        return outcome if isinstance(outcome, Result) else Result(outcome)
+        return outcome if isinstance(outcome, Outcome) else Outcome(Result(outcome), doubtful=False)
 
     def close(self) -> None:
         type(self).living -= 1
@@ -80,27 +86,95 @@ def test_nothing_to_run() -> None:
     assert run_programs([]) == []
 
 
-def test_timeout_is_tried_again_alone(fake: type[FakeWorker]) -> None:
+DOUBTFUL = Outcome(Result(Status.TIMEOUT), doubtful=True)
+
+
+def test_what_is_doubtful_is_tried_again_alone(fake: type[FakeWorker]) -> None:
     passed, timeout = Status.PASSED, Status.TIMEOUT
-    programs = _programs({"slow": [timeout, passed], "stuck": [timeout, timeout], "a": [passed], "b": [passed]})
-    results = pool.run_on("rlimits", programs, Limits(workers=2))
-    assert [result.status for result in results] == [passed, timeout, passed, passed]
-    assert fake.log[4:] == [("slow", 1), ("stuck", 1)]  # after all others, with one worker in all
+    script = {"slow": [DOUBTFUL, passed], "stuck": [DOUBTFUL, DOUBTFUL], "sure": [timeout], "b": [passed]}
+    results = pool.run_on("rlimits", _programs(script), Limits(workers=2))
+    assert [result.status for result in results] == [passed, timeout, timeout, passed]
+    assert not any(alone for _, _, alone in fake.log[:4])
+    assert fake.log[4:] == [("slow", 1, True), ("stuck", 1, True)]  # after all others, with one worker in all
 
 
-def test_timeout_of_a_program_that_had_the_cpu_is_not_tried_again(fake: type[FakeWorker]) -> None:
-    """Within 5 s of wall time: 4.9 s on the CPU is the program's own doing, 4.5 s may be the machine's."""
-    computed, waited = (Result(Status.TIMEOUT, cpu_seconds=seconds) for seconds in (4.9, 4.5))
-    programs = _programs({"computed": [computed], "waited": [waited, Status.PASSED]})
-    results = pool.run_on("rlimits", programs, Limits(wall_seconds=5, workers=2))
-    assert [result.status for result in results] == [Status.TIMEOUT, Status.PASSED]
-    assert [source for source, _ in fake.log].count("computed") == 1
+@pytest.mark.parametrize(("load", "quiet"), [(0.9, True), (3.0, False)])
+def test_one_worker_is_alone_on_a_quiet_machine_only(
+    fake: type[FakeWorker], monkeypatch: pytest.MonkeyPatch, load: float, quiet: bool
+) -> None:
+    monkeypatch.setattr(pool.os, "getloadavg", lambda: (load, 0.0, 0.0))
+    pool.run_on("rlimits", _programs({"a": [Status.PASSED]}), Limits(workers=1))
+    assert fake.log == [("a", 1, quiet)]
 
 
-def test_timeout_of_cpu_time_is_not_tried_again(fake: type[FakeWorker]) -> None:
-    programs = _programs({"computed": [Result(Status.TIMEOUT, cpu_seconds=2.0)]})
-    results = pool.run_on("rlimits", programs, Limits(wall_seconds=16, cpu_seconds=2))
-    assert [result.status for result in results] == [Status.TIMEOUT]
+SILENT = {"status": "silent", "reached_checks": False}
+
+
+@pytest.mark.parametrize(
+    ("cpu", "alone", "doubtful"),
+    [
+        (9.9, False, False),  # computed for twice its time, and was still not done
+        (5.5, False, True),  # one limit's worth beside other programs: their caches and its are the same
+        (0.1, False, True),  # waited for something
+        (0.1, True, False),
+    ],
+)
+def test_which_timeouts_are_doubtful(cpu: float, alone: bool, doubtful: bool) -> None:
+    report = Report(timed_out=True, seconds=10.0, cpu_seconds=cpu)
+    outcome = settle(SILENT, report, Limits(wall_seconds=5, cpu_seconds=12), alone)
+    assert (outcome.result.status, outcome.doubtful) == (Status.TIMEOUT, doubtful)
+
+
+def test_a_pass_after_the_time_is_over_is_none() -> None:
+    said = {"status": "passed", "error_type": None, "message": "", "line": None, "raised_in": None}
+    verdict = {**said, "raised_deliberately": False, "reached_checks": True}
+    late, in_time = (
+        settle(verdict, Report(seconds=seconds), Limits(wall_seconds=2), alone=True) for seconds in (2.1, 1.9)
+    )
+    assert (late.result.status, in_time.result.status) == (Status.TIMEOUT, Status.PASSED)
+
+
+def test_the_kernels_signal_for_cpu_time_is_a_timeout() -> None:
+    outcome = settle(SILENT, Report(seconds=0.1, candidate=signal.SIGXCPU), Limits(), alone=True)
+    assert (outcome.result.status, outcome.result.error_type) == (Status.TIMEOUT, "TimeoutError")
+
+
+@pytest.mark.parametrize(("alone", "doubtful"), [(False, True), (True, False)])
+def test_an_unexplained_kill_is_doubtful(alone: bool, doubtful: bool) -> None:
+    """The kernel may have killed it for want of memory that others took."""
+    outcome = settle(SILENT, Report(seconds=0.1, candidate=signal.SIGKILL), Limits(), alone)
+    assert (outcome.result.status, outcome.result.error_type, outcome.doubtful) == (Status.CRASHED, "SIGKILL", doubtful)
+
+
+def test_a_program_that_is_killed_from_outside_is_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real thing: the first time, somebody kills the program."""
+    layer = layer_in_use().partition("+")[0]
+    slow = Program("import time\ntime.sleep(1)\n" + GOOD.source, CHECKS, "f")
+    victims: list[int] = []
+    monkeypatch.setattr(pool, "Worker", _watched_by(victims))
+    killer = threading.Thread(target=_kill_one_candidate, args=(victims,))
+    killer.start()
+    (result,) = pool.run_on(layer, [slow], Limits(wall_seconds=20))
+    killer.join()
+    assert result.passed, result
+
+
+def _watched_by(started: list[int]) -> type[Worker]:
+    class Watched(Worker):
+        def __init__(self, layer: str, limits: Limits) -> None:
+            super().__init__(layer, limits)
+            started.append(self._process.pid)
+
+    return Watched
+
+
+def _kill_one_candidate(started: list[int]) -> None:
+    """Kill the sleeping program below the first worker."""
+    while not started:
+        time.sleep(0.01)
+    time.sleep(0.4)
+    youngest = max(descendants(started[0]))
+    os.kill(youngest, signal.SIGKILL)
 
 
 def test_cpu_time_is_that_of_the_program() -> None:
@@ -122,17 +196,26 @@ def test_a_fault_of_the_machine_is_not_the_programs(fake: type[FakeWorker]) -> N
 
 
 def test_a_machine_that_keeps_failing_ends_the_evaluation(fake: type[FakeWorker]) -> None:
-    programs = _programs({"a": [Status.PASSED], "b": [WorkerError("gone")] * 3})
-    with pytest.raises(InfrastructureError, match=r"program 1 could not be run, tried 3 times: gone"):
+    programs = _programs({"a": [Status.PASSED], "b": [WorkerError("gone")] * 3, available.PROBE.source: [OSError()]})[
+        :2
+    ]
+    with pytest.raises(InfrastructureError, match=r"program 1 could not be run, tried 3 times: gone; nor could a good"):
         pool.run_on("rlimits", programs, Limits(workers=1))
     assert fake.living == 0
+
+
+def test_a_program_that_no_worker_survives_is_to_blame_where_a_good_one_passes(fake: type[FakeWorker]) -> None:
+    programs = _programs({"deadly": [WorkerError("gone")] * 3, "b": [Status.PASSED]})
+    deadly, other = pool.run_on("rlimits", programs, Limits(workers=1))
+    assert (deadly.status, other.status) == (Status.CRASHED, Status.PASSED)
+    assert deadly.message == "it could not be run, tried 3 times: gone"
 
 
 def test_killed_supervisor_is_replaced() -> None:
     """The real thing: every process of a worker is killed under a program's feet."""
     worker = Worker(layer_in_use().partition("+")[0], Limits(wall_seconds=10))
     try:
-        assert worker.run(GOOD).passed
+        assert worker.run(GOOD).result.passed
         os.killpg(worker._process.pid, signal.SIGKILL)
         with pytest.raises(WorkerError):
             worker.run(GOOD)
@@ -163,8 +246,8 @@ def test_neither_verdict_nor_end_is_a_fault() -> None:
 
 def test_exit_code_zero_is_no_pass() -> None:
     report = Report(seconds=0.1, candidate=0)
-    result = settle({"status": "gone", "reached_checks": True, "message": ""}, report, Limits())
-    assert result.status is Status.EXITED
+    outcome = settle({"status": "gone", "reached_checks": True, "message": ""}, report, Limits())
+    assert outcome.result.status is Status.EXITED
 
 
 def test_layers_are_described() -> None:

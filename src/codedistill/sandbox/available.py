@@ -3,56 +3,93 @@
 from __future__ import annotations
 
 import functools
+import logging
+import os
+import time
 from typing import Any
 
-from codedistill.errors import InfrastructureError
+from codedistill.errors import InfrastructureError, UserError
 from codedistill.sandbox.model import Limits, Program, Status
+from codedistill.sandbox.opening import LAYERS
 from codedistill.sandbox.worker import Worker, WorkerError
 
-LAYERS = {
-    "namespaces": "file system, process table and network of its own",
-    "landlock": "files outside its folder are out of reach, but for reading the interpreter and the libraries",
-    "rlimits": "limits only: what the user may read and write, a program may",
-}
-"""Strongest first, with what each one does."""
+log = logging.getLogger(__name__)
 
-_PROBE = Program("def one():\n    return 1\n", "def check(candidate):\n    assert candidate() == 1\n", "one")
+CHOICE = "CODEDISTILL_SANDBOX"
+"""Environment variable with the name of the layer to use, instead of the strongest one that works."""
+
+ATTEMPTS = 3
+"""Tries of a layer before a weaker one is taken, where it failed for a want of something: it may be there again."""
+
+PROBE = Program("def one():\n    return 1\n", "def check(candidate):\n    assert candidate() == 1\n", "one")
+"""A program that passes."""
 
 
 @functools.cache
 def sandbox_layer() -> str:
-    """Name of the strongest layer that works on this machine, tried once per process.
+    """Name of the strongest layer that works on this machine, tried once per process; a weaker one is warned of.
 
-    `+seccomp` at its end: system calls are filtered too, sockets among them. Raises InfrastructureError where none
-    works.
+    `+seccomp` at its end: system calls are filtered too, sockets among them. The environment variable
+    CODEDISTILL_SANDBOX names a layer to use instead. Without that, `rlimits` is not used where programs would run as
+    the user that started them: they could change that user's files.
+
+    Raises:
+        UserError: CODEDISTILL_SANDBOX names no layer, or one that does not work here.
+        InfrastructureError: no layer works here.
     """
-    faults = []
+    wanted = os.environ.get(CHOICE)
+    if wanted:
+        return _wanted_layer(wanted)
+    faults: list[str] = []
     for name in LAYERS:
         full_name, fault = _try(name)
-        if full_name is not None:
+        if full_name is not None and not _needs_consent(name):
+            if faults:
+                log.warning("the sandbox uses a weaker layer, %s (%s)", full_name, "; ".join(faults))
             return full_name
-        faults.append(f"{name}: {fault}")
+        faults.append(f"{name}: {fault or _consent()}")
     raise InfrastructureError("no layer of the sandbox works here: " + "; ".join(faults))
+
+
+def _wanted_layer(name: str) -> str:
+    if name not in LAYERS:
+        raise UserError(f"{CHOICE}={name}: no layer of this name; there are {', '.join(LAYERS)}")
+    full_name, fault = _try(name)
+    if full_name is None:
+        raise UserError(f"{CHOICE}={name}: this layer does not work here: {fault}")
+    return full_name
+
+
+def _needs_consent(name: str) -> bool:
+    """Would the layer let programs change the files of the user that started them?"""
+    return name == "rlimits" and os.getuid() != 0
+
+
+def _consent() -> str:
+    return f"it would let programs read and change your files; set {CHOICE}=rlimits to use it all the same"
 
 
 def describe_layers() -> list[dict[str, Any]]:
     """Every layer, strongest first, as JSON values.
 
-    Keys: `name`; `protects`, in words; `available`; `used` (by `run_programs`: the first available one); `seccomp`,
-    whether system calls are filtered on it; `why`, what failed where it is not available.
+    Keys: `name`; `protects`, in words; `available`; `used`, by `run_programs`; `seccomp`, whether system calls are
+    filtered on it; `why`, what failed where it is not available, or why it is not used although it is stronger than
+    nothing.
     """
     layers: list[dict[str, Any]] = []
-    for name, protects in LAYERS.items():
+    wanted = os.environ.get(CHOICE)
+    for name, layer in LAYERS.items():
         full_name, fault = _try(name)
-        available = full_name is not None
+        usable = full_name is not None and (name == wanted or not _needs_consent(name))
+        used = usable and (name == wanted if wanted else not any(layer["used"] for layer in layers))
         layers.append(
             {
                 "name": name,
-                "protects": protects,
-                "available": available,
-                "used": available and not any(layer["available"] for layer in layers),
+                "protects": layer.protects,
+                "available": full_name is not None,
+                "used": used,
                 "seccomp": full_name is not None and full_name.endswith("+seccomp"),
-                "why": fault,
+                "why": fault or ("" if usable else _consent()),
             }
         )
     return layers
@@ -61,14 +98,24 @@ def describe_layers() -> list[dict[str, Any]]:
 @functools.cache
 def _try(layer: str) -> tuple[str | None, str]:
     """The layer's full name and '', or None and what failed."""
-    try:
-        worker = Worker(layer, Limits(wall_seconds=30))
+    fault = ""
+    for attempt in range(ATTEMPTS):
+        time.sleep(0.3 * attempt)
         try:
-            result = worker.run(_PROBE)
-        finally:
-            worker.close()
-    except (WorkerError, OSError, EOFError) as error:
-        return None, str(error) or type(error).__name__
+            return _probe(layer), ""
+        except (WorkerError, OSError, EOFError) as error:
+            fault = str(error) or type(error).__name__
+            if isinstance(error, WorkerError) and not error.passing:
+                break
+    return None, fault
+
+
+def _probe(layer: str) -> str:
+    worker = Worker(layer, Limits(wall_seconds=30))
+    try:
+        result = worker.run(PROBE).result
+    finally:
+        worker.close()
     if result.status is not Status.PASSED:
-        return None, f"a correct program got the verdict {result.status}: {result.message}"
-    return worker.layer, ""
+        raise WorkerError(f"a correct program got the verdict {result.status}: {result.message}")
+    return worker.layer

@@ -7,32 +7,78 @@ which it can say no more than what its functions return.
 from __future__ import annotations
 
 import builtins
+import copy
 import gc
 import itertools
+import math
 import operator
 import os
-import socket
 import sys
 import types
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 from . import wire
-from .origin import SOURCE_NAME, Origin, describe
-from .remote import Peer
+from .origin import SOURCE_NAME, place_of
+from .peer import Peer
+from .remote import BETWEEN_TWO
+from .signatures import tell_signature
+from .surroundings import changed
+
+
+def _run(coroutine: Any) -> Any:
+    import asyncio  # a large module, and rarely needed
+
+    return asyncio.run(coroutine)
+
+
+def _exit(target: Any, kind: type[BaseException] | None, error: BaseException | None) -> Any:
+    if kind is not None and error is None:
+        error = kind()
+    return type(target).__exit__(target, kind, error, None)
+
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "call": lambda target, *args, **kwargs: target(*args, **kwargs),
     "getattr": getattr,
     "setattr": setattr,
+    "delattr": delattr,
     "getitem": operator.getitem,
     "setitem": operator.setitem,
+    "delitem": operator.delitem,
     "iter": iter,
     "next": next,
+    "reversed": reversed,
     "len": len,
     "bool": bool,
     "str": str,
     "repr": repr,
+    "format": format,
+    "bytes": bytes,
+    "dir": dir,
+    "int": int,
+    "float": float,
+    "complex": complex,
+    "index": operator.index,
+    "abs": abs,
+    "neg": operator.neg,
+    "pos": operator.pos,
+    "invert": operator.invert,
+    "round": round,
+    "trunc": math.trunc,
+    "floor": math.floor,
+    "ceil": math.ceil,
+    "isinstance": lambda target, value: isinstance(value, target),
+    "issubclass": lambda target, value: issubclass(value, target),
+    "enter": lambda target: type(target).__enter__(target),
+    "exit": _exit,
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "hash": hash,
+    "signature": tell_signature,
+    "run": _run,
+    **BETWEEN_TWO,
 }
 
 MODULE_NAME = "program"
@@ -41,9 +87,10 @@ MODULE_NAME = "program"
 class Program:
     """One program to be. Made before the fork, so that what can be made ahead of it costs no program anything."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: wire.Socket) -> None:
         self.channel = channel
-        self.peer = Peer(channel, OPERATIONS, self._explain, self._before_reply)
+        self.peer = Peer(channel, OPERATIONS, self._place, self._before_reply)
+        self.peer.within = self._within
         self.module = types.ModuleType(MODULE_NAME)
         self.process = 0
         self.source = ""
@@ -53,23 +100,24 @@ class Program:
         """Run the source that comes over the channel, then serve calls until this process is ended, or `calls`."""
         self.process = os.getpid()
         try:
-            self.source = wire.receive_frame(self.channel).decode("utf-8", "surrogatepass")
+            names, source = wire.split(wire.receive_frame(self.channel))
         except EOFError:
             return
+        self.source = wire.to_text(source)
+        wanted = _DECODE(names)
         # dataclasses, typing and pickle look a class's module up by its name.
         sys.modules[MODULE_NAME] = self.module
         peer = self.peer
         try:
-            names = peer.receive()[1]
             failure = _execute(self.source, self.module)
             self._before_reply()
             if failure is None:
                 namespace = self.module.__dict__
-                peer.send(["ready", [[name, peer.pack(namespace[name])] for name in names if name in namespace]])
+                peer.send(["ready", [[name, peer.pack(namespace[name])] for name in wanted if name in namespace]])
             else:
-                origin = self._explain(failure)._replace(raised_in="source")
+                form = peer.error_form(failure)
                 del failure
-                peer.send(["error", origin.to_wire(peer.pack)])
+                peer.send(form)
             for _ in itertools.count() if calls is None else range(calls):
                 peer.answer(peer.receive())
         except SystemExit as error:
@@ -80,16 +128,22 @@ class Program:
             self.lines.extend(self.source.encode("utf-8", "surrogatepass").split(b"\n"))
         return self.lines
 
-    def _explain(self, error: BaseException) -> Origin:
+    def _place(self, error: BaseException) -> list[Any]:
         if isinstance(error, MemoryError):
             gc.collect()
-        return describe(error, self._source_lines)
+        return place_of(error, self._source_lines)
+
+    def _within(self, changes: Any) -> AbstractContextManager[None]:
+        return changed(changes, lambda text: self.peer.send(["print", text]))
 
     def _before_reply(self) -> None:
         # A child that the program forked must not speak for it.
         if os.getpid() != self.process:
             os._exit(0)
         _flush()
+
+
+_DECODE = wire.make_decoder(lambda tag, payload: None)
 
 
 class Exit:

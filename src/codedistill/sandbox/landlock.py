@@ -6,7 +6,8 @@ import fcntl
 import os
 
 from . import system
-from .layers import DEVICES, Layer, hidden_places, readable_places
+from .layers import Layer
+from .places import DEVICES, hidden_places, readable_places
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE, _IOCTL = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14, 1 << 15
 
@@ -27,6 +28,7 @@ class LandlockLayer(Layer):
     """`Layer` with file access limited to the home folder (all) and to the interpreter and the libraries (reading)."""
 
     name = "landlock"
+    protects = "files outside its folder are out of reach, but for reading the interpreter and the libraries"
     guards_files = True
 
     def prepare(self) -> None:
@@ -40,8 +42,9 @@ class LandlockLayer(Layer):
         self._ruleset = fcntl.fcntl(ruleset, fcntl.F_DUPFD_CLOEXEC, 32)
         os.close(ruleset)
         self._files = files
-        hidden = hidden_places()
-        for place in readable_places():
+        places = readable_places()
+        hidden = hidden_places(places, self.third_party)
+        for place in places:
             self._show(place, hidden)
         for device in DEVICES:
             if os.path.exists(device):

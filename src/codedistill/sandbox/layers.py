@@ -10,15 +10,16 @@ The strongest one that works is chosen. `+seccomp` at the end of a layer's name:
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 import resource
 import signal
-import sys
 from math import ceil
 from typing import TYPE_CHECKING
 
 from . import seccomp, system
+from .folders import empty_folder
+from .places import library
+from .report import PATIENCE
 
 if TYPE_CHECKING:
     from .model import Limits
@@ -38,24 +39,27 @@ class Layer:
     """
 
     name = "rlimits"
+    protects = "limits only: what the user may read and write, a program may"
     in_the_open = True
     """Other processes and the machine's own files are visible to the program."""
     guards_files = False
     """The layer itself keeps a program from files outside its folder."""
 
-    def __init__(self, folder: str, limits: Limits) -> None:
+    def __init__(self, folder: str, limits: Limits, third_party: list[str]) -> None:
         self.limits = limits
+        self.third_party = third_party
+        """Folders with packages, which are not for programs to read."""
         self.folder = folder
         self.home = os.path.join(folder, "program")
         self.user: int | None = None
         self.filtered = seccomp.available()
-        self.spare: list[int] = []
-        """Processes of the zygote that are not the program's."""
 
     def prepare(self) -> None:
         """Make the zygote itself ready. Raises OSError where this machine cannot have the layer."""
+        if not self.filtered:
+            # Nothing else keeps a program from starting a process that outlives it, or from signals to other ones.
+            raise OSError("the kernel takes no filter of system calls, or this machine's system calls are not known")
         system.forbid_inspection()
-        system.adopt_orphans()
         os.mkdir(self.home, 0o700)
         if os.getuid() == 0:
             os.chmod(self.folder, 0o711)
@@ -64,7 +68,7 @@ class Layer:
                 os.chown(self.home, NOBODY, NOBODY)
             elif not self.guards_files:
                 raise OSError("root would have to run programs as root: no other user can read this Python's library")
-        # RLIMIT_NPROC counts all processes of the user on the whole machine, so here it can only stop a fork bomb.
+        # RLIMIT_NPROC counts all threads of the user on the whole machine, so here it can only stop a bomb of them.
         self._others = _threads_of(self.user if self.user is not None else os.getuid()) + 64
 
     def full_name(self) -> str:
@@ -83,11 +87,12 @@ class Layer:
         set_limit(resource.RLIMIT_NOFILE, self.limits.open_files)
         set_limit(resource.RLIMIT_AS, self.limits.memory_mb * 2**20)
         system.forbid_new_privileges()
-        # The limit on processes does not bind root.
-        forks = os.getuid() != 0 or self.user is not None
-        self.filter = seccomp.instructions(self.in_the_open, forks) if self.filtered else None
-        cpu = self.limits.cpu_seconds if self.limits.cpu_seconds is not None else self.limits.wall_seconds + 1
-        self.cpu = ceil(cpu)
+        # In the open, a child that its program leaves behind could not be told from any other process.
+        self.filter = seccomp.instructions(self.in_the_open, forks=not self.in_the_open) if self.filtered else None
+        # The zygote watches the CPU time of the program's first process; this is for the processes that it starts.
+        assert self.limits.cpu_seconds is not None
+        self.cpu = ceil(PATIENCE * self.limits.cpu_seconds)
+        self.tidy()  # the first program finds the same as those after it
 
     def enter_program(self, highest_descriptor: int) -> None:
         """Confine the calling process, for good."""
@@ -105,42 +110,19 @@ class Layer:
         elif os.getuid() == 0:
             system.drop_capabilities()  # they lift limits
         system.die_with_parent(signal.SIGKILL)  # a change of user would have cancelled it
-        if self.filter is not None:
-            system.filter_system_calls(seccomp.for_process(self.filter, os.getpid()))
+        assert self.filter is not None
+        system.filter_system_calls(seccomp.for_process(self.filter, os.getpid()))
 
-    def sweep(self, program: int) -> None:
-        """Kill what the program has started. The program itself has been reaped."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(program, signal.SIGKILL)
-        while orphans := _children() - set(self.spare):
-            for pid in orphans:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            for pid in orphans:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, 0)
+    def sweep(self) -> None:
+        """Kill what the program has started. The program itself has been reaped, and here it could not start any."""
 
     def tidy(self) -> None:
-        """Make the home folder empty for the next program."""
-        os.chmod(self.home, 0o700)
-        for name in os.listdir(self.home):
-            remove_tree(os.path.join(self.home, name))
+        """Make the home folder empty for the next program, and like new: its times could be a message."""
+        empty_folder(self.home)
+        os.utime(self.home, (0, 0))
 
-
-def _children() -> set[int]:
-    try:
-        with open(f"/proc/self/task/{os.getpid()}/children") as file:
-            return set(map(int, file.read().split()))
-    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
-        return {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _parent(pid) == os.getpid()}
-
-
-def _parent(process: int) -> int | None:
-    try:
-        with open(f"/proc/{process}/stat") as file:
-            return int(file.read().rpartition(")")[2].split()[1])
-    except OSError:
-        return None
+    def leave(self) -> None:
+        """End what the layer itself has started."""
 
 
 def _threads_of(user: int) -> int:
@@ -162,7 +144,7 @@ def _readable_as(user: int, folder: str) -> bool:
             os.setresgid(user, user, user)
             os.setresuid(user, user, user)
             os.stat(os.path.join(folder, "."))
-            os.listdir(os.path.dirname(os.__file__))
+            os.listdir(library())
             os._exit(0)
         except BaseException:
             os._exit(1)
@@ -176,52 +158,3 @@ def set_limit(kind: int, soft: int, hard: int | None = None) -> None:
     if highest != resource.RLIM_INFINITY:
         soft, hard = min(soft, highest), min(hard, highest)
     resource.setrlimit(kind, (soft, hard))
-
-
-def remove_tree(path: str) -> None:
-    """Delete a file or a folder with everything in it, whatever its modes. Follows no links."""
-    try:
-        os.unlink(path)
-        return
-    except (IsADirectoryError, PermissionError):
-        pass
-    except FileNotFoundError:
-        return
-    pending = [path]
-    while pending:
-        folder = pending[-1]
-        with contextlib.suppress(OSError):
-            os.chmod(folder, 0o700)
-        deeper = []
-        with contextlib.suppress(OSError), os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    deeper.append(entry.path)
-                else:
-                    with contextlib.suppress(OSError):
-                        os.unlink(entry.path)
-        if deeper:
-            pending += deeper
-            continue
-        pending.pop()
-        os.rmdir(folder)
-
-
-def readable_places() -> list[str]:
-    """What a program may read of the machine's files: the interpreter, the system's libraries and programs."""
-    places = ["/usr", "/bin", "/lib", "/lib32", "/lib64", "/nix/store", "/etc/localtime", "/etc/ld.so.cache"]
-    places = [place for place in places if os.path.exists(place)]
-    for prefix in {os.path.realpath(sys.base_prefix), os.path.realpath(sys.base_exec_prefix)}:
-        if not any(prefix == place or prefix.startswith(f"{place}/") for place in places):
-            places.append(prefix)
-    return places
-
-
-def hidden_places() -> list[str]:
-    """Third-party packages below the readable places: benchmarks are distributed as packages, answers included."""
-    prefixes = {os.path.realpath(sys.base_prefix), "/usr", "/usr/local"}
-    patterns = [f"{p}/lib*/python*/{kind}-packages" for p in prefixes for kind in ("site", "dist")]
-    return sorted({os.path.realpath(path) for pattern in patterns for path in glob.glob(pattern)})
-
-
-DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")

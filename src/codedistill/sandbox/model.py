@@ -36,7 +36,7 @@ class Limits:
 
     wall_seconds: float = 5.0
     cpu_seconds: float | None = None
-    """CPU seconds of one process of the program. None: the wall time rounded up, plus one."""
+    """CPU seconds of one process of the program. None: the wall time plus one."""
     memory_mb: int = 1024
     """Address space of one process of the program, in MiB."""
     file_mb: int = 64
@@ -47,6 +47,11 @@ class Limits:
     output_bytes: int = 65_536
     """How much of the standard output is kept. The rest is read and thrown away."""
     workers: int | None = None
+
+    @property
+    def cpu_budget(self) -> float:
+        """CPU seconds of the program's first process, and of those of its children that it has waited for."""
+        return self.cpu_seconds if self.cpu_seconds is not None else self.wall_seconds + 1
 
     def __post_init__(self) -> None:
         for name in ("wall_seconds", "memory_mb", "file_mb", "processes", "open_files"):
@@ -81,7 +86,7 @@ class Result:
     """A `raise` statement of the source raised the exception."""
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-    """CPU time of the program's first process, all its threads together."""
+    """CPU time of the program's first process, its threads and the children that it has waited for together."""
     stdout: str = ""
     layer: str = ""
     """What stood between the program and the machine: `sandbox_layer()` says what the names mean."""

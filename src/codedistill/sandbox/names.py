@@ -23,7 +23,8 @@ def wanted_names(code: types.CodeType, checks: str, entry_point: str | None) -> 
     """The names to ask the program for.
 
     A program may not redefine `abs` under the checks' feet, so builtins are left out. Only a script that uses nothing
-    but builtins ("assert sum(10, 15) == 6", where the program's own `sum` is meant) sees the program's.
+    but builtins ("assert sum(10, 15) == 6", where the program's own `sum` is meant) sees the program's. And `check` is
+    to come from the checks, of all things.
     """
     if entry_point is None:
         loaded, bound = _loaded_and_bound(checks)
@@ -32,7 +33,7 @@ def wanted_names(code: types.CodeType, checks: str, entry_point: str | None) -> 
     else:
         loaded = names_in(code)
     wanted = {name for name in loaded if not hasattr(builtins, name) and not name.startswith("__")}
-    return wanted if entry_point is None else wanted | {entry_point}
+    return wanted if entry_point is None else (wanted - {"check"}) | {entry_point}
 
 
 def _loaded_and_bound(checks: str) -> tuple[set[str], set[str]]:

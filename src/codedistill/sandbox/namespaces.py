@@ -7,6 +7,7 @@ run in a process namespace below the zygote's, so they see neither it nor the ch
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -15,7 +16,8 @@ import time
 from typing import TYPE_CHECKING
 
 from . import system
-from .layers import DEVICES, NOBODY, Layer, hidden_places, readable_places, set_limit
+from .layers import NOBODY, Layer, set_limit
+from .places import DEVICES, hidden_places, readable_places
 
 if TYPE_CHECKING:
     from .model import Limits
@@ -24,6 +26,7 @@ _INSIDE = 1000
 """User and group id inside the namespaces."""
 
 _FILES_AT_MOST = 20_000
+_HOMES = ("/tmp", "/home", "/program")
 
 
 class _Piece:
@@ -51,11 +54,14 @@ class NamespaceLayer(Layer):
     """`Layer` without anything in common with the machine but the kernel."""
 
     name = "namespaces"
+    protects = "file system, process table and network of its own"
     in_the_open = False
 
-    def __init__(self, folder: str, limits: Limits) -> None:
-        super().__init__(folder, limits)
+    def __init__(self, folder: str, limits: Limits, third_party: list[str]) -> None:
+        super().__init__(folder, limits, third_party)
         self._sweeper: socket.socket | None = None
+        self._like_new: tuple[int, ...] = ()
+        """How the empty home folder looks."""
 
     def prepare(self) -> None:
         """Raises OSError where one of the namespaces is not to be had."""
@@ -64,8 +70,9 @@ class NamespaceLayer(Layer):
         self._become_first_process()
         system.mount("none", "/", None, system.MS_REC | system.MS_PRIVATE)
         # In the kernel's eyes the zygote is still the caller here, who alone may be able to reach these places.
-        pieces = [_Piece(place) for place in (*readable_places(), *DEVICES) if os.path.exists(place)]
-        hidden = [path for path in hidden_places() if os.path.isdir(path)]
+        places = readable_places()
+        hidden = hidden_places(places, self.third_party)
+        pieces = [_Piece(place) for place in (*places, *DEVICES) if os.path.exists(place)]
         _mount_memory(self.folder, f"size=4m,nr_inodes=4096,mode=755,uid={_INSIDE},gid={_INSIDE}")
         os.chdir(self.folder)
         if root:
@@ -125,12 +132,13 @@ class NamespaceLayer(Layer):
             if os.path.isdir(path.lstrip("/")):
                 _mount_memory(path.lstrip("/"), "size=4k,nr_inodes=2,mode=555")
                 system.make_read_only(path.lstrip("/"))
-        os.mkdir("tmp")
+        # Python itself may be installed below one of the first two.
+        self.home = next(home for home in _HOMES if not any(piece.path.startswith(f"{home}/") for piece in pieces))
+        os.makedirs(self.home.lstrip("/"))
         size = f"size={self.limits.file_mb}m,nr_inodes={_FILES_AT_MOST}"
-        _mount_memory("tmp", f"{size},mode=700,uid={_INSIDE},gid={_INSIDE}")
-        os.symlink("/tmp", "dev/shm")
+        _mount_memory(self.home.lstrip("/"), f"{size},mode=700,uid={_INSIDE},gid={_INSIDE}", system.MS_NOATIME)
+        os.symlink(self.home, "dev/shm")
         system.make_read_only(".")
-        self.home = "/tmp"
 
     def separate(self) -> None:
         """Start the first process of the programs' namespace: they cannot hurt it, and it can kill them all at once."""
@@ -147,16 +155,15 @@ class NamespaceLayer(Layer):
             os.closerange(theirs.fileno() + 1, 65_536)
             system.die_with_parent(signal.SIGKILL)
             while theirs.recv(1):
-                _kill_everything()
-                theirs.sendall(b"k")
+                theirs.sendall(_MORE if _kill_everything() else _GONE)
         finally:
             os._exit(0)
 
     def _confine_zygote(self) -> None:
         """The zygote needs no privilege any more and is out of a program's reach: its children inherit all of it."""
         super().separate()
-        # The zygote, its parent, the checker and the sweeper are of the same user.
-        set_limit(resource.RLIMIT_NPROC, self.limits.processes + 4)
+        # The zygote, its parent, the checker, its child for checks of some kinds and the sweeper are of the same user.
+        set_limit(resource.RLIMIT_NPROC, self.limits.processes + 5)
         system.drop_capabilities()
         if self.filter is not None:
             system.filter_system_calls(self.filter)
@@ -164,25 +171,50 @@ class NamespaceLayer(Layer):
     def confine(self) -> None:
         """Done once for all by the zygote."""
 
-    def sweep(self, program: int) -> None:
+    def sweep(self) -> None:
         assert self._sweeper is not None
-        self._sweeper.sendall(b"k")
-        if not self._sweeper.recv(1):
-            raise OSError("the sweeper has ended")
-
-
-def _kill_everything() -> None:
-    """All processes of the namespace but its first one, which this is. Returns when they are gone."""
-    try:
         while True:
-            os.kill(-1, signal.SIGKILL)
+            self._sweeper.sendall(b"k")
+            answer = self._sweeper.recv(1)
+            if answer == _GONE:
+                return
+            if not answer:
+                raise OSError("the sweeper has ended")
+            # A program without a filter can make children of its parent, this process: dead, they stay until asked for.
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
             time.sleep(0.0005)
+
+    def tidy(self) -> None:
+        # In memory, a folder's size tells whether there is something in it, and its times are what they were left at.
+        if self._look() != self._like_new:
+            super().tidy()
+            self._like_new = self._look()
+
+    def _look(self) -> tuple[int, ...]:
+        found = os.stat(self.home)
+        return found.st_size, found.st_nlink, found.st_mode, found.st_mtime_ns, found.st_atime_ns
+
+    def leave(self) -> None:
+        assert self._sweeper is not None
+        self._sweeper.close()
+
+
+_GONE, _MORE = b"g", b"m"
+
+
+def _kill_everything() -> bool:
+    """Kill all processes of the namespace but its first one, which this is. False if there are none left."""
+    try:
+        os.kill(-1, signal.SIGKILL)
     except ProcessLookupError:
-        return
+        return False
+    return True
 
 
-def _mount_memory(target: str, options: str) -> None:
-    system.mount("tmpfs", target, "tmpfs", system.MS_NOSUID | system.MS_NODEV, options)
+def _mount_memory(target: str, options: str, flags: int = 0) -> None:
+    system.mount("tmpfs", target, "tmpfs", system.MS_NOSUID | system.MS_NODEV | flags, options)
 
 
 def _write(path: str, text: str) -> None:

@@ -11,8 +11,9 @@ from .namespaces import NamespaceLayer
 if TYPE_CHECKING:
     from .model import Limits
 
-LAYERS: dict[str, type[Layer]] = {"namespaces": NamespaceLayer, "landlock": LandlockLayer, "rlimits": Layer}
+LAYERS: dict[str, type[Layer]] = {layer.name: layer for layer in (NamespaceLayer, LandlockLayer, Layer)}
 
 
-def open_layer(name: str, folder: str, limits: Limits) -> Layer:
-    return LAYERS[name](folder, limits)
+def open_layer(name: str, folder: str, limits: Limits, third_party: list[str]) -> Layer:
+    """`limits` with the CPU time filled in; `third_party`: folders with packages, which no program is to read."""
+    return LAYERS[name](folder, limits, third_party)

@@ -8,18 +8,18 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from codedistill.errors import InfrastructureError
-from codedistill.sandbox.available import sandbox_layer
+from codedistill.errors import ChecksError, InfrastructureError
+from codedistill.sandbox.available import PROBE, sandbox_layer
 from codedistill.sandbox.model import Limits, Program, Result, Status
-from codedistill.sandbox.worker import Worker, WorkerError
+from codedistill.sandbox.worker import ChecksFault, Outcome, Worker, WorkerError
 
 ATTEMPTS = 3
 """Attempts at a program whose processes failed through no fault of its own."""
 
-BUSY = 0.95
-"""A program that had this share of its time limit on a CPU was not slowed down by the machine."""
+QUIET = 1.5
+"""Load of a machine on which nothing but one program runs."""
 
-_News = tuple[int, Result] | BaseException
+_News = tuple[int, Outcome] | BaseException
 
 
 def run_programs(
@@ -29,13 +29,16 @@ def run_programs(
 ) -> list[Result]:
     """Run every program under its checks. Results are in the programs' order.
 
-    `on_result(index, result)` is called in the caller's thread as results come, in any order. A timeout of a program
-    that did not have the CPU all the time is tried once more after all others are done, with no other program running,
-    and only the second one counts.
+    `on_result(index, result)` is called in the caller's thread as results come, in any order. What may be the machine's
+    doing is tried once more after all others are done, with no other program running, and only the second try counts:
+    a timeout of a program that has not computed for twice its time limit, and an end by SIGKILL. With one worker on a
+    machine that does nothing else, the first try is such a one.
 
     Raises:
-        InfrastructureError: no layer works here, or a program's processes failed three times through no fault of its
-            own. Nothing that a program does by itself raises.
+        ChecksError: a program's checks do not compile, define no `check`, cannot import what they import, or raise
+            before they have called the program. Its `index` and `reason` are for the caller to name the task.
+        InfrastructureError: no layer works here, or a program's processes failed three times, and those of a program
+            that is known to be good failed after it. Nothing that a program does by itself raises.
     """
     return run_on(sandbox_layer().partition("+")[0], programs, limits, on_result)
 
@@ -53,25 +56,29 @@ def run_on(
             on_result(index, result)
 
     count = min(limits.workers or os.cpu_count() or 1, len(programs))
-    for index, result in _run_all(layer, programs, range(len(programs)), limits, count):
-        if result.status is Status.TIMEOUT and _perhaps_slowed(result, limits):
+    for index, outcome in _run_all(layer, programs, range(len(programs)), limits, count, is_alone=_is_quiet):
+        if outcome.doubtful:
             again.append(index)
         else:
-            keep(index, result)
-    for index, result in _run_all(layer, programs, again, limits, 1):
-        keep(index, result)
+            keep(index, outcome.result)
+    for index, outcome in _run_all(layer, programs, again, limits, 1, is_alone=lambda: True):
+        keep(index, outcome.result)
     return [results[index] for index in range(len(programs))]
 
 
-def _perhaps_slowed(result: Result, limits: Limits) -> bool:
-    """Could a timeout be the machine's doing? Not that of a program that computed until its time was over."""
-    budget = min(limits.wall_seconds, limits.cpu_seconds or limits.wall_seconds)
-    return result.cpu_seconds < BUSY * budget
+def _is_quiet() -> bool:
+    return os.getloadavg()[0] < QUIET
 
 
 def _run_all(
-    layer: str, programs: Sequence[Program], indices: Sequence[int], limits: Limits, count: int
-) -> Iterable[tuple[int, Result]]:
+    layer: str,
+    programs: Sequence[Program],
+    indices: Sequence[int],
+    limits: Limits,
+    count: int,
+    is_alone: Callable[[], bool],
+) -> Iterable[tuple[int, Outcome]]:
+    """`is_alone` is asked where there is one worker: does a program have the machine to itself then?"""
     if not indices:
         return
     todo = iter(indices)
@@ -85,7 +92,7 @@ def _run_all(
                 index = next(todo, None)
                 if index is None:
                     break
-                news.put((index, lane.run(index, programs[index])))
+                news.put((index, lane.run(index, programs[index], alone=count == 1 and is_alone())))
         except BaseException as error:
             news.put(error)
         finally:
@@ -114,21 +121,34 @@ class _Lane:
         self.limits = limits
         self.worker: Worker | None = None
 
-    def run(self, index: int, program: Program) -> Result:
+    def run(self, index: int, program: Program, alone: bool) -> Outcome:
         fault = ""
         for attempt in range(ATTEMPTS):
             time.sleep(0.2 * attempt)
             try:
-                if self.worker is None:
-                    self.worker = Worker(self.layer, self.limits)
-                result = self.worker.run(program)
-                if self.worker.worn:
-                    self.close()
-                return result
+                return self._try(program, alone)
+            except ChecksFault as error:
+                raise ChecksError(index, str(error)) from None
             except (WorkerError, OSError, EOFError) as error:
                 fault = str(error) or type(error).__name__
                 self.close()
-        raise InfrastructureError(f"sandbox: program {index} could not be run, tried {ATTEMPTS} times: {fault[:500]}")
+        said = f"could not be run, tried {ATTEMPTS} times: {fault[:300]}"
+        try:
+            good = self._try(PROBE, alone).result
+        except (WorkerError, OSError, EOFError) as error:
+            self.close()
+            raise InfrastructureError(f"sandbox: program {index} {said}; nor could a good one: {error}") from None
+        if not good.passed:
+            raise InfrastructureError(f"sandbox: program {index} {said}; a good one got the verdict {good.status}")
+        return Outcome(Result(Status.CRASHED, "WorkerError", f"it {said}", layer=good.layer), doubtful=False)
+
+    def _try(self, program: Program, alone: bool) -> Outcome:
+        if self.worker is None:
+            self.worker = Worker(self.layer, self.limits)
+        outcome = self.worker.run(program, alone)
+        if self.worker.worn:
+            self.close()
+        return outcome
 
     def close(self) -> None:
         if self.worker is not None:

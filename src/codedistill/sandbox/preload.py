@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import socket
+from _socket import socketpair
+from contextlib import closing
 
 from . import candidate, wire
 
@@ -35,10 +36,10 @@ def load() -> None:
 def rehearse() -> None:
     """Play a few programs in this process: what the interpreter prepares on first use is then there for every fork."""
     for _ in range(12):
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            wire.send_frame(ours, b"from typing import List\n\ndef f(x: List[int]) -> int:\n    return sum(x)\n")
-            wire.send_frame(ours, wire.dumps(["names", ["f"]]))
+        ours, theirs = socketpair()
+        with closing(ours), closing(theirs):
+            source = b"from typing import List\n\ndef f(x: List[int]) -> int:\n    return sum(x)\n"
+            wire.send_frame(ours, wire.join(wire.dumps(["f"]), source))
             for _ in range(3):
                 wire.send_frame(ours, wire.dumps(["ask", "call", {"y": 0}, {"t": [[1, 2]]}, {"d": []}]))
             candidate.Program(theirs).run(calls=3)

@@ -1,259 +1,253 @@
-"""Calls between the process of the checks and the process of the program, in both directions.
+"""Objects of the other process, as this one sees them.
 
-A value that is not plain data stays where it is and travels as a reference: {"x": [number, class name]} for an object
-of the sender, {"y": number} for one of the receiver. The receiver sees a `Remote`, which forwards what one does with
-functions, classes, instances and iterators, and which is equal to nothing but itself: comparison and arithmetic
-are never forwarded, so an object cannot lie about being the expected answer.
+A `Remote` forwards what one does with functions, classes, instances and iterators. Comparison and arithmetic only where
+both operands are the other side's: one of this side may be the expected answer, which the object would be told of, and
+it would say itself whether it is that. For the same reason `in` is never forwarded, nor anything with an operand that
+is not the object's own but for what hands over no more than a call of a method would.
 """
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn
+import operator
+import types
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
-from . import wire
-from .origin import Origin, rebuild
+from .exceptions import origin_of
+from .signatures import read_signature
+
+if TYPE_CHECKING:
+    from .peer import Peer
 
 
 class Gone(BaseException):
     """The other side has ended or broke the protocol. Not an Exception: checks must not swallow it by accident."""
 
 
-class Remote:
-    """An object that lives in the other process."""
-
+class Remote:  # without a docstring: __doc__ is the other side's
     __slots__ = ("_number", "_peer")
 
     def __init__(self, peer: Peer, number: int) -> None:
         object.__setattr__(self, "_peer", peer)
         object.__setattr__(self, "_number", number)
 
+    def _request(self, operation: str, *arguments: Any) -> Any:
+        return self._peer.request(operation, self, arguments, {})
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__signature__":
+            return read_signature(self._request("signature"))
+        return self._request("getattr", name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._request("setattr", name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self._request("delattr", name)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._request("getitem", key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._request("setitem", key, value)
+
+    def __delitem__(self, key: Any) -> None:
+        self._request("delitem", key)
+
+    def __bool__(self) -> bool:
+        return self._request("bool") is True
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return self._request("round", digits)
+
+    def __format__(self, form: str) -> Any:
+        return self._request("format", form)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self._request("deepcopy")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
+        """The object is told of an error, but not of what the checks say in it, and it cannot make it disappear."""
+        told = error if error is None or origin_of(error) else None
+        try:
+            self._request("exit", kind, told)
+        except Exception:
+            if error is None:
+                raise
+
+    def __eq__(self, other: object) -> Any:
+        self._peer.touched = True
+        return self is other or (_of_the_same_side(self, other) and self._request("eq", other))
+
+    def __hash__(self) -> int:
+        number = self._request("hash")
+        return number if type(number) is int else 0
+
+    @property
+    def __doc__(self) -> Any:  # type: ignore[override]
+        return self._request("getattr", "__doc__")
+
+
+def _forward(operation: str) -> Callable[[Remote], Any]:
+    return lambda self: self._request(operation)
+
+
+# Each takes nothing but the object, and has the name of an operation of the other side.
+for _name in ("len", "iter", "next", "str", "repr", "int", "float", "complex", "index", "abs", "neg", "pos", "invert"):
+    setattr(Remote, f"__{_name}__", _forward(_name))
+for _name in ("trunc", "floor", "ceil", "reversed", "bytes", "dir", "enter", "copy"):
+    setattr(Remote, f"__{_name}__", _forward(_name))
+
+
+def _of_the_same_side(one: Remote, other: Any) -> bool:
+    return issubclass(type(other), Remote) and other._peer is one._peer
+
+
+def _forward_if_both_are_remote(operation: str) -> Callable[[Remote, Any], Any]:
+    def forward(self: Remote, other: Any) -> Any:
+        self._peer.touched = True
+        return self._request(operation, other) if _of_the_same_side(self, other) else NotImplemented
+
+    return forward
+
+
+def _not_forwarded(self: Remote, other: Any) -> Any:
+    self._peer.touched = True
+    return NotImplemented
+
+
+COMPARISONS = ("lt", "le", "gt", "ge")
+ARITHMETIC = (
+    "add",
+    "sub",
+    "mul",
+    "matmul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "lshift",
+    "rshift",
+    "and",
+    "xor",
+    "or",
+)
+for _name in (*COMPARISONS, *ARITHMETIC):
+    setattr(Remote, f"__{_name}__", _forward_if_both_are_remote(_name))
+for _name in ARITHMETIC:  # the other side does this by itself where both operands are there
+    setattr(Remote, f"__r{_name}__", _not_forwarded)
+
+
+BETWEEN_TWO: dict[str, Callable[[Any, Any], Any]] = {
+    name: getattr(operator, f"__{name}__") for name in ("eq", *COMPARISONS, *ARITHMETIC)
+}
+"""What the other side does for it: of each object it has been handed a reference."""
+
+
+def _claimed(kind: type) -> Any:
+    """`__class__` as `isinstance` asks for it."""
+
+    def claim(self: Remote) -> type:
+        self._peer.touched = True
+        return kind
+
+    return property(claim)
+
+
+class RemoteCallable(Remote):
+    __slots__ = ()
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._peer.request("call", self, args, kwargs)
 
-    def __getattr__(self, name: str) -> Any:
-        return self._peer.request("getattr", self, (name,), {})
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        self._peer.request("setattr", self, (name, value), {})
+class RemoteType(RemoteCallable):
+    __slots__ = ()
+    __class__ = _claimed(type)
 
-    def __getitem__(self, key: Any) -> Any:
-        return self._peer.request("getitem", self, (key,), {})
+    def __instancecheck__(self, value: Any) -> bool:
+        return self._request("isinstance", value) is True
 
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self._peer.request("setitem", self, (key, value), {})
+    def __subclasscheck__(self, value: Any) -> bool:
+        return self._request("issubclass", value) is True
 
-    def __iter__(self) -> Iterator[Any]:
-        return self._peer.request("iter", self, (), {})
+
+class RemoteFunction(RemoteCallable):
+    __slots__ = ()
+    __class__ = _claimed(types.FunctionType)
+
+
+class RemoteBuiltin(RemoteCallable):
+    __slots__ = ()
+    __class__ = _claimed(types.BuiltinFunctionType)
+
+
+class RemoteGenerator(Remote):
+    __slots__ = ()
+    __class__ = _claimed(types.GeneratorType)
+
+
+class RemoteCoroutine(Remote):
+    """Runs to its end when it is first awaited, in an event loop of the other side."""
+
+    __slots__ = ()
+    __class__ = _claimed(types.CoroutineType)
+
+    def __await__(self) -> Iterator[Any]:
+        return self
+
+    def send(self, value: Any) -> Any:
+        raise StopIteration(self._request("run"))
 
     def __next__(self) -> Any:
-        return self._peer.request("next", self, (), {})
+        return self.send(None)
 
-    def __len__(self) -> int:
-        return self._peer.request("len", self, (), {})
+    def throw(self, *error: Any) -> Any:
+        return self._request("getattr", "throw")(*error)
 
-    def __bool__(self) -> bool:
-        return self._peer.request("bool", self, (), {}) is True
-
-    def __str__(self) -> str:
-        return self._peer.request("str", self, (), {})
-
-    def __repr__(self) -> str:
-        return self._peer.request("repr", self, (), {})
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return hash(("remote", object.__getattribute__(self, "_number")))
+    def close(self) -> None:
+        self._request("getattr", "close")()
 
 
-def _class(name: str) -> type[Remote]:
+KINDS: dict[str, type[Remote]] = {
+    "o": Remote,
+    "c": RemoteCallable,
+    "t": RemoteType,
+    "f": RemoteFunction,
+    "b": RemoteBuiltin,
+    "g": RemoteGenerator,
+    "k": RemoteCoroutine,
+}
+
+
+def kind_of(value: Any) -> str:
+    """Which of `KINDS` the other side is to see. Asks the value's class itself, not what it says of itself."""
+    kind = type(value)
+    found = _KINDS_OF_TYPES.get(kind)
+    if found is not None:
+        return found
+    return "t" if issubclass(kind, type) else "c" if callable(value) else "o"
+
+
+_KINDS_OF_TYPES: dict[type, str] = {
+    type: "t",
+    types.FunctionType: "f",
+    types.BuiltinFunctionType: "b",
+    types.GeneratorType: "g",
+    types.CoroutineType: "k",
+}
+
+
+def remote_class(name: str, kind: str) -> type[Remote]:
     """A class of the same name, so that messages like "unsupported operand type" read as they should."""
-    return type(name[:100].replace("\0", ""), (Remote,), {"__slots__": ()})
+    return type(name[:100].replace("\0", ""), (KINDS[kind],), {"__slots__": (), "__doc__": Remote.__doc__})
 
 
-_CLASSES = {name: _class(name) for name in ("function", "type", "generator", "builtin_function_or_method")}
-"""What nearly every program hands over: a class takes longer to make than a message to send."""
+def tells_of_its_use(value: Any) -> bool:
+    """Is it a plain function or class of the other side, which nobody can use without `Peer.touched` becoming true?
 
-_SCALARS = frozenset({int, float, str, bool, type(None), bytes, complex})
-
-
-class Peer:
-    """One end of the conversation. `operations` is what the other end may ask of objects that it was given."""
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        operations: Mapping[str, Callable[..., Any]],
-        explain: Callable[[BaseException], Origin],
-        before_reply: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.sock = sock
-        self.operations = operations
-        self.explain = explain
-        self.before_reply = before_reply
-        self.gone: str | None = None
-        self.asked = 0  # requests made of the other side
-        self._mine: dict[int, Any] = {}
-        self._numbers: dict[int, int] = {}
-        self._theirs: dict[int, Remote] = {}
-        self._classes = _CLASSES.copy()
-        self._decode = wire.make_decoder(self._resolve)
-
-    # -- values ------------------------------------------------------------------------------------------------------
-
-    def pack(self, value: Any) -> Any:
-        try:
-            return wire.pack(value, self._refer)
-        except RecursionError:
-            return self._refer(value)
-
-    def _refer(self, value: Any) -> Any:
-        if isinstance(value, Remote) and object.__getattribute__(value, "_peer") is self:
-            return {"y": object.__getattribute__(value, "_number")}
-        number = self._numbers.get(id(value))
-        if number is None:
-            number = len(self._mine)
-            self._mine[number] = value
-            self._numbers[id(value)] = number
-        return {"x": [number, type(value).__name__]}
-
-    def _resolve(self, tag: str, payload: Any) -> Any:
-        if tag == "y" and type(payload) is int and payload in self._mine:
-            return self._mine[payload]
-        if tag == "x" and type(payload) is list and len(payload) == 2:
-            number, name = payload
-            if type(number) is int and type(name) is str:
-                return self._remote(number, name)
-        raise wire.WireError(f"a reference {tag!r} to nothing")
-
-    def _remote(self, number: int, name: str) -> Remote:
-        known = self._theirs.get(number)
-        if known is None:
-            kind = self._classes.get(name)
-            if kind is None:
-                kind = self._classes[name] = _class(name)
-            known = self._theirs[number] = kind(self, number)
-        return known
-
-    # -- messages ----------------------------------------------------------------------------------------------------
-
-    def send(self, form: Any) -> None:
-        try:
-            data = wire.dumps(form)
-        except RecursionError:
-            raise RecursionError("a value too deeply nested to be handed over") from None
-        self._send(data)
-
-    def _send(self, data: bytes) -> None:
-        try:
-            wire.send_frame(self.sock, data)
-        except OSError as error:
-            self._lose(f"could not be reached: {error}")
-
-    def receive(self) -> Any:
-        try:
-            message = self._decode(wire.receive_frame(self.sock))
-        except (EOFError, OSError):
-            self._lose("ended before the checks were done")
-        except wire.WireError as error:
-            self._lose(f"broke the protocol: {error}")
-        if type(message) is not list or len(message) < 2 or type(message[0]) is not str:
-            self._lose("broke the protocol: not a message")
-        return message
-
-    def _lose(self, why: str) -> NoReturn:
-        self.gone = self.gone or why
-        raise Gone(self.gone)
-
-    def request(self, operation: str, target: Remote, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Do `operation` on an object of the other side. Raises what it raised there, as a builtin exception."""
-        if self.gone is not None:
-            raise Gone(self.gone)
-        self.asked += 1
-        number = object.__getattribute__(target, "_number")
-        self.send(["ask", operation, {"y": number}, self.pack(args), self.pack(kwargs)])
-        while True:
-            message = self.receive()
-            if message[0] == "ask":
-                self.answer(message)
-            elif message[0] == "value" and len(message) == 3:
-                self._take_back(args, kwargs, message[2])
-                return message[1]
-            elif message[0] == "error":
-                raise rebuild(message[1])
-            else:
-                self._lose("broke the protocol: an unexpected message")
-
-    def answer(self, message: list[Any]) -> None:
-        """Serve one request of the other side, of an object that it was given."""
-        if len(message) != 5 or message[1] not in self.operations or type(message[3]) is not tuple:
-            self._lose("broke the protocol: an unknown request")
-        _, operation, target, args, kwargs = message
-        if id(target) not in self._numbers:
-            # A value of the other side's own would do as a tool: "{0.__globals__}".format reads what getattr refuses.
-            self._lose("broke the protocol: a request of an object that it was not given")
-        mutable: list[tuple[int | str, Any]] = [
-            (key, value) for key, value in enumerate(args) if type(value) not in _SCALARS
-        ]
-        mutable += [(key, value) for key, value in kwargs.items() if type(value) not in _SCALARS]
-        before = [wire.dumps(self.pack(value)) for _, value in mutable]
-        try:
-            value = self.operations[operation](target, *args, **kwargs)
-            reply = self._reply(value, mutable, before)
-        except (Gone, SystemExit):
-            raise
-        except BaseException as error:
-            reply = wire.dumps(["error", self.explain(error).to_wire(self.pack)])
-        self.before_reply()
-        self._send(reply)
-
-    def _reply(self, value: Any, mutable: list[tuple[int | str, Any]], before: list[bytes]) -> bytes:
-        after = [wire.dumps(self.pack(item)) for _, item in mutable]
-        changed = [[key, self.pack(item)] for (key, item), a, b in zip(mutable, before, after, strict=True) if a != b]
-        try:
-            return wire.dumps(["value", self.pack(value), changed])
-        except RecursionError:
-            return wire.dumps(["value", self._refer(value), changed])
-
-    def _take_back(self, args: tuple[Any, ...], kwargs: dict[str, Any], changed: Any) -> None:
-        """Arguments travel by value: repeat here what the other side did to its copies."""
-        if type(changed) is not list:
-            self._lose("broke the protocol: changed arguments")
-        for item in changed:
-            if type(item) is not list or len(item) != 2:
-                self._lose("broke the protocol: changed arguments")
-            key, new = item
-            if type(key) is int and 0 <= key < len(args):
-                replace_content(args[key], new)
-            elif type(key) is str and key in kwargs:
-                replace_content(kwargs[key], new)
-
-
-def replace_content(old: Any, new: Any) -> Any:
-    """Give `old` the content of `new`, keeping the identity of `old` and of its parts where the types agree."""
-    kind = type(old)
-    if kind is not type(new):
-        return new
-    if kind is list:
-        old[:] = [replace_content(old[i], item) if i < len(old) else item for i, item in enumerate(new)]
-    elif kind is tuple and len(old) == len(new):
-        parts = [replace_content(before, after) for before, after in zip(old, new, strict=True)]
-        return old if all(a is b for a, b in zip(old, parts, strict=True)) else new
-    elif issubclass(kind, dict):
-        merged = {key: replace_content(old[key], item) if key in old else item for key, item in new.items()}
-        old.clear()
-        old.update(merged)
-    elif kind is set:
-        old.clear()
-        old.update(new)
-    elif kind is bytearray:
-        old[:] = new
-    elif hasattr(old, "extend") and hasattr(old, "clear"):
-        old.clear()
-        old.extend(new)
-    else:
-        return new
-    return old
+    Not so data, of which there is a copy here; nor what cannot be called, or is of a class of the program's own: the
+    error of a call, or the name of the class, would come from here.
+    """
+    kind = type(value)
+    return issubclass(kind, (RemoteFunction, RemoteType)) and kind.__name__ in ("function", "type")

@@ -1,9 +1,25 @@
-"""What a zygote reports of one program. Packed by hand: each page that a process that forks writes to costs it time."""
+"""What a zygote is told of one program and reports of it.
+
+Packed by hand: each page that a process that forks writes to costs it time.
+"""
 
 from __future__ import annotations
 
 import struct
 from typing import NamedTuple
+
+BUSY = 0.95
+"""A program that had this share of its time limit on a CPU was not kept from computing."""
+
+PATIENCE = 2.0
+"""Beside other programs, a program that computes all the time gets this many times its time limit. Sharing a CPU's
+caches and execution units makes computing slower, but not by more: who is not done then would not be done alone."""
+
+ALONE, BESIDE_OTHERS = b"a", b"b"
+"""What comes with a job: whether the machine runs anything else meanwhile, so that computing may be slower."""
+
+REACHED = b"r"
+"""What the caller is told when the source has run to its end and the checks begin, before the verdict."""
 
 _HEAD = struct.Struct("<??d?iddI")
 

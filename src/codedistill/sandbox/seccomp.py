@@ -1,4 +1,6 @@
-"""The filter of system calls: no sockets, no new namespaces, nothing to inspect or steer other processes with."""
+"""The filter of system calls: no sockets, no new namespaces, nothing to inspect or steer other processes with, and no
+memory that no limit counts or that outlives its maker.
+"""
 
 from __future__ import annotations
 
@@ -47,25 +49,38 @@ FORBIDDEN: dict[str, tuple[int | None, int | None]] = {
     "socket": (41, 198),
     "mknod": (133, None),
     "mknodat": (259, 33),
-}
-
-# Also forbidden where other processes and the machine's own files are visible to the program: signals and scheduling of
-# others, changes of a file's attributes, which Landlock does not cover, and System V memory, which outlives its maker.
-FORBIDDEN_IN_THE_OPEN: dict[str, tuple[int | None, int | None]] = {
+    # Memory that outlives its maker, or that neither the limit on memory nor that on files counts.
     "shmget": (29, 194),
     "semget": (64, 190),
     "msgget": (68, 186),
     "mq_open": (240, 180),
-    "tkill": (200, 130),
-    "rt_sigqueueinfo": (129, 138),
-    "rt_tgsigqueueinfo": (297, 240),
-    "pidfd_send_signal": (424, 424),
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
+    # Marks on the home folder itself, which is the next program's.
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "setxattrat": (463, 463),
+    "removexattrat": (466, 466),
+    # The pace of other processes, such as the one that ends programs.
     "setpriority": (141, 140),
     "ioprio_set": (251, 30),
     "sched_setaffinity": (203, 122),
     "sched_setscheduler": (144, 119),
     "sched_setparam": (142, 118),
     "sched_setattr": (314, 274),
+}
+
+# Also forbidden where other processes and the machine's own files are visible to the program: signals to others, and
+# changes of a file's attributes, which Landlock does not cover.
+FORBIDDEN_IN_THE_OPEN: dict[str, tuple[int | None, int | None]] = {
+    "tkill": (200, 130),
+    "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240),
+    "pidfd_send_signal": (424, 424),
     "chmod": (90, None),
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
@@ -78,26 +93,27 @@ FORBIDDEN_IN_THE_OPEN: dict[str, tuple[int | None, int | None]] = {
     "utimes": (235, None),
     "futimesat": (261, None),
     "utimensat": (280, 88),
-    "setxattr": (188, 5),
-    "lsetxattr": (189, 6),
-    "fsetxattr": (190, 7),
-    "removexattr": (197, 14),
-    "lremovexattr": (198, 15),
-    "fremovexattr": (199, 16),
 }
 
-_ONLY_ITSELF = {"kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261)}
+_ONLY_ITSELF = {"kill": (62, 129), "tgkill": (234, 131)}
 """In the open: allowed where the first argument, a process, is the caller itself."""
 _SIGNALLING = {"fcntl": ((72, 25), (8, 10, 15)), "ioctl": ((16, 29), (0x8901, 0x8902, 0x5412))}
 """In the open: second arguments (F_SETOWN, F_SETSIG, F_SETOWN_EX; FIOSETOWN, SIOCSPGRP, TIOCSTI) that make the kernel
 send signals to another process, or type on its terminal."""
+_LIMITS = (302, 261)
+"""prlimit64: only where the first argument, a process, is 0, the caller: not on the process that ends programs."""
+_PROCESS_CONTROL, _SET_DEATH_SIGNAL = (157, 167), 1
+"""prctl, and its first argument that would let the program outlive its supervisor."""
+_SOCKET_PAIR, _LOCAL, _STREAM, _KIND_OF_SOCKET = (53, 199), 1, 1, 0xF
+"""socketpair: only of AF_UNIX and SOCK_STREAM. An unconnected kind, or another family, reaches beyond the pair."""
 _FORKS: dict[str, tuple[int | None, int | None]] = {"fork": (57, None), "vfork": (58, None)}
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 
 _NEW_NAMESPACES = 0x7E020080  # every CLONE_NEW* flag
+_CLONE_PARENT = 0x00008000  # a child of the supervisor, which does not know it
 _CLONE_THREAD = 0x00010000
 
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _MASK, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 # Offsets in struct seccomp_data; of the arguments, the low half.
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 _ALLOW, _KILL = 0x7FFF0000, 0x80000000
@@ -105,18 +121,8 @@ _EPERM, _EAGAIN, _ENOSYS = 1, 11, 38
 
 
 def available() -> bool:
-    """Does this machine take such a filter? Tried in a process of its own."""
-    if os.uname().machine not in ARCHITECTURES or sys.byteorder != "little":
-        return False
-    pid = os.fork()
-    if pid == 0:
-        try:
-            system.forbid_new_privileges()
-            system.filter_system_calls(for_process(instructions(True, True), os.getpid()))
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return os.waitpid(pid, 0)[1] == 0
+    """Does this kernel take such filters, and do we know this machine's system calls?"""
+    return os.uname().machine in ARCHITECTURES and sys.byteorder == "little" and system.takes_filters()
 
 
 _PROCESS = 0x7EDCBA98
@@ -147,21 +153,28 @@ def instructions(in_the_open: bool, forks: bool) -> bytes:
                 program += [(_EQUAL, 0, 1, number), _fail(_EAGAIN)]
     if in_the_open:
         program += _harmless_to_others(column)
+    program += _only(_LIMITS[column], [(_LOAD, 0, 0, _FIRST_ARGUMENT), (_EQUAL, 0, 1, 0)])
+    kind = [(_LOAD, 0, 0, _SECOND_ARGUMENT), (_MASK, 0, 0, _KIND_OF_SOCKET), (_EQUAL, 0, 3, _STREAM)]
+    program += _only(_SOCKET_PAIR[column], [*kind, (_LOAD, 0, 0, _FIRST_ARGUMENT), (_EQUAL, 0, 1, _LOCAL)])
+    program += _only(_PROCESS_CONTROL[column], [(_LOAD, 0, 0, _FIRST_ARGUMENT), (_EQUAL, 1, 0, _SET_DEATH_SIGNAL)])
     # clone3 keeps its flags in memory, where a filter cannot see them: without it, the C library takes clone.
     program += [(_EQUAL, 0, 1, _CLONE3[column]), _fail(_ENOSYS)]
     program += [(_EQUAL, 0, 5, _CLONE[column]), (_LOAD, 0, 0, _FIRST_ARGUMENT)]
-    program += [(_ANY_BIT, 0, 1, _NEW_NAMESPACES), _fail(_EPERM)]
+    program += [(_ANY_BIT, 0, 1, _NEW_NAMESPACES | _CLONE_PARENT), _fail(_EPERM)]
     program += [(_ANY_BIT, 1, 0, 0 if forks else _CLONE_THREAD), _give(_ALLOW) if forks else _fail(_EAGAIN)]
     program += [_give(_ALLOW)]
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
 
 
+def _only(number: int, test: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
+    """Allow the call `number` if `test` falls through, forbid it if the test's last instruction skips one."""
+    return [(_EQUAL, 0, len(test) + 2, number), *test, _give(_ALLOW), _fail(_EPERM)]
+
+
 def _harmless_to_others(column: int) -> list[tuple[int, int, int, int]]:
     program = []
-    for name, numbers in _ONLY_ITSELF.items():
-        zero = (_EQUAL, 2, 0, 0 if name == "prlimit64" else _PROCESS)
-        program += [(_EQUAL, 0, 5, numbers[column]), (_LOAD, 0, 0, _FIRST_ARGUMENT), zero, (_EQUAL, 1, 0, _PROCESS)]
-        program += [_fail(_EPERM), _give(_ALLOW)]
+    for numbers in _ONLY_ITSELF.values():
+        program += _only(numbers[column], [(_LOAD, 0, 0, _FIRST_ARGUMENT), (_EQUAL, 0, 1, _PROCESS)])
     for numbers, commands in _SIGNALLING.values():
         program += [(_EQUAL, 0, 2 + 2 * len(commands), numbers[column]), (_LOAD, 0, 0, _SECOND_ARGUMENT)]
         for command in commands:

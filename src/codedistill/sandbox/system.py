@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 CLONE_NEWNS = 0x00020000
@@ -13,11 +14,13 @@ CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
 MS_PRIVATE, MS_REC = 1 << 18, 1 << 14
-MS_NOSUID, MS_NODEV, MS_RDONLY = 2, 4, 1
+MS_NOSUID, MS_NODEV, MS_NOATIME = 2, 4, 1024
 MNT_DETACH = 2
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+_SECCOMP = {"x86_64": 317, "aarch64": 277}
+_SECCOMP_GET_ACTION_AVAIL, _SECCOMP_RET_ERRNO = 2, 0x00050000
 
 # The newer calls have the same number on every architecture.
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
@@ -48,7 +51,7 @@ def fork() -> int:
     """
     pid: int = _libc_with_lock.fork()
     if pid < 0:
-        raise OSError("fork failed")
+        raise OSError(errno.EAGAIN, "fork failed")  # no more processes, or no memory for one: it may pass
     return pid
 
 
@@ -133,6 +136,13 @@ def filter_system_calls(instructions: bytes) -> None:
     buffer = ctypes.create_string_buffer(instructions, len(instructions))
     program = _FilterProgram(len(instructions) // 8, ctypes.cast(buffer, ctypes.c_void_p))
     _checked(_libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(program), 0, 0), "seccomp")
+
+
+def takes_filters() -> bool:
+    """Does the kernel know filters of system calls that answer with an error?"""
+    action = ctypes.c_uint32(_SECCOMP_RET_ERRNO)
+    number = _SECCOMP[os.uname().machine]
+    return bool(_libc.syscall(number, _SECCOMP_GET_ACTION_AVAIL, 0, ctypes.byref(action)) == 0)
 
 
 def landlock_version() -> int:

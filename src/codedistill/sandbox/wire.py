@@ -7,13 +7,14 @@ runs, whatever the bytes are. A value that is not plain travels as a reference (
 
 from __future__ import annotations
 
+import _socket  # `socket` is made of it, and would take a tenth of a worker's start to load
+import builtins
 import collections
 import importlib
-import json
-import socket
+import json.encoder
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 MAX_FRAME = 512 * 2**20
 """Bytes. A longer frame is refused before it is read."""
@@ -23,8 +24,13 @@ _BIG = 1 << 1024  # Decimal text of longer integers is slow (quadratic) and limi
 _EASY = frozenset({str, float, bool, type(None)})
 _INTEGERS = frozenset({int, bool})
 
+Socket = _socket.socket
+
 Refer = Callable[[Any], Any]
 """Turns a value that is not plain into its JSON form, a reference."""
+
+
+Data = bytes | memoryview
 
 
 class WireError(Exception):
@@ -60,10 +66,15 @@ _TYPES: dict[str, type] = {
     kind.__name__: kind
     for kind in (bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, range, type(None))
 }
+_TYPES |= {
+    kind.__name__: kind
+    for kind in vars(builtins).values()
+    if isinstance(kind, type) and issubclass(kind, BaseException)
+}
 
 
 def _pack_type(value: type, refer: Refer) -> Any:
-    return {"n": value.__name__} if value in _TYPES.values() else refer(value)
+    return {"n": value.__name__} if _TYPES.get(value.__name__) is value else refer(value)
 
 
 PACKERS: dict[type, Callable[[Any, Refer], Any]] = {
@@ -88,11 +99,12 @@ PACKERS: dict[type, Callable[[Any, Refer], Any]] = {
     type({}.items()): lambda v, refer: {"I": _items(v, refer)},
     collections.Counter: lambda v, refer: {"C": _pack_pairs(v, refer)},
     collections.OrderedDict: lambda v, refer: {"O": _pack_pairs(v, refer)},
-    collections.defaultdict: lambda v, refer: {"D": _pack_pairs(v, refer)},
+    collections.defaultdict: lambda v, refer: {"D": [_pack_pairs(v, refer), pack(v.default_factory, refer)]},
     collections.deque: lambda v, refer: {"q": [_items(v, refer), v.maxlen]},
 }
 
 _RARE: dict[tuple[str, str], Callable[[Any, Refer], Any]] = {
+    ("array", "array"): lambda v, refer: {"a": [v.typecode, v.tolist()]},
     ("decimal", "Decimal"): lambda v, refer: {"N": str(v)},
     ("fractions", "Fraction"): lambda v, refer: {"F": [pack(v.numerator, refer), pack(v.denominator, refer)]},
     ("datetime", "datetime"): lambda v, refer: {"T": v.isoformat()},
@@ -110,7 +122,7 @@ def _rare(module: str, name: str) -> Any:
 
 
 # A subclass of a plain type travels as that type, read by the base's own methods: what the program overrode
-# (`__eq__` above all) does not travel.
+# (`__eq__` above all) does not travel. Only a named tuple keeps the names of its fields.
 _BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (str, str.__str__),
     (int, int.__index__),
@@ -141,9 +153,9 @@ UNPACKERS: dict[str, Callable[[Any], Any]] = {
     "I": lambda v: dict(v).items(),
     "C": lambda v: collections.Counter(dict(v)),
     "O": collections.OrderedDict,
-    # The factory of a defaultdict is code, so it stays at home.
-    "D": lambda v: collections.defaultdict(None, v),
+    "D": lambda v: collections.defaultdict(v[1], v[0]),
     "q": lambda v: collections.deque(v[0], v[1]),
+    "a": lambda v: _rare("array", "array")(v[0], v[1]),
     "N": lambda v: _rare("decimal", "Decimal")(v),
     "F": lambda v: _rare("fractions", "Fraction")(v[0], v[1]),
     "T": lambda v: _rare("datetime", "datetime").fromisoformat(v),
@@ -159,6 +171,8 @@ def pack(value: Any, refer: Refer) -> Any:
     packer = PACKERS.get(kind)
     if packer is not None:
         return packer(value, refer)
+    if has_named_fields(kind):
+        return refer(value)
     for base, plain in _BASES:
         if issubclass(kind, base):
             return PACKERS[base](plain(value), refer)
@@ -170,15 +184,32 @@ def pack(value: Any, refer: Refer) -> Any:
     return refer(value)
 
 
+def has_named_fields(kind: type) -> bool:
+    """Is it a class as `collections.namedtuple` makes them?"""
+    return issubclass(kind, tuple) and type(getattr(kind, "_fields", None)) is tuple
+
+
 def dumps(form: Any) -> bytes:
     """JSON bytes. Lone surrogates survive, because they are not escaped."""
-    return _ENCODER.encode(form).encode("utf-8", "surrogatepass")
+    return "".join(_encode(form, 0)).encode("utf-8", "surrogatepass")
 
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
+def to_text(data: Data) -> str:
+    return str(data, "utf-8", "surrogatepass")
 
 
-def make_decoder(resolve: Callable[[str, Any], Any]) -> Callable[[bytes], Any]:
+def _refuse(value: Any) -> NoReturn:
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+# What JSONEncoder.encode and JSONDecoder.decode come down to. The way there takes longer than a message of usual size,
+# and in a process that has just been forked each function on it costs a copied page or two.
+_encode = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
+    *(None, _refuse, json.encoder.encode_basestring, None, ":", ",", False, False, True)  # as JSONEncoder gives them
+)
+
+
+def make_decoder(resolve: Callable[[str, Any], Any]) -> Callable[[Data], Any]:
     """A function from frame bytes to values; `resolve(tag, payload)` finds what a reference means. Raises WireError."""
 
     def unpack(form: dict[str, Any]) -> Any:
@@ -188,15 +219,21 @@ def make_decoder(resolve: Callable[[str, Any], Any]) -> Callable[[bytes], Any]:
         unpacker = UNPACKERS.get(tag)
         return resolve(tag, payload) if unpacker is None else unpacker(payload)
 
-    decoder = json.JSONDecoder(object_hook=unpack)
+    scan = json.JSONDecoder(object_hook=unpack).scan_once  # type: ignore[attr-defined]
 
-    def decode(data: bytes) -> Any:
+    def decode(data: Data) -> Any:
         try:
-            return decoder.decode(data.decode("utf-8", "surrogatepass"))
+            text = to_text(data)
+            value, end = scan(text, 0)
         except MemoryError:
             raise
+        except StopIteration:
+            raise WireError("not JSON") from None
         except Exception as error:
             raise WireError(f"{type(error).__name__}: {error}"[:200]) from None
+        if end != len(text):
+            raise WireError("more than one value")
+        return value
 
     return decode
 
@@ -204,23 +241,23 @@ def make_decoder(resolve: Callable[[str, Any], Any]) -> Callable[[bytes], Any]:
 _DESCRIPTOR = struct.Struct("i")
 
 
-def send_descriptors(sock: socket.socket, *descriptors: int) -> None:
+def send_descriptors(sock: Socket, word: bytes, *descriptors: int) -> None:
     """One byte with the descriptors. `socket.send_fds` and its like load and write to more memory."""
     rights = b"".join(map(_DESCRIPTOR.pack, descriptors))
-    sock.sendmsg([b"d"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+    sock.sendmsg([word], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
 
 
-def receive_descriptors(sock: socket.socket, count: int) -> list[int]:
-    """What `send_descriptors` sent, [] if the other side is gone. Raises WireError for another number of them."""
-    data, ancillary, _, _ = sock.recvmsg(1, socket.CMSG_LEN(count * _DESCRIPTOR.size))
+def receive_descriptors(sock: Socket, count: int) -> tuple[bytes, list[int]]:
+    """What `send_descriptors` sent; no byte if the other side is gone. Raises WireError for another number of them."""
+    data, ancillary, _, _ = sock.recvmsg(1, _socket.CMSG_LEN(count * _DESCRIPTOR.size))
     if not data:
-        return []
+        return b"", []
     if len(ancillary) != 1 or len(ancillary[0][2]) != count * _DESCRIPTOR.size:
         raise WireError("descriptors are missing")
-    return [descriptor for (descriptor,) in _DESCRIPTOR.iter_unpack(ancillary[0][2])]
+    return data, [descriptor for (descriptor,) in _DESCRIPTOR.iter_unpack(ancillary[0][2])]
 
 
-def send_frame(sock: socket.socket, data: bytes) -> None:
+def send_frame(sock: Socket, data: bytes) -> None:
     if len(data) < 65_536:
         sock.sendall(_HEADER.pack(len(data)) + data)
     else:
@@ -228,7 +265,24 @@ def send_frame(sock: socket.socket, data: bytes) -> None:
         sock.sendall(data)
 
 
-def receive_frame(sock: socket.socket) -> bytes:
+_LENGTH = struct.Struct(">Q")
+
+
+def join(*parts: Data) -> bytes:
+    """Several byte strings as one, for a single frame."""
+    return b"".join((bytes([len(parts)]), *(_LENGTH.pack(len(part)) for part in parts), *parts))
+
+
+def split(data: bytes) -> list[memoryview]:
+    """The parts of what `join` joined."""
+    view, parts, start = memoryview(data), [], 1 + data[0] * _LENGTH.size
+    for (length,) in _LENGTH.iter_unpack(view[1:start]):
+        parts.append(view[start : start + length])
+        start += length
+    return parts
+
+
+def receive_frame(sock: Socket) -> bytes:
     """The next frame. Raises EOFError when the other side is gone, WireError for a frame over MAX_FRAME."""
     (size,) = _HEADER.unpack(receive_exactly(sock, _HEADER.size))
     if size > MAX_FRAME:
@@ -236,9 +290,9 @@ def receive_frame(sock: socket.socket) -> bytes:
     return receive_exactly(sock, size)
 
 
-def receive_exactly(sock: socket.socket, size: int) -> bytes:
+def receive_exactly(sock: Socket, size: int) -> bytes:
     if size <= 65_536:
-        data = sock.recv(size, socket.MSG_WAITALL) if size else b""
+        data = sock.recv(size, _socket.MSG_WAITALL) if size else b""
         if len(data) != size:
             raise EOFError
         return data
