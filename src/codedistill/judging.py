@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from codedistill import sandbox
 from codedistill.benchmarks import Benchmark, Problem
-from codedistill.errors import UserError
+from codedistill.errors import ChecksError, UserError
 
 log = logging.getLogger(__name__)
 
@@ -72,11 +72,12 @@ def limits_of(problem: Problem, timeout: float) -> sandbox.Limits:
 
 def warn_of_checks(tasks: Benchmark) -> None:
     """Say once which tasks have checks that may fail right programs, since program and checks run in two processes."""
-    look: Callable[[str], list[str]] | None = getattr(sandbox, "unsupported_in_checks", None)
-    if look is None:
-        return
     # Checks by input are ours and hand over plain data.
-    found = {p.task_id: why for p in tasks.problems if p.cases is None and (why := look(p.checks))}
+    found = {
+        problem.task_id: why
+        for problem in tasks.problems
+        if problem.cases is None and (why := sandbox.unsupported_in_checks(problem.checks))
+    }
     if found:
         first = next(iter(found))
         log.warning(
@@ -101,11 +102,6 @@ def _run(programs: Programs, timeout: float, report: Report) -> None:
                 limits,
                 lambda index, result, numbers=numbers: report(numbers[index], result),  # type: ignore[misc]
             )
-        except UserError as error:  # of broken checks: it names the program by its place
-            index = getattr(error, "index", None)
-            if index is None:
-                raise
-            reason = getattr(error, "reason", error)
-            raise UserError(
-                f"{wanted[index][1].task_id}: its checks are broken: {reason}; mend the benchmark"
-            ) from None
+        except ChecksError as error:
+            task_id = wanted[error.index][1].task_id
+            raise UserError(f"{task_id}: its checks are broken: {error.reason}; mend the benchmark") from None

@@ -304,7 +304,9 @@ OTHER_ENDS = [
     *alike("StopIteration", body("return next(iter([]))")),
     *alike("OverflowError", "import math\n\n" + body("return math.exp(10_000)")),
     # an exception that is called like a category, or by no name
-    *alike("other exception", body("raise type('passed', (Exception,), {})"), body("raise type('', (Exception,), {})")),
+    *alike(
+        "other exception", body("raise type('passed', (Exception,), {})"), body("raise type('crash', (Exception,), {})")
+    ),
 ]
 
 CASES = [

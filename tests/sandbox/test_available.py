@@ -53,20 +53,27 @@ def test_a_weaker_layer_is_warned_of(probes: dict[str, list[Any]], caplog: pytes
     assert record.getMessage() == "the sandbox uses a weaker layer, landlock+seccomp (namespaces: not permitted)"
 
 
-@pytest.mark.parametrize(("user", "used"), [(0, True), (1000, False)])
-def test_programs_run_as_the_user_only_where_that_was_asked_for(
-    probes: dict[str, list[Any]], monkeypatch: pytest.MonkeyPatch, user: int, used: bool
+@pytest.mark.parametrize(("user", "warned"), [(0, False), (1000, True)])
+def test_programs_that_run_as_the_user_are_warned_of(
+    probes: dict[str, list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    user: int,
+    warned: bool,
 ) -> None:
     for layer in ("namespaces", "landlock"):
-        probes[layer] = [WorkerError("not here", passing=False)] * 2
+        probes[layer] = [WorkerError("not here", passing=False)]
     monkeypatch.setattr(available.os, "getuid", lambda: user)
-    if used:
-        assert CHOOSE() == "rlimits+seccomp"
-    else:
-        with pytest.raises(InfrastructureError, match="rlimits: it would let programs read and change your files"):
-            CHOOSE()
-        monkeypatch.setenv(available.CHOICE, "rlimits")
-        assert CHOOSE() == "rlimits+seccomp"
+    assert CHOOSE() == "rlimits+seccomp"
+    assert ("on this layer programs can read and change your files" in caplog.text) is warned
+    assert "namespaces: not here; landlock: not here" in caplog.text
+
+
+def test_without_any_layer_nothing_is_run(probes: dict[str, list[Any]]) -> None:
+    for layer in ("namespaces", "landlock", "rlimits"):
+        probes[layer] = [WorkerError("not here", passing=False)]
+    with pytest.raises(InfrastructureError, match="namespaces: not here; landlock: not here; rlimits: not here"):
+        CHOOSE()
 
 
 def test_a_layer_that_was_asked_for_is_used_or_an_error(

@@ -30,8 +30,7 @@ def sandbox_layer() -> str:
     """Name of the strongest layer that works on this machine, tried once per process; a weaker one is warned of.
 
     `+seccomp` at its end: system calls are filtered too, sockets among them. The environment variable
-    CODEDISTILL_SANDBOX names a layer to use instead. Without that, `rlimits` is not used where programs would run as
-    the user that started them: they could change that user's files.
+    CODEDISTILL_SANDBOX names a layer to use instead.
 
     Raises:
         UserError: CODEDISTILL_SANDBOX names no layer, or one that does not work here.
@@ -43,11 +42,15 @@ def sandbox_layer() -> str:
     faults: list[str] = []
     for name in LAYERS:
         full_name, fault = _try(name)
-        if full_name is not None and not _needs_consent(name):
+        if full_name is not None:
             if faults:
                 log.warning("the sandbox uses a weaker layer, %s (%s)", full_name, "; ".join(faults))
+            if _is_open(name):
+                log.warning(
+                    "on this layer programs can read and change your files; docs/sandbox.md says what is better"
+                )
             return full_name
-        faults.append(f"{name}: {fault or _consent()}")
+        faults.append(f"{name}: {fault}")
     raise InfrastructureError("no layer of the sandbox works here: " + "; ".join(faults))
 
 
@@ -60,28 +63,23 @@ def _wanted_layer(name: str) -> str:
     return full_name
 
 
-def _needs_consent(name: str) -> bool:
+def _is_open(name: str) -> bool:
     """Would the layer let programs change the files of the user that started them?"""
     return name == "rlimits" and os.getuid() != 0
-
-
-def _consent() -> str:
-    return f"it would let programs read and change your files; set {CHOICE}=rlimits to use it all the same"
 
 
 def describe_layers() -> list[dict[str, Any]]:
     """Every layer, strongest first, as JSON values.
 
     Keys: `name`; `protects`, in words; `available`; `used`, by `run_programs`; `seccomp`, whether system calls are
-    filtered on it; `why`, what failed where it is not available, or why it is not used although it is stronger than
-    nothing.
+    filtered on it; `why`, what failed where it is not available.
     """
     layers: list[dict[str, Any]] = []
     wanted = os.environ.get(CHOICE)
     for name, layer in LAYERS.items():
         full_name, fault = _try(name)
-        usable = full_name is not None and (name == wanted or not _needs_consent(name))
-        used = usable and (name == wanted if wanted else not any(layer["used"] for layer in layers))
+        first = not any(layer["used"] for layer in layers)
+        used = full_name is not None and (name == wanted if wanted else first)
         layers.append(
             {
                 "name": name,
@@ -89,7 +87,7 @@ def describe_layers() -> list[dict[str, Any]]:
                 "available": full_name is not None,
                 "used": used,
                 "seccomp": full_name is not None and full_name.endswith("+seccomp"),
-                "why": fault or ("" if usable else _consent()),
+                "why": fault,
             }
         )
     return layers
