@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from codedistill import cli, generation, models, sandbox
+from codedistill.locks import hold
 from codedistill.run_directory import write_jsonl
 from codedistill.tiny.datasets import benchmark
 from codedistill.training import switches
@@ -45,6 +46,17 @@ def test_an_interrupted_execute_says_in_one_line_how_to_go_on(
     (line,) = capsys.readouterr().err.strip().splitlines()
     command = f"codedistill execute '{samples}' --benchmark tiny timeout=9"
     assert line == f"codedistill: interrupted, what is done is kept; go on with: {command}"
+
+
+@pytest.mark.parametrize("verb", ["generate", "evaluate", "execute"])
+def test_a_folder_in_use_is_left_alone(
+    verb: str, samples: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = samples if verb == "execute" else "tiny/student"
+    with hold(samples.parent):
+        assert call(monkeypatch, verb, asked, "--benchmark", "tiny", "--output", samples.parent) == 2
+    assert "in use by a live run" in capsys.readouterr().err
+    assert list(samples.parent.iterdir()) == [samples]
 
 
 @pytest.mark.parametrize("verb", ["generate", "evaluate"])

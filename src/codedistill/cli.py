@@ -119,12 +119,13 @@ def generate(
     from codedistill.benchmarks import load_benchmark
     from codedistill.config import ModelSpec
     from codedistill.console import progress
+    from codedistill.locks import hold
     from codedistill.samples import write_samples
 
     settings = _evaluation(overrides, benchmarks="--benchmark names it", timeout="nothing is run; give it to execute")
     tasks = load_benchmark(benchmark, settings.limit)
     folder = output or _default_output(model, benchmark)
-    with kept(), progress() as watch:
+    with kept(), hold(folder), progress() as watch:
         write_samples(ModelSpec(path=model, dtype=dtype), tasks, settings, folder, template, watch)
     path = folder / "samples.jsonl"
     _print_json({"samples": str(path)}) if as_json else typer.echo(f"samples are in {path}")
@@ -141,13 +142,14 @@ def execute(
     """Verdicts only: run the programs of a samples file."""
     from codedistill.benchmarks import load_benchmark
     from codedistill.console import progress
+    from codedistill.locks import hold
     from codedistill.verdicts import execute as execute_samples
 
     for override in overrides or []:
         if override.partition("=")[0].removeprefix("evaluation.") != "timeout":
             raise UserError(f"override {override}: has no effect here; programs are only run: give timeout=SECONDS")
     tasks, folder = load_benchmark(benchmark), output or samples.parent
-    with kept(), progress() as watch:
+    with kept(), hold(folder), progress() as watch:
         result = execute_samples(samples, tasks, _evaluation(overrides), folder, watch)
     if result.values["tasks"] < result.values["benchmark_tasks"]:
         typer.echo(f"{result.values['tasks']} of {result.values['benchmark_tasks']} tasks have samples", err=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from codedistill import benchmarks, evaluation
 from codedistill.config import Evaluation, ModelSpec, Recipe, load_evaluation, load_recipe, load_spec
 from codedistill.errors import UserError
+from codedistill.locks import hold
 from codedistill.methods import METHODS
 from codedistill.processes import share_directory
 from codedistill.run_directory import (
@@ -256,16 +257,17 @@ def _generate_and_execute(
     spec: ModelSpec, tasks: benchmarks.Benchmark, settings: Evaluation, folder: Path, template: str | None, watch: Watch
 ) -> ModelResult:
     """Samples, results and a summary that says who was asked and how."""
-    about = write_samples(spec, tasks, settings, folder, template, watch)
-    result = execute(folder / "samples.jsonl", tasks, settings, folder, watch)
-    values = {
-        "model": about["model"],
-        "parameters": about["parameters"],
-        **result.values,
-        "prompt_form": settings.form,
-        "template": about["template"],
-    }
-    write_json(folder / "summary.json", values)
+    with hold(folder):
+        about = write_samples(spec, tasks, settings, folder, template, watch)
+        result = execute(folder / "samples.jsonl", tasks, settings, folder, watch)
+        values = {
+            "model": about["model"],
+            "parameters": about["parameters"],
+            **result.values,
+            "prompt_form": settings.form,
+            "template": about["template"],
+        }
+        write_json(folder / "summary.json", values)
     return replace(result, values=values)
 
 

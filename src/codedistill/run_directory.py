@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from codedistill.errors import UserError
+from codedistill.locks import hold, is_held
 
 
 class RunDirectory:
@@ -63,45 +63,11 @@ class RunDirectory:
     def is_unfinished(self) -> bool:
         """A run was begun here, is not going on now, and has no student yet, or not all of its evaluation."""
         evaluating = (self.path / "evaluation").exists() and not self.summary.exists()
-        return self.holds_a_run and (evaluating or not self.model.exists()) and not self._is_live
+        return self.holds_a_run and (evaluating or not self.model.exists()) and not is_held(self.path)
 
-    @property
-    def _is_live(self) -> bool:
-        """Another process holds the folder."""
-        try:
-            with (self.path / ".lock").open() as handle:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for this process.
-
-        Raises:
-            UserError: another live process holds it, or it cannot be made.
-        """
-        make_folder(self.path)
-        try:
-            handle = (self.path / ".lock").open("a+")
-        except OSError as error:
-            raise UserError(f"output {self.path}: cannot be used: {error.strerror}; choose another output") from None
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                handle.seek(0)
-                owner = handle.read().strip() or "unknown"
-                raise UserError(
-                    f"output {self.path}: in use by a live run (process {owner}); wait for it or choose another output"
-                ) from None
-            handle.truncate(0)
-            handle.write(str(os.getpid()))
-            handle.flush()
-            yield
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the folder for this process, see `locks.hold`."""
+        return hold(self.path)
 
 
 def free_directory(name: str, root: Path = Path("runs")) -> Path:
@@ -145,7 +111,7 @@ def require_no_run(folder: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file aside and rename it, so that readers see the old content or the new one, never a part."""
-    aside = path.with_name(f".{path.name}.tmp")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two processes may write the same file
     make_folder(path.parent)
     try:
         with aside.open("w", encoding="utf-8", errors="surrogatepass") as handle:

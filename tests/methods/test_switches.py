@@ -123,6 +123,7 @@ def test_a_resumed_run_goes_on_bit_for_bit(switches: list[str], short_recipe: di
         ("no", ["student.dtype=bfloat16", NARROW], "keeps float32 weights, student.dtype is bfloat16"),
         ("no", [NARROW], "bfloat16: a matrix product ended with signal 4"),
         ("no", ["student.dtype=bfloat16"], "bfloat16: a matrix product ended with signal 4"),
+        ("no", ["teacher.dtype=bfloat16"], "bfloat16: a matrix product ended with signal 4"),
         ("no", [COMPILED], "training.compile: no compiler"),
     ],
 )
@@ -153,7 +154,8 @@ def test_a_refused_run_leaves_nothing(
     command = [sys.executable, "-m", "codedistill.cli", "train", str(file), *overrides, f"output={tmp_path / 'run'}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **variable})
     assert done.returncode == 2, done.stderr
-    stage, *rest = done.stderr.strip().splitlines()
+    where, stage, *rest = done.stderr.strip().splitlines()
+    assert where == f"run directory: {tmp_path / 'run'}"
     assert stage.startswith("training with")
     assert len(rest) == 1
     assert message in rest[0]

@@ -146,14 +146,16 @@ class _Pass:
 
     def output(self, weights: Tensor) -> FusedOutput:
         divergence = torch.where(self.soft > 0, self.soft * self.divergence, torch.zeros_like(self.soft))
+        # Computed for all rows of a block if for one; what is reported must not depend on who shares a block.
+        cross_entropy = torch.where(self.hard > 0, self.cross_entropy, torch.zeros_like(self.hard))
         return FusedOutput(
-            loss=_weighted(weights, divergence + self.hard * self.cross_entropy),
+            loss=_weighted(weights, divergence + self.hard * cross_entropy),
             forward_kl=_weighted(weights, self.forward_kl),
             reverse_kl=_weighted(weights, self.reverse_kl),
-            cross_entropy=_weighted(weights, self.cross_entropy),
+            cross_entropy=_weighted(weights, cross_entropy),
             per_row_forward_kl=self.forward_kl,
             per_row_reverse_kl=self.reverse_kl,
-            per_row_cross_entropy=self.cross_entropy,
+            per_row_cross_entropy=cross_entropy,
             per_row_beta=self.betas,
             per_row_head_gap=None if self.gaps is None else self.gaps[0],
             per_row_tail_gap=None if self.gaps is None else self.gaps[1],

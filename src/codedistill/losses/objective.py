@@ -82,8 +82,8 @@ class Objective:
 class FusedOutput:
     """Sums are weighted by the row weights; nothing is divided by any count. Only `loss` carries a gradient.
 
-    Rows of weight 0 never met a head: their divergences and gaps in the [N] tensors are 0. The gaps are None unless the
-    objective has a head_mass.
+    Rows of weight 0 never met a head: their divergences and gaps in the [N] tensors are 0. The cross
+    entropy is 0 in rows that have no share of it. The gaps are None unless the objective has a head_mass.
     """
 
     loss: Tensor

@@ -12,7 +12,7 @@ import torch
 
 from codedistill.data import Batch, Encoded
 from codedistill.generation import Sampling
-from codedistill.methods.base import Ingredients, LossSum, row_weights
+from codedistill.methods.base import Ingredients, LossSum, StepStatistics, row_weights
 from codedistill.methods.kd import Distillation
 from codedistill.methods.writing import write_together
 
@@ -48,6 +48,13 @@ class OnPolicyDistillation(Distillation):
         weights, _ = row_weights(batch, self._loss.normalization)
         share = (weights * self._student_wrote(batch)).sum()
         return replace(out, metrics={**out.metrics, "student_written": share})
+
+    def after_step(self, statistics: StepStatistics) -> dict[str, float | None]:
+        logged = super().after_step(statistics)
+        mean, written = logged.get("cross_entropy"), statistics.metrics["student_written"]
+        if mean is not None:  # of the data's responses, as the loss has it
+            logged["cross_entropy"] = mean / (1.0 - written) if written < 1.0 else None
+        return logged
 
     def _cross_entropy_weight(self, batch: Batch) -> float | torch.Tensor:
         return self._loss.cross_entropy_weight * (1.0 - self._student_wrote(batch))

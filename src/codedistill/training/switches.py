@@ -45,7 +45,7 @@ def check_switches(recipe: Recipe, accelerator: Accelerator) -> None:
         )
     if asked == "bfloat16" and dtype != "float32":
         raise UserError(f"training.precision bfloat16: keeps float32 weights, student.dtype is {dtype}; drop one")
-    narrow = "bfloat16" in (asked, dtype)
+    narrow = "bfloat16" in (asked, dtype, recipe.teacher.dtype if recipe.teacher is not None else None)
     if narrow and accelerator.device.type == "cpu" and (fault := bfloat16_fault()) is not None:
         raise UserError(f"bfloat16: {fault}; set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16, or keep to float32")
     if recipe.training.compile and (fault := compile_fault(accelerator.device)) is not None:
