@@ -161,6 +161,17 @@ def test_an_output_that_holds_a_run(
     assert (Path(micro_recipe["output"]) / "metrics.jsonl").read_text() == before
 
 
+def test_a_missing_student_is_said_before_anything_is_made(
+    micro_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path / "recipe.yaml", micro_recipe | {"student": "./nowhere"})
+    for verb in ("run", "train"):
+        assert call(monkeypatch, verb, file) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert "student ./nowhere: no such folder" in line
+    assert not Path(micro_recipe["output"]).exists()
+
+
 def test_recipes_ls_show_cp_validate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

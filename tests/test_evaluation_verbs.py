@@ -155,3 +155,31 @@ def test_how_many_tasks_have_samples_is_said(
     found = json.loads(captured.out)
     assert (found["tasks"], found["benchmark_tasks"]) == (3, 300)
     assert "3 of 300 tasks have samples" in captured.err
+
+
+@pytest.mark.parametrize("verb", ["generate", "evaluate"])
+@pytest.mark.parametrize("form", ["complete", "chat"])
+def test_a_template_that_makes_no_prompt_is_refused(
+    verb: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["tiny/student", "--benchmark", "tiny", "--output", tmp_path / "out", "--template", "starcoder"]
+    assert call(monkeypatch, verb, *arguments, f"form={form}") == 2
+    assert f"template starcoder: has no effect with form={form}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_bare_prompts_have_no_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["tiny/student", "--benchmark", "tiny", "--output", tmp_path / "out", "limit=1", "max_new_tokens=4"]
+    assert call(monkeypatch, "evaluate", *arguments, "form=complete") == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["prompt_form"], summary["template"]) == ("complete", None)
+
+
+@pytest.mark.parametrize("verb", ["generate", "evaluate"])
+def test_a_runs_own_evaluation_is_left_alone(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "recipe.yaml").touch()
+    output = tmp_path / "evaluation" / "student" / "tiny"
+    assert call(monkeypatch, verb, "tiny/student", "--benchmark", "tiny", "--output", output) == 2
+    assert f"lies in the run {tmp_path}" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from codedistill.run_directory import (
     newest_directory,
     read_jsonl,
     read_unfinished,
+    require_outside_of_runs,
     set_aside,
     write_jsonl,
     write_text,
@@ -91,3 +92,25 @@ def test_runs_of_one_name_are_numbered(tmp_path: Path) -> None:
         write_text(RunDirectory(tmp_path / name).metrics, "{}\n")
     assert free_directory("a", tmp_path) == tmp_path / "a-3"
     assert newest_directory("a", tmp_path) == tmp_path / "a-2"
+
+
+@pytest.mark.parametrize("name", ["config.json", "model", "report.html", "report.md", "summary.json"])
+def test_what_is_of_no_run_is_not_overwritten(name: str, tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.require_own()
+    (tmp_path / "evaluation").mkdir()  # completions of an earlier run may be there
+    directory.require_own()
+    write_text(tmp_path / name, "")
+    with pytest.raises(UserError, match=f"holds {name}, which is of no run; choose another output"):
+        directory.require_own()
+    write_text(directory.recipe, "")
+    directory.require_own()
+
+
+def test_a_folder_in_a_run_is_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    require_outside_of_runs(Path("runs/tiny/evaluation"))
+    write_text(RunDirectory(Path("runs/tiny")).recipe, "")
+    with pytest.raises(UserError, match=r"lies in the run .*runs/tiny; choose another output"):
+        require_outside_of_runs(Path("runs/tiny/evaluation/student/tiny"))
+    require_outside_of_runs(Path("runs/evaluations/tiny"))

@@ -120,11 +120,14 @@ def generate(
     from codedistill.config import ModelSpec
     from codedistill.console import progress
     from codedistill.locks import hold
-    from codedistill.samples import write_samples
+    from codedistill.run_directory import require_outside_of_runs
+    from codedistill.samples import require_template_is_used, write_samples
 
     settings = _evaluation(overrides, benchmarks="--benchmark names it", timeout="nothing is run; give it to execute")
+    require_template_is_used(template, settings)
     tasks = load_benchmark(benchmark, settings.limit)
     folder = output or _default_output(model, benchmark)
+    require_outside_of_runs(folder)
     with kept(), hold(folder), progress() as watch:
         write_samples(ModelSpec(path=model, dtype=dtype), tasks, settings, folder, template, watch)
     path = folder / "samples.jsonl"

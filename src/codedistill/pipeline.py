@@ -24,10 +24,11 @@ from codedistill.run_directory import (
     free_directory,
     newest_directory,
     read_jsonl,
+    require_outside_of_runs,
     write_json,
     write_yaml,
 )
-from codedistill.samples import write_samples
+from codedistill.samples import require_template_is_used, write_samples
 from codedistill.verdicts import ModelResult, execute
 from codedistill.watch import TrainingStages, Watch
 
@@ -70,6 +71,7 @@ def distill(
     watch, start = watch or Watch(), time.time()
     resolved = load_recipe(recipe, overrides)
     loaded = _benchmarks(resolved)
+    _require_models(resolved)
     directory = _open(resolved, watch)
     with directory.locked():
         trained = _train(resolved, directory, watch)
@@ -101,6 +103,7 @@ def train_only(
 ) -> Path:
     """Train the student; the folder of the finished model."""
     resolved, watch = load_recipe(recipe, overrides), watch or Watch()
+    _require_models(resolved)
     directory = _open(resolved, watch)
     with directory.locked():
         return _train(resolved, directory, watch).model
@@ -129,9 +132,11 @@ def evaluate(
         UserError: no such model or benchmark, or a setting that does not exist.
     """
     spec, asked = load_spec(model), load_evaluation(settings or {})
+    require_template_is_used(template, asked)
     tasks = benchmarks.load_benchmark(benchmark, asked.limit)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(output or scratch)
+        require_outside_of_runs(folder)
         return _generate_and_execute(spec, tasks, asked, folder, template, watch or Watch())
 
 
@@ -150,7 +155,21 @@ def open_directory(recipe: Recipe) -> RunDirectory:
         raise UserError(
             f"output {directory.path}: holds a run already; add resume=auto to go on with it, or choose another output"
         )
+    directory.require_own()
     return directory
+
+
+def _require_models(recipe: Recipe) -> None:
+    """Models are looked for before a directory is made, and both before one of them is loaded.
+
+    Raises:
+        UserError: one is not there.
+    """
+    from codedistill.models import resolve
+
+    for key, spec in (("teacher", recipe.teacher), ("student", recipe.student)):
+        if spec is not None and spec.path is not None:
+            resolve(spec.path, key)
 
 
 def _open(recipe: Recipe, watch: Watch) -> RunDirectory:

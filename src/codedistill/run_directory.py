@@ -65,6 +65,18 @@ class RunDirectory:
         evaluating = (self.path / "evaluation").exists() and not self.summary.exists()
         return self.holds_a_run and (evaluating or not self.model.exists()) and not is_held(self.path)
 
+    def require_own(self) -> None:
+        """Refuse a folder that holds no run, but files in whose place a run would put its own.
+
+        Raises:
+            UserError: there is one.
+        """
+        if self.holds_a_run:
+            return
+        for name in ("config.json", self.model.name, self.report.name, "report.md", self.summary.name):
+            if (self.path / name).exists():
+                raise UserError(f"output {self.path}: holds {name}, which is of no run; choose another output")
+
     def locked(self) -> AbstractContextManager[None]:
         """Hold the folder for this process, see `locks.hold`."""
         return hold(self.path)
@@ -107,6 +119,18 @@ def require_no_run(folder: Path) -> None:
     """
     if RunDirectory(folder).holds_a_run:
         raise UserError(f"output {folder}: holds a run; choose another output")
+
+
+def require_outside_of_runs(folder: Path) -> None:
+    """Refuse a folder anywhere in a run's: its report would be of two evaluations.
+
+    Raises:
+        UserError: it is one.
+    """
+    for parent in (folder, *folder.absolute().parents):
+        if RunDirectory(parent).holds_a_run:
+            where = "holds a run" if parent == folder else f"lies in the run {parent}"
+            raise UserError(f"output {folder}: {where}; choose another output")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -66,7 +66,7 @@ def write_samples(
     if torch.accelerator.is_available():
         network: Any = model.model
         network.to(torch.accelerator.current_accelerator())
-    prompts = [prompt_for(problem, settings.form, about["template"], model) for problem in tasks.problems]
+    prompts = [prompt_for(problem, about["template"], model) for problem in tasks.problems]
     requests = [
         Request(i, prompt, benchmarks.STOPS if settings.form == "complete" else (), sample)
         for i, prompt in enumerate(prompts)
@@ -103,8 +103,9 @@ def describe_request(
     from codedistill.prompts import TEMPLATES
     from codedistill.training.save import saved_template
 
-    chosen = "chat" if settings.form == "chat" else template or saved_template(spec) or "alpaca"
-    if chosen not in TEMPLATES:
+    by_form: dict[str, str | None] = {"complete": None, "chat": "chat"}
+    chosen = by_form.get(settings.form, template or saved_template(spec) or "alpaca")
+    if chosen is not None and chosen not in TEMPLATES:
         raise UserError(f"template {chosen}: does not exist; known: {', '.join(TEMPLATES)}")
     return {
         "model": str(spec),
@@ -121,12 +122,24 @@ def describe_request(
     }
 
 
-def prompt_for(problem: benchmarks.Problem, form: str, template: str, model: Loaded) -> str:
-    """A problem as the model is asked it: as code to go on with, or as an instruction in a template."""
+def require_template_is_used(template: str | None, settings: Evaluation) -> None:
+    """Refuse a template that was asked for where none, or another, makes the prompts.
+
+    Raises:
+        UserError: it would not be used.
+    """
+    if template is not None and settings.form != "instruct":
+        raise UserError(f"template {template}: has no effect with form={settings.form}; drop one of the two")
+
+
+def prompt_for(problem: benchmarks.Problem, template: str | None, model: Loaded) -> str:
+    """A problem as the model is asked it: as an instruction in a template, or without one as code to go on with."""
     from codedistill.prompts import TEMPLATES
 
-    if form == "complete":
+    if template is None:
         return problem.prompt
+    if template == "chat" and not model.tokenizer.chat_template:
+        raise UserError(f"model {model.name}: its tokenizer has no chat template; use form=instruct, template alpaca")
     asked, given = benchmarks.instruction_of(problem)
     chosen = TEMPLATES[template]
     chosen.check(model.tokenizer)

@@ -37,7 +37,7 @@ def model(chat: str | None = "yes") -> Any:
     tokenizer = Tokenizer()
     tokenizer.chat_template = chat
     network = SimpleNamespace(to=lambda device: None)
-    return SimpleNamespace(tokenizer=tokenizer, parameters=1, model=network, fingerprint=lambda: "weights")
+    return SimpleNamespace(name="m", tokenizer=tokenizer, parameters=1, model=network, fingerprint=lambda: "weights")
 
 
 @pytest.fixture
@@ -48,19 +48,21 @@ def tasks(tmp_path: Path) -> Any:
 def test_forms(tasks: Any) -> None:
     problem = tasks.problems[1]
     code = 'def half(n):\n    """ Half of n. """'
-    assert prompt_for(problem, "complete", "alpaca", model()) == code + "\n"
-    asked = prompt_for(problem, "instruct", "alpaca", model())
+    assert prompt_for(problem, None, model()) == code + "\n"
+    asked = prompt_for(problem, "alpaca", model())
     assert f"### Instruction:\nComplete the following Python function.\n\n### Input:\n{code}\n\n" in asked
     assert asked.endswith("### Response:\n")
-    assert prompt_for(problem, "instruct", "plain", model()) == f"Complete the following Python function.\n{code}\n"
-    chat = prompt_for(problem, "chat", "chat", model())
+    assert prompt_for(problem, "plain", model()) == f"Complete the following Python function.\n{code}\n"
+    chat = prompt_for(problem, "chat", model())
     assert chat == f"[user]Complete the following Python function.\n{code}[assistant]"
 
 
 def test_chat_needs_a_chat_template(tasks: Any) -> None:
-    with pytest.raises(UserError, match="has no chat template"):
-        prompt_for(tasks.problems[0], "chat", "chat", model(chat=None))
+    with pytest.raises(UserError, match="model m: its tokenizer has no chat template; use form=instruct"):
+        prompt_for(tasks.problems[0], "chat", model(chat=None))
 
+
+TEMPLATE_OF = {"complete": None, "instruct": "plain", "chat": "chat"}
 
 WRITES = {
     "complete": "    return n / 2\n",
@@ -93,7 +95,7 @@ def test_samples_keep_what_the_model_wrote(
         problem = tasks.find(row["task_id"])
         assert row["completion"] == WRITES[form]
         assert row["solution"] == program_source(problem, WRITES[form])
-        assert row["prompt"] == prompt_for(problem, form, "chat" if form == "chat" else "plain", model())
+        assert row["prompt"] == prompt_for(problem, TEMPLATE_OF[form], model())
         assert row["prompt_form"] == form
     # Only a base model that goes on with the code is stopped by code.
     assert all(bool(request.stop) == (form == "complete") for request in requests)

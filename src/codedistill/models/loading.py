@@ -72,7 +72,7 @@ def load_model(spec: ModelSpec, key: str) -> Loaded:
     if spec.architecture is not None:
         model = _from_architecture(spec.architecture, tokenizer, key).to(dtype)
     else:
-        path = _resolve(spec.path or "", key)
+        path = resolve(spec.path or "", key)
         try:
             found: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, output_loading_info=True)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
@@ -89,7 +89,7 @@ def load_tokenizer(spec: ModelSpec, key: str) -> Any:
     """The tokenizer of a model, with an end token and a padding token."""
     name = spec.tokenizer or spec.path or ""
     if spec.tokenizer is None:
-        path = _resolve(name, key)
+        path = resolve(name, key)
     else:
         path = str(EMBEDDED.get(name, name))
         if not Path(path).exists():
@@ -107,8 +107,12 @@ def load_tokenizer(spec: ModelSpec, key: str) -> Any:
     return tokenizer
 
 
-def _resolve(name: str, key: str) -> str:
-    """The folder or hub id behind a name; folders are checked before anything is loaded."""
+def resolve(name: str, key: str) -> str:
+    """The folder or hub id behind a name, found to be there before anything is loaded.
+
+    Raises:
+        UserError: no such folder, no model in it, or the hub does not know it; `key` is the recipe key that names it.
+    """
     path = Path(EMBEDDED.get(name, name))
     if not path.exists():
         looks_local = name.startswith((".", "/", "~")) or name.count("/") != 1
