@@ -66,6 +66,23 @@ def write_run(
     return folder
 
 
+def write_recipes(root: Path) -> dict[str, Path]:
+    """Three recipes with the seeds 0, 1 and 2.
+
+    akd fails every 4th, 5th and 6th task of 40, rkd every 3rd, 4th and 5th, kd every 2nd, 3rd and 4th.
+    """
+    return {
+        f"{method}-{seed}": write_run(
+            root / f"{method}-{seed}",
+            student_fails=fails + seed,
+            steps=20,
+            overrides=[f"training.seed={seed}", f"method={method}"],
+        )
+        for method, fails in (("akd", 4), ("rkd", 3), ("kd", 2))
+        for seed in (0, 1, 2)
+    }
+
+
 def metrics(step: int, steps: int, method: str) -> dict[str, Any]:
     """A line of metrics.jsonl; the values fall like a run's, with a ripple for noise."""
     share, ripple = step / steps, 0.15 * math.sin(step * 2.4) * math.exp(-step / steps)

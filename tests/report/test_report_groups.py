@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from made_runs import write_run
+from made_runs import write_recipes, write_run
 from test_report_html import Page
 
 from codedistill.evaluation import holm
@@ -17,18 +17,7 @@ from codedistill.report.painted import painted, style, style_by_run
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """akd fails every 4th, 5th and 6th task of 40, rkd every 3rd, 4th and 5th, kd every 2nd, 3rd and 4th."""
-    root = tmp_path_factory.mktemp("groups")
-    return {
-        f"{method}-{seed}": write_run(
-            root / f"{method}-{seed}",
-            student_fails=fails + seed,
-            steps=20,
-            overrides=[f"training.seed={seed}", f"method={method}"],
-        )
-        for method, fails in (("akd", 4), ("rkd", 3), ("kd", 2))
-        for seed in (0, 1, 2)
-    }
+    return write_recipes(tmp_path_factory.mktemp("groups"))
 
 
 @pytest.mark.parametrize(
@@ -59,6 +48,15 @@ def test_recipes_of_one_name_are_told_apart(tmp_path: Path) -> None:
         for name, seed, method in (("run-0", 0, "akd"), ("run-1", 1, "akd"), ("run-2", 0, "kd"), ("run-3", 1, "kd"))
     ]
     assert [group.label for group in compare_runs(paths).groups] == ["run-0 and repeats", "run-2 and repeats"]
+
+
+def test_a_single_run_is_called_by_its_own_name(tmp_path: Path) -> None:
+    made = (("akd", 10, 0), ("akd-2", 20, 0), ("akd-3", 20, 1))
+    paths = [
+        write_run(tmp_path / name, tasks=4, steps=2, overrides=[f"training.steps={steps}", f"training.seed={seed}"])
+        for name, steps, seed in made
+    ]
+    assert compare_runs(paths).groups == (Group("akd", (0,)), Group("akd-2 and repeats", (1, 2)))
 
 
 def test_runs_of_the_same_seed_are_pairs(runs: dict[str, Path]) -> None:
@@ -99,39 +97,6 @@ def test_seeds_of_one_recipe_alone(runs: dict[str, Path]) -> None:
     assert [(d.first, d.second) for d in found.differences] == [("akd-1", "akd-0"), ("akd-2", "akd-0")]
     assert found.notes == ("All runs are of one recipe: the differences show what the seed alone changes.",)
     assert found.recipe_table() == (["", "akd-0", "akd-1", "akd-2"], [["training.seed", "0", "1", "2"]])
-    (headline,) = found.headlines
-    assert headline.startswith("akd: the student solves 79.2% of the tasks (mean of 3 runs) and keeps 99%")
-
-
-def test_headline(runs: dict[str, Path]) -> None:
-    """akd: 30, 32 and 33 of 40 tasks; rkd: 26, 30 and 32; the teacher: 32."""
-    (text,) = compare_runs(list(runs.values())).headlines
-    assert text.startswith(
-        "Of 3 recipes, akd has the best student: it solves 79.2% of the tasks (mean of 3 runs) and keeps 99% of the "
-        "teacher's accuracy. Next is rkd with 73.3% (mean of 3 runs), 5.8 points less (95% interval of the lead: "
-    )
-    assert text.endswith(", so this may be chance).")
-
-
-def test_headline_of_single_runs(runs: dict[str, Path]) -> None:
-    found = compare_runs([runs["kd-0"], runs["akd-0"]])
-    (text,) = found.headlines
-    assert "akd-0 has the best student: it solves 75.0% of the tasks and keeps 94%" in text
-    low, high = (end * 100 for end in found.differences[0].paired.interval)
-    assert f"Next is kd-0 with 50.0%, 25.0 points less (95% interval of the lead: {low:.1f} to {high:.1f})." in text
-    (text,) = compare_runs([runs["kd-0"], runs["akd-0"], runs["akd-1"]]).headlines
-    assert text.endswith("Next is kd-0 with 50.0%, 27.5 points less.")  # one run says nothing of other seeds
-
-
-def test_headline_for_each_benchmark(tmp_path: Path) -> None:
-    paths = [
-        write_run(tmp_path / method, tasks=8, steps=2, benchmarks=("tiny", "humaneval"), overrides=[f"method={method}"])
-        for method in ("kd", "akd")
-    ]
-    first, second = compare_runs(paths).headlines
-    assert "of the tasks on tiny" in first
-    assert "of the tasks on humaneval" in second
-    assert first.endswith("akd solves just as many.")
 
 
 def test_colours_are_those_of_the_recipes() -> None:

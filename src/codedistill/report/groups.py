@@ -31,7 +31,7 @@ def groups_of(runs: Sequence[Run], labels: Sequence[str]) -> tuple[Group, ...]:
     members = list(found.values())
     names = [common_name([labels[i] for i in group]) for group in members]
     return tuple(
-        Group(name if names.count(name) == 1 else f"{labels[group[0]]} and repeats", tuple(group))
+        Group(f"{labels[group[0]]} and repeats" if len(group) > 1 and names.count(name) > 1 else name, tuple(group))
         for name, group in zip(names, members, strict=True)
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from codedistill.evaluation import Paired, paired_difference
@@ -38,14 +39,19 @@ class Difference:
         ]
 
 
+def shared_tasks(evaluated: Sequence[Evaluated]) -> list[str]:
+    """The tasks that all of them have, in the first one's order; none where the benchmark's data differ."""
+    if len({one.sha256 for one in evaluated}) != 1:
+        return []
+    return [task for task in evaluated[0].verdicts if all(task in one.verdicts for one in evaluated)]
+
+
 def difference(first: Evaluated, second: Evaluated, names: tuple[str, str]) -> Difference | None:
     """Compare two models on the tasks that both have; None where there are none or the benchmark's data differ."""
-    if first.sha256 != second.sha256:
-        return None
-    a, b = first.shares, second.shares
-    shared = [task for task in a if task in b]
+    shared = shared_tasks((first, second))
     if not shared:
         return None
+    a, b = first.shares, second.shares
     paired = paired_difference([a[task] for task in shared], [b[task] for task in shared])
     return Difference(*names, first.benchmark, len(shared), paired)
 

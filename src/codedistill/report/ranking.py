@@ -1,27 +1,39 @@
-"""Which recipe keeps most of the teacher, in a sentence: the first thing that a comparison says."""
+"""Which recipe keeps most of the teacher, in a sentence: the first thing that a comparison says.
+
+All figures are of the tasks that every student was asked, so that they can be set against each other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isclose
 from statistics import mean
 
-from codedistill.evaluation import Interval, accuracy_loss
+from codedistill.evaluation import Crossed, Paired, accuracy_loss, crossed_difference, paired_difference
 from codedistill.report.groups import Group
-from codedistill.report.load import Run
-from codedistill.report.paired import difference
-from codedistill.report.seeds import recipe_difference
+from codedistill.report.load import Evaluated, Run
+from codedistill.report.paired import shared_tasks
 from codedistill.report.text import percent
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A recipe's runs on one benchmark: the mean of their students' pass@1, and what that is of the teacher's."""
+    """A recipe on one benchmark. `runs` has for each run the student's share of passing samples, task by task."""
 
     label: str
-    runs: tuple[Run, ...]
-    share: float
-    kept: float | None
+    runs: tuple[tuple[float, ...], ...]
+    teacher: float | None
+
+    @property
+    def share(self) -> float:
+        """The mean pass@1 of the students."""
+        return mean(mean(tasks) for tasks in self.runs)
+
+    @property
+    def kept(self) -> float | None:
+        """What that is of the teacher's, in percent."""
+        return 100 - accuracy_loss(self.teacher, self.share) if self.teacher else None
 
     @property
     def of_runs(self) -> str:
@@ -29,38 +41,58 @@ class Ranked:
 
 
 def comparison_headlines(runs: Sequence[Run], groups: Sequence[Group], benchmarks: Sequence[str]) -> list[str]:
-    """One sentence or two for each benchmark."""
-    found = [(benchmark, ranking(runs, groups, benchmark)) for benchmark in benchmarks]
+    """One sentence or two for each benchmark that a student was asked."""
     several = len(benchmarks) > 1
-    return [_sentences(b, ranked, f" on {b}" if several else "") for b, ranked in found if ranked]
+    found = [_headline(runs, groups, benchmark, f" on {benchmark}" if several else "") for benchmark in benchmarks]
+    return [text for text in found if text]
 
 
-def ranking(runs: Sequence[Run], groups: Sequence[Group], benchmark: str) -> list[Ranked]:
-    """The recipes by their students' pass@1, the highest first; in the order given where it is the same."""
+def ranking(runs: Sequence[Run], groups: Sequence[Group], benchmark: str, tasks: Sequence[str]) -> list[Ranked]:
+    """The recipes by their students' pass@1 on the tasks, the highest first; in the order given where it is the same.
+
+    Every student was asked all of the tasks. A teacher that was not counts as unknown.
+    """
     found = []
     for group in groups:
-        asked = [runs[i] for i in group.members if runs[i].table.row("student", benchmark) is not None]
-        share = _share(asked, "student", benchmark)
-        teacher = _share(asked, "teacher", benchmark)
-        if share is not None:
-            kept = 100 - accuracy_loss(teacher, share) if teacher else None
-            found.append(Ranked(group.label, tuple(asked), share, kept))
+        members = [runs[i] for i in group.members]
+        asked = tuple(_shares(student, tasks) for student in _evaluated(members, "student", benchmark))
+        teachers = [t for t in _evaluated(members, "teacher", benchmark) if all(task in t.verdicts for task in tasks)]
+        teacher = mean(mean(_shares(t, tasks)) for t in teachers) if teachers else None
+        if asked:
+            found.append(Ranked(group.label, asked, teacher))
     return sorted(found, key=lambda ranked: -ranked.share)
 
 
-def _share(runs: Sequence[Run], who: str, benchmark: str) -> float | None:
-    """The mean pass@1 of one of the models over the runs that have it."""
-    rows = [row for run in runs if (row := run.table.row(who, benchmark)) is not None]
-    return mean(row.pass_at_1 for row in rows) if rows else None
+def _evaluated(runs: Sequence[Run], who: str, benchmark: str) -> list[Evaluated]:
+    return [found for run in runs if (found := run.evaluated(who, benchmark)) is not None]
 
 
-def _sentences(benchmark: str, ranked: Sequence[Ranked], where: str) -> str:
+def _shares(evaluated: Evaluated, tasks: Sequence[str]) -> tuple[float, ...]:
+    shares = evaluated.shares
+    return tuple(shares[task] for task in tasks)
+
+
+def _headline(runs: Sequence[Run], groups: Sequence[Group], benchmark: str, where: str) -> str:
+    students = _evaluated(runs, "student", benchmark)
+    if not students:
+        return ""
+    tasks = shared_tasks(students)
+    if not tasks:
+        return f"The students were not asked the same tasks{where}, so there is no ranking."
+    if any(len(student.verdicts) > len(tasks) for student in students):
+        of = f"the {len(tasks)} tasks{where} that all students were asked"
+    else:
+        of = f"the tasks{where}"
+    return _sentences(ranking(runs, groups, benchmark, tasks), of)
+
+
+def _sentences(ranked: Sequence[Ranked], tasks: str) -> str:
     best, *others = ranked
-    solved = f"{percent(best.share)} of the tasks{where}{best.of_runs}{_kept(best)}"
+    solved = f"{percent(best.share)} of {tasks}{best.of_runs}{_kept(best)}"
     if not others:
         return f"{best.label}: the student solves {solved}."
     text = f"Of {len(ranked)} recipes, {best.label} has the best student: it solves {solved}."
-    return f"{text} {_next(benchmark, best, others[0])}"
+    return f"{text} {_next(best, others[0])}"
 
 
 def _kept(ranked: Ranked) -> str:
@@ -69,24 +101,24 @@ def _kept(ranked: Ranked) -> str:
     return f" and {'keeps' if ranked.kept <= 100 else 'reaches'} {ranked.kept:.0f}% of the teacher's accuracy"
 
 
-def _next(benchmark: str, best: Ranked, other: Ranked) -> str:
+def _next(best: Ranked, other: Ranked) -> str:
     """How far the second recipe is behind, and whether that may be chance."""
-    lead = best.share - other.share
-    if lead == 0:
+    if isclose(best.share, other.share):
         return f"{other.label} solves just as many."
+    compared = _compared(best, other)
+    lead = best.share - other.share if compared is None else compared.difference
     text = f"Next is {other.label} with {percent(other.share)}{other.of_runs}, {lead * 100:.1f} points less"
-    interval = _interval(benchmark, best.runs, other.runs)
-    if interval is None:
+    if compared is None:
         return f"{text}."
-    chance = ", so this may be chance" if interval.low <= 0 <= interval.high else ""
-    return f"{text} (95% interval of the lead: {interval.low * 100:.1f} to {interval.high * 100:.1f}{chance})."
+    low, high = compared.interval
+    chance = ", so this may be chance" if low <= 0 <= high else ""
+    return f"{text} (95% interval of the lead: {low * 100:.1f} to {high * 100:.1f}{chance})."
 
 
-def _interval(benchmark: str, best: Sequence[Run], other: Sequence[Run]) -> Interval | None:
-    """Of the difference of two recipes: over seeds if both have several, of the two runs if both have one."""
-    if len(best) > 1 or len(other) > 1:
-        crossed = recipe_difference(benchmark, list(best), list(other))
-        return None if crossed is None else crossed.interval
-    a, b = best[0].evaluated("student", benchmark), other[0].evaluated("student", benchmark)
-    paired = difference(a, b, ("", "")) if a is not None and b is not None else None
-    return None if paired is None else paired.paired.interval
+def _compared(best: Ranked, other: Ranked) -> Crossed | Paired | None:
+    """The lead and its interval: over seeds if both recipes have several, of the two runs if both have one."""
+    if len(best.runs) == len(other.runs) == 1:
+        return paired_difference(best.runs[0], other.runs[0])
+    if min(len(best.runs), len(other.runs)) > 1 and len(best.runs[0]) > 1:
+        return crossed_difference(best.runs, other.runs)
+    return None

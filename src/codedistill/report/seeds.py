@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from codedistill.evaluation import Crossed, accuracy_loss, crossed_difference
 from codedistill.report.groups import Group
 from codedistill.report.load import Run
+from codedistill.report.paired import shared_tasks
 from codedistill.report.tables import MISSING, without
 from codedistill.report.text import duration, interval, percent, points, visible
 
@@ -83,23 +84,20 @@ def _repeated(benchmark: str, runs: list[Run], label: str, first: list[Run]) -> 
         seeds=tuple(run.seed for run in runs),
         shares=tuple(row.pass_at_1 for row in students),
         teacher=None if teacher is None else teacher.pass_at_1,
-        difference=None if first and runs[0] is first[0] else recipe_difference(benchmark, runs, first),
+        difference=None if first and runs[0] is first[0] else _recipe_difference(benchmark, runs, first),
         seconds=mean(seconds) if seconds else None,
         peak_memory_mb=mean(peaks) if (peaks := [p for run in runs if (p := run.peak_memory_mb) is not None]) else None,
     )
 
 
-def recipe_difference(benchmark: str, runs: list[Run], first: list[Run]) -> Crossed | None:
+def _recipe_difference(benchmark: str, runs: list[Run], first: list[Run]) -> Crossed | None:
     """The mean of some runs' students minus that of `first`, over the tasks that all of them were asked.
 
     None for fewer than two tasks or fewer than two runs of each, and where the benchmark's data differ.
     """
     found = [[e for run in group if (e := run.evaluated("student", benchmark))] for group in (runs, first)]
-    everyone = [*found[0], *found[1]]
-    if not everyone:
-        return None
-    tasks = [task for task in everyone[0].verdicts if all(task in other.verdicts for other in everyone)]
-    if len(tasks) < 2 or min(map(len, found)) < 2 or len({other.sha256 for other in everyone}) > 1:
+    tasks = shared_tasks([*found[0], *found[1]])
+    if len(tasks) < 2 or min(map(len, found)) < 2:
         return None
     a, b = ([[shares[task] for task in tasks] for e in group if (shares := e.shares)] for group in found)
     return crossed_difference(a, b)
