@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import types
 from typing import Any
 
@@ -75,3 +76,18 @@ def test_coroutines_are_functions() -> None:
 def test_a_program_has_one_kind_of_lines_end() -> None:
     for text in (LOOP, WHOLE, f"```\n{WHOLE}```\n", TYPED + LOOP):
         assert "\r" not in program_source(problem(), text.replace("\n", "\r\n"))
+
+
+@pytest.mark.parametrize("mark", ["[INST]", " [INST] Thanks", "\n[/INST] It's so", "</s>", "\nYes.</think>"])
+def test_a_mark_without_end_takes_no_time(mark: str) -> None:
+    before = "</think>" in mark
+    text = mark * 2000 + "\n" + WHOLE if before else WHOLE + mark * 2000
+    began = time.process_time()
+    source = program_source(problem(), text)
+    assert time.process_time() - began < 2
+    assert outcome(source) == 6
+
+
+def test_marks_in_many_strings_are_no_ends() -> None:
+    strings = "".join(f"    y{number} = '</s>'\n" for number in range(200))
+    assert outcome(program_source(problem(), "def f(x):\n" + strings + "    return sum(x)\n</s>")) == 6

@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 import tokenize
+from collections.abc import Callable
 
 from codedistill.benchmarks.syntax import defines, is_prose, parse
 
@@ -14,6 +15,8 @@ ENDS = re.compile(
     r"|</s>|<end_of_turn>|<file_sep>|<fim_prefix>|<\uff5cend\u2581of\u2581sentence\uff5c>|\[/?INST\]"
 )
 """Where a model's turn is over, for tokenizers that do not call these tokens special."""
+
+ENDS_TRIED = 20
 
 END_OF_THOUGHTS = "</think>"
 
@@ -27,29 +30,38 @@ def answer_in(text: str, entry_point: str) -> str:
     Code may speak of any of the marks that are looked for here: none counts in its strings and comments.
     """
     text = text.replace("\r\n", "\n").removeprefix("\ufeff")
-    thoughts = _outside_of_code(text, re.compile(END_OF_THOUGHTS))
-    if thoughts:
-        text = text[thoughts[-1] + len(END_OF_THOUGHTS) :]
-    return _in_tags(text[: min(_outside_of_code(text, ENDS), default=len(text))], entry_point)
+    thoughts = _outside_of_code(text, re.compile(END_OF_THOUGHTS), last=True)
+    if thoughts is not None:
+        text = text[thoughts + len(END_OF_THOUGHTS) :]
+    return _in_tags(text[: _outside_of_code(text, ENDS)], entry_point)
 
 
-def _outside_of_code(text: str, mark: re.Pattern[str]) -> list[int]:
-    """The places of a mark that are in none of the code's strings and comments.
-
-    The code is the text, or the longest part of it before a mark that is any; if there is none, a line has to tell.
-    """
+def _outside_of_code(text: str, mark: re.Pattern[str], last: bool = False) -> int | None:
+    """The place of the first, or the last, mark that is in none of the code's strings and comments."""
     found = list(mark.finditer(text))
-    ends = [len(text), *(match.start() for match in reversed(found))] if found else []
+    is_quoted = _quotes(text, found)
+    return next((match.start() for match in (reversed(found) if last else found) if not is_quoted(match)), None)
+
+
+def _quotes(text: str, found: list[re.Match[str]]) -> Callable[[re.Match[str]], bool]:
+    """Whether a mark is in a string or a comment of the code.
+
+    The code is the text, or the longest part of it before a mark that is any; if there is none, a line has to tell. Of
+    many marks only the first are tried as the code's end: a model that repeats one for ever would take minutes.
+    """
+    ends = [len(text), *(match.start() for match in reversed(found[:ENDS_TRIED]))] if found else []
     end = next((end for end in ends if text[:end].strip() and _head_of(text[:end]) is not None), None)
     if end is None:
-        return [match.start() for match in found if not _seems_quoted(match)]
+        return _seems_quoted
     head = _head_of(text[:end]) or ""
     quoted = _strings_and_comments(head + text[:end])
-    return [
-        place
-        for place in (match.start() for match in found if match.start() <= end or not _seems_quoted(match))
-        if not any(place + len(head) in span for span in quoted)
-    ]
+
+    def is_quoted(match: re.Match[str]) -> bool:
+        if match.start() > end and _seems_quoted(match):
+            return True
+        return any(match.start() + len(head) in span for span in quoted)
+
+    return is_quoted
 
 
 def _head_of(text: str) -> str | None:
@@ -84,7 +96,7 @@ def _strings_and_comments(code: str) -> list[range]:
 def _in_tags(text: str, entry_point: str) -> str:
     """What is between tags, if they are there: of several the first that defines the function."""
     for begin, end in TAGS.items():
-        if _outside_of_code(text, re.compile(f"{re.escape(begin)}|{re.escape(end)}")):
+        if _outside_of_code(text, re.compile(f"{re.escape(begin)}|{re.escape(end)}")) is not None:
             first, *parts = text.split(begin)
             if end in first:  # the prompt had the first tag
                 parts = [first]
