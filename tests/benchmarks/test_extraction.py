@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 import types
 from typing import Any
 
 import pytest
 from completion_shapes import LOOP, PLAIN, SHAPES, TYPED, WHOLE, Shape
 
-from codedistill.benchmarks import Problem, program_source
+from codedistill.benchmarks import Problem, program_source, turns
+from codedistill.benchmarks.syntax import parse
 
 
 def problem(prompt: str = PLAIN) -> Problem:
@@ -78,14 +78,14 @@ def test_a_program_has_one_kind_of_lines_end() -> None:
         assert "\r" not in program_source(problem(), text.replace("\n", "\r\n"))
 
 
-@pytest.mark.parametrize("mark", ["[INST]", " [INST] Thanks", "\n[/INST] It's so", "</s>", "\nYes.</think>"])
-def test_a_mark_without_end_takes_no_time(mark: str) -> None:
-    before = "</think>" in mark
-    text = mark * 2000 + "\n" + WHOLE if before else WHOLE + mark * 2000
-    began = time.process_time()
-    source = program_source(problem(), text)
-    assert time.process_time() - began < 2
-    assert outcome(source) == 6
+@pytest.mark.parametrize("repeated", ["[INST],\n", "[INST]\n[/INST]\n", "</s> it's\n", "[INST]" * 9 + "\n"])
+def test_of_repeated_marks_only_some_are_tried(repeated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    monkeypatch.setattr(turns, "parse", lambda code: tried.append(code) or parse(code))
+    source = program_source(problem(), WHOLE + "f(\n" + repeated * 500)
+    assert source.startswith(WHOLE)
+    assert not turns.ENDS.search(source)
+    assert 0 < len(tried) < 200
 
 
 def test_marks_in_many_strings_are_no_ends() -> None:

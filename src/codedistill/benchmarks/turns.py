@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import re
@@ -22,6 +23,11 @@ END_OF_THOUGHTS = "</think>"
 
 TAGS = {"[BEGIN]": "[DONE]", "[PYTHON]": "[/PYTHON]", "<answer>": "</answer>"}
 """What is put around an answer: by MBPP's prompt with examples, by CodeLlama, by reasoning models."""
+
+
+RETURNS = re.compile(r"^[ \t]*return\b", re.MULTILINE)
+DOES_SOMETHING = (ast.Call, ast.Assign, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Pass, ast.Raise)
+"""What a sentence whose words happen to be Python has none of."""
 
 
 def answer_in(text: str, entry_point: str) -> str:
@@ -94,12 +100,23 @@ def _strings_and_comments(code: str) -> list[range]:
 
 
 def _in_tags(text: str, entry_point: str) -> str:
-    """What is between tags, if they are there: of several the first that defines the function."""
+    """What is between tags, if they are there and it is an answer: of several the first that defines the function."""
     for begin, end in TAGS.items():
-        if _outside_of_code(text, re.compile(f"{re.escape(begin)}|{re.escape(end)}")) is not None:
-            first, *parts = text.split(begin)
-            if end in first:  # the prompt had the first tag
-                parts = [first]
-            parts = [part.partition(end)[0] for part in parts]
+        if _outside_of_code(text, re.compile(f"{re.escape(begin)}|{re.escape(end)}")) is None:
+            continue
+        first, *parts = text.split(begin)
+        before = first.partition(end)[0]
+        if end in first and _is_answer(before, entry_point):  # the prompt had the first tag
+            return before
+        parts = [part.partition(end)[0] for part in parts]
+        if any(_is_answer(part, entry_point) for part in parts):
             return next((part for part in parts if defines(part, entry_point)), parts[0])
     return text
+
+
+def _is_answer(text: str, entry_point: str) -> bool:
+    """Whether there is code to run in a text, rather than the beginning of a sentence that speaks of a tag."""
+    if defines(text, entry_point) or RETURNS.search(text):
+        return True
+    tree = parse((_head_of(text) or "") + text)
+    return tree is not None and any(isinstance(node, DOES_SOMETHING) for node in ast.walk(tree))
