@@ -6,7 +6,7 @@ import itertools
 import json
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,14 +137,13 @@ def read_samples(path: Path, tasks: benchmarks.Benchmark) -> list[dict[str, Any]
     """Rows with task_id, sample, completion, solution and finish, from any tool's samples file, which may be a .gz.
 
     A row needs `task_id` and `solution` (a whole program) or `completion` (what the model wrote). `sample` numbers
-    the samples of a task; without it they are counted.
+    the samples of a task; those without it are counted, around the numbers that others have.
 
     Raises:
         UserError: a row is malformed or is there twice, by the number of its line.
     """
     problems = {problem.task_id: problem for problem in tasks.problems}
     lines: dict[tuple[str, int], int] = {}
-    seen: Counter[str] = Counter()
     rows = []
     for number, row in numbered_rows(path):
         where, given_id = f"{path}: line {number}", row.get("task_id")
@@ -152,36 +151,46 @@ def read_samples(path: Path, tasks: benchmarks.Benchmark) -> list[dict[str, Any]
         problem = problem or tasks.find(given_id)
         if problem is None:
             raise UserError(f"{where}: task_id {given_id!r} is not a task of {tasks.name}; check --benchmark")
-        task_id = problem.task_id
-        given = row.get("solution") if row.get("solution") is not None else row.get("completion")
-        if not isinstance(given, str):
-            raise UserError(f"{where}: needs completion or solution as text")
-        sample = row.get("sample", _next_free(task_id, seen, lines))
-        if isinstance(sample, bool) or not isinstance(sample, int):
-            raise UserError(f"{where}: sample {sample!r} is not a number; without one the samples are counted")
-        first = lines.setdefault((task_id, sample), number)
-        if first != number:
-            raise UserError(f"{where}: sample {sample} of {task_id} is on line {first} already")
-        completion = row.get("completion") if isinstance(row.get("completion"), str) else given
-        whole = row.get("solution") is not None
-        rows.append(
-            {
-                "task_id": task_id,
-                "sample": sample,
-                "completion": completion,
-                "solution": given if whole else benchmarks.program_source(problem, given),
-                "finish": row.get("finish"),
-            }
-        )
-        seen[task_id] += 1
+        sample = _read_sample(row, problem, where)
+        rows.append(sample)
+        if sample["sample"] is not None:
+            first = lines.setdefault((problem.task_id, sample["sample"]), number)
+            if first != number:
+                raise UserError(f"{where}: sample {sample['sample']} of {problem.task_id} is on line {first} already")
     if not rows:
         raise UserError(f"{path}: holds no samples")
+    _number_the_others(rows, set(lines))
     return rows
 
 
-def _next_free(task_id: str, seen: Mapping[str, int], taken: Collection[tuple[str, int]]) -> int:
-    """The number of a sample without one, in a file where others may have theirs."""
-    return next(number for number in itertools.count(seen.get(task_id, 0)) if (task_id, number) not in taken)
+def _read_sample(row: Mapping[str, Any], problem: benchmarks.Problem, where: str) -> dict[str, Any]:
+    """A row in our form; its number is None where it has none."""
+    whole = row.get("solution") is not None
+    given = row["solution"] if whole else row.get("completion")
+    if not isinstance(given, str):
+        raise UserError(f"{where}: needs completion or solution as text")
+    sample = row.get("sample")
+    if "sample" in row and (isinstance(sample, bool) or not isinstance(sample, int)):
+        raise UserError(f"{where}: sample {sample!r} is not a number; without one the samples are counted")
+    return {
+        "task_id": problem.task_id,
+        "sample": sample,
+        "completion": row.get("completion") if isinstance(row.get("completion"), str) else given,
+        "solution": given if whole else benchmarks.program_source(problem, given),
+        "finish": row.get("finish"),
+    }
+
+
+def _number_the_others(rows: list[dict[str, Any]], taken: set[tuple[str, int]]) -> None:
+    """Samples without a number get their place among their task's, or the first number behind it that is free."""
+    seen: Counter[str] = Counter()
+    for row in rows:
+        task_id = row["task_id"]
+        if row["sample"] is None:
+            free = next(n for n in itertools.count(seen[task_id]) if (task_id, n) not in taken)
+            row["sample"] = free
+            taken.add((task_id, free))
+        seen[task_id] += 1
 
 
 def _require_own_folder(folder: Path) -> None:
