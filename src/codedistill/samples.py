@@ -27,6 +27,7 @@ from codedistill.run_directory import (
 from codedistill.watch import Watch
 
 if TYPE_CHECKING:
+    from codedistill.generation import Completion, Request
     from codedistill.models import Loaded
 
 log = logging.getLogger(__name__)
@@ -51,49 +52,73 @@ def write_samples(
     Raises:
         UserError: the folder holds a run, or samples that this has not made; or the model cannot be asked.
     """
-    import torch
-
-    from codedistill.generation import Request, Sampling, generate
+    from codedistill.generation import Sampling, generate
     from codedistill.models import load_model
-    from codedistill.training.switches import bfloat16_fault
 
     _require_own_folder(folder)
-    if spec.dtype == "bfloat16" and not torch.accelerator.is_available() and (fault := bfloat16_fault()) is not None:
-        raise UserError(f"dtype bfloat16: {fault}; set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16, or take float32")
+    _require_dtype(spec)
     make_folder(folder)
     model = load_model(spec, "model")
     about = describe_request(spec, model, tasks, settings, template)
-    if torch.accelerator.is_available():
-        network: Any = model.model
-        network.to(torch.accelerator.current_accelerator())
+    _to_accelerator(model)
     prompts = [prompt_for(problem, settings.form, about["template"], model) for problem in tasks.problems]
-    requests = [
-        Request(i, prompt, benchmarks.STOPS if settings.form == "complete" else (), sample)
-        for i, prompt in enumerate(prompts)
-        for sample in range(settings.samples)
-    ]
+    requests = _requests(prompts, settings)
     rows = _earlier_samples(folder, about, dict(zip((p.task_id for p in tasks.problems), prompts, strict=True)))
     asked = [(tasks.problems[request.index].task_id, request.sample) for request in requests]
     missing = [request for request, key in zip(requests, asked, strict=True) if key not in rows]
     sampling = Sampling(settings.max_new_tokens, settings.temperature, settings.seed, settings.batch_size)
     write_json(folder / REQUEST, about)
     for number, done in enumerate(generate(model, missing, sampling), len(requests) - len(missing) + 1):
-        problem = tasks.problems[done.index]
-        row = {
-            "task_id": problem.task_id,
-            "sample": done.sample,
-            "prompt": prompts[done.index],
-            "completion": done.text,
-            "solution": benchmarks.program_source(problem, done.text),
-            "finish": done.finish.value,
-            "tokens": done.tokens,
-            "prompt_form": settings.form,
-        }
-        rows[problem.task_id, done.sample] = row
+        row = _row(tasks.problems[done.index], prompts[done.index], done, settings.form)
+        rows[row["task_id"], done.sample] = row
         append_jsonl(folder / PARTIAL, row)
         watch.count("generated", number, len(requests))
     _finish(folder, rows, asked)
     return about
+
+
+def _require_dtype(spec: ModelSpec) -> None:
+    """Refuse bfloat16 where this processor computes it wrongly."""
+    import torch
+
+    from codedistill.training.switches import bfloat16_fault
+
+    if spec.dtype == "bfloat16" and not torch.accelerator.is_available() and (fault := bfloat16_fault()) is not None:
+        raise UserError(f"dtype bfloat16: {fault}; set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16, or take float32")
+
+
+def _to_accelerator(model: Loaded) -> None:
+    import torch
+
+    if torch.accelerator.is_available():
+        network: Any = model.model
+        network.to(torch.accelerator.current_accelerator())
+
+
+def _requests(prompts: list[str], settings: Evaluation) -> list[Request]:
+    """Every prompt as often as samples are asked for."""
+    from codedistill.generation import Request
+
+    stops = benchmarks.STOPS if settings.form == "complete" else ()
+    return [
+        Request(index, prompt, stops, sample)
+        for index, prompt in enumerate(prompts)
+        for sample in range(settings.samples)
+    ]
+
+
+def _row(problem: benchmarks.Problem, prompt: str, done: Completion, form: str) -> dict[str, Any]:
+    """A line of the samples file."""
+    return {
+        "task_id": problem.task_id,
+        "sample": done.sample,
+        "prompt": prompt,
+        "completion": done.text,
+        "solution": benchmarks.program_source(problem, done.text),
+        "finish": done.finish.value,
+        "tokens": done.tokens,
+        "prompt_form": form,
+    }
 
 
 def describe_request(
