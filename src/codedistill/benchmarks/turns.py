@@ -18,12 +18,12 @@ ENDS = re.compile(
 """Where a model's turn is over, for tokenizers that do not call these tokens special."""
 
 ENDS_TRIED = 20
+"""How many marks are tried as the end of the code."""
 
 END_OF_THOUGHTS = "</think>"
 
 TAGS = {"[BEGIN]": "[DONE]", "[PYTHON]": "[/PYTHON]", "<answer>": "</answer>"}
 """What is put around an answer: by MBPP's prompt with examples, by CodeLlama, by reasoning models."""
-
 
 RETURNS = re.compile(r"^[ \t]*return\b", re.MULTILINE)
 DOES_SOMETHING = (ast.Call, ast.Assign, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Pass, ast.Raise)
