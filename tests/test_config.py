@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from codedistill.config import OTHER_NAMES, find_recipe, load_recipe, recipe_keys, shipped_recipes, validate
+from codedistill.config import (
+    OTHER_NAMES,
+    Evaluation,
+    find_recipe,
+    load_evaluation,
+    load_recipe,
+    recipe_keys,
+    shipped_recipes,
+    validate,
+)
 from codedistill.errors import UserError
 from codedistill.losses import DIVERGENCES
 from codedistill.methods import METHODS
@@ -123,6 +132,14 @@ def test_overrides_reach_every_depth_and_parse_numbers() -> None:
     assert recipe.student.path == "s"
     assert recipe.student.keep_layers == 4
     assert recipe.beta.initial == (0.2, 0.3)
+
+
+@pytest.mark.parametrize("given", [{"limit": 4, "seed": 2}, Evaluation(limit=4, seed=2)])
+def test_overrides_reach_the_settings_of_an_evaluation(given: Evaluation | dict[str, int]) -> None:
+    assert load_evaluation(given) == Evaluation(limit=4, seed=2)
+    assert load_evaluation(given, ["evaluation.limit=7"]) == Evaluation(limit=7, seed=2)
+    with pytest.raises(UserError, match=r"override evaluation\.limit=0: evaluation\.limit: should be"):
+        load_evaluation(given, ["evaluation.limit=0"])
 
 
 def test_an_override_of_steps_replaces_the_recipes_epochs() -> None:

@@ -7,19 +7,24 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
 
+from codedistill import processes
+from codedistill.errors import UserError
 
-def launch(recipe: dict[str, Any], folder: Path, processes: int) -> subprocess.CompletedProcess[str]:
-    file = folder / f"recipe-{processes}.yaml"
+
+def launch(recipe: dict[str, Any], folder: Path, count: int, **variables: str) -> subprocess.CompletedProcess[str]:
+    file = folder / f"recipe-{count}.yaml"
     file.write_text(yaml.safe_dump(recipe))
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"] if count > 1 else []
     command = [sys.executable, *launcher, "-m", "codedistill", "train", str(file), "--json"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
     return subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=folder, env=environment)
 
 
@@ -44,3 +49,19 @@ def test_a_wrong_recipe_is_said_by_the_first_process(micro_recipe: dict[str, Any
     done = launch(micro_recipe | {"data": {"source": "missing.json"}}, tmp_path, 2)
     assert done.returncode != 0
     assert "missing.json" in done.stderr
+
+
+def test_rank_alone_is_a_job_schedulers_business(micro_recipe: dict[str, Any], tmp_path: Path) -> None:
+    done = launch(micro_recipe | {"output": str(tmp_path / "one")}, tmp_path, 1, RANK="1")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"model": str(tmp_path / "one" / "model")}
+
+
+def test_a_process_that_finds_no_others_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where WORLD_SIZE is set too, but what accelerate needs besides is not."""
+    for name, value in (("RANK", "1"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(processes, "join", lambda: SimpleNamespace(num_processes=1))
+    assert processes.rank() == 1
+    with pytest.raises(UserError, match="RANK=1: this process is to join others, but there are none; start all"):
+        processes.share_directory(None)

@@ -268,14 +268,13 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe | None = None, o
 
 
 def load_evaluation(settings: Evaluation | Mapping[str, Any], overrides: Iterable[str] = ()) -> Evaluation:
-    """Settings of an evaluation without a run: themselves, or from a mapping of the section's keys.
+    """Settings of an evaluation without a run, as such or as a mapping of the section's keys, with overrides.
 
     Raises:
         UserError: as of `load_recipe`; keys carry their section's name.
     """
-    if isinstance(settings, Evaluation):
-        return settings
-    return load_recipe({"student": "tiny/student", "method": "sft", "evaluation": settings}, overrides).evaluation
+    values = settings.model_dump(mode="json", exclude_unset=True) if isinstance(settings, Evaluation) else settings
+    return load_recipe({"student": "tiny/student", "method": "sft", "evaluation": values}, overrides).evaluation
 
 
 def load_spec(model: str | Path | Mapping[str, Any]) -> ModelSpec:

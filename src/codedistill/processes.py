@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from codedistill.errors import UserError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -40,8 +42,15 @@ ALONE = Processes()
 
 
 def rank() -> int:
-    """This process's number among those of the run; 0 when it is alone. Needs no torch."""
-    return int(os.environ.get("RANK", "0"))
+    """This process's number among those of the run; 0 when it is alone. Needs no torch.
+
+    RANK alone says nothing: job schedulers set it too.
+    """
+    return int(os.environ.get("RANK", "0")) if _are_several() else 0
+
+
+def _are_several() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def join() -> Any:
@@ -50,16 +59,23 @@ def join() -> Any:
     import torch
     from accelerate import PartialState
 
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return PartialState(cpu=True) if several and not torch.accelerator.is_available() else PartialState()
+    return PartialState(cpu=True) if _are_several() and not torch.accelerator.is_available() else PartialState()
 
 
 def share_directory(path: Path | None) -> Path:
-    """The run directory of the first process, in every process; the others give None and wait for it."""
+    """The run directory of the first process, in every process; the others give None and wait for it.
+
+    Raises:
+        UserError: the environment says that this is not the first process, but there is no other.
+    """
     from accelerate.utils import broadcast_object_list
 
     if join().num_processes == 1:
-        assert path is not None
+        if path is None:
+            raise UserError(
+                f"RANK={rank()}: this process is to join others, but there are none; "
+                "start all of them with torchrun or accelerate launch, or unset RANK and WORLD_SIZE"
+            )
         return path
     (found,) = broadcast_object_list([None if path is None else str(path.resolve())], from_process=0)
     return Path(found)

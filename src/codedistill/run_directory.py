@@ -235,7 +235,8 @@ def parse_json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        reason = error.msg
+        line = f"line {error.lineno}: " if error.lineno > 1 else ""
+        reason = f"{line}{error.msg}"
     except ValueError:
         reason = "a number has too many digits"
     except RecursionError:

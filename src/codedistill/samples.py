@@ -6,7 +6,7 @@ import itertools
 import json
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from codedistill.run_directory import (
 from codedistill.watch import Watch
 
 if TYPE_CHECKING:
+    from codedistill.generation import Completion, Request
     from codedistill.models import Loaded
 
 log = logging.getLogger(__name__)
@@ -51,49 +52,73 @@ def write_samples(
     Raises:
         UserError: the folder holds a run, or samples that this has not made; or the model cannot be asked.
     """
-    import torch
-
-    from codedistill.generation import Request, Sampling, generate
+    from codedistill.generation import Sampling, generate
     from codedistill.models import load_model
-    from codedistill.training.switches import bfloat16_fault
 
     _require_own_folder(folder)
-    if spec.dtype == "bfloat16" and not torch.accelerator.is_available() and (fault := bfloat16_fault()) is not None:
-        raise UserError(f"dtype bfloat16: {fault}; set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16, or take float32")
+    _require_dtype(spec)
     make_folder(folder)
     model = load_model(spec, "model")
     about = describe_request(spec, model, tasks, settings, template)
-    if torch.accelerator.is_available():
-        network: Any = model.model
-        network.to(torch.accelerator.current_accelerator())
+    _to_accelerator(model)
     prompts = [prompt_for(problem, about["template"], model) for problem in tasks.problems]
-    requests = [
-        Request(i, prompt, benchmarks.STOPS if settings.form == "complete" else (), sample)
-        for i, prompt in enumerate(prompts)
-        for sample in range(settings.samples)
-    ]
+    requests = _requests(prompts, settings)
     rows = _earlier_samples(folder, about, dict(zip((p.task_id for p in tasks.problems), prompts, strict=True)))
     asked = [(tasks.problems[request.index].task_id, request.sample) for request in requests]
     missing = [request for request, key in zip(requests, asked, strict=True) if key not in rows]
     sampling = Sampling(settings.max_new_tokens, settings.temperature, settings.seed, settings.batch_size)
     write_json(folder / REQUEST, about)
     for number, done in enumerate(generate(model, missing, sampling), len(requests) - len(missing) + 1):
-        problem = tasks.problems[done.index]
-        row = {
-            "task_id": problem.task_id,
-            "sample": done.sample,
-            "prompt": prompts[done.index],
-            "completion": done.text,
-            "solution": benchmarks.program_source(problem, done.text),
-            "finish": done.finish.value,
-            "tokens": done.tokens,
-            "prompt_form": settings.form,
-        }
-        rows[problem.task_id, done.sample] = row
+        row = _row(tasks.problems[done.index], prompts[done.index], done, settings.form)
+        rows[row["task_id"], done.sample] = row
         append_jsonl(folder / PARTIAL, row)
         watch.count("generated", number, len(requests))
     _finish(folder, rows, asked)
     return about
+
+
+def _require_dtype(spec: ModelSpec) -> None:
+    """Refuse bfloat16 where this processor computes it wrongly."""
+    import torch
+
+    from codedistill.training.switches import bfloat16_fault
+
+    if spec.dtype == "bfloat16" and not torch.accelerator.is_available() and (fault := bfloat16_fault()) is not None:
+        raise UserError(f"dtype bfloat16: {fault}; set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16, or take float32")
+
+
+def _to_accelerator(model: Loaded) -> None:
+    import torch
+
+    if torch.accelerator.is_available():
+        network: Any = model.model
+        network.to(torch.accelerator.current_accelerator())
+
+
+def _requests(prompts: list[str], settings: Evaluation) -> list[Request]:
+    """Every prompt as often as samples are asked for."""
+    from codedistill.generation import Request
+
+    stops = benchmarks.STOPS if settings.form == "complete" else ()
+    return [
+        Request(index, prompt, stops, sample)
+        for index, prompt in enumerate(prompts)
+        for sample in range(settings.samples)
+    ]
+
+
+def _row(problem: benchmarks.Problem, prompt: str, done: Completion, form: str) -> dict[str, Any]:
+    """A line of the samples file."""
+    return {
+        "task_id": problem.task_id,
+        "sample": done.sample,
+        "prompt": prompt,
+        "completion": done.text,
+        "solution": benchmarks.program_source(problem, done.text),
+        "finish": done.finish.value,
+        "tokens": done.tokens,
+        "prompt_form": form,
+    }
 
 
 def describe_request(
@@ -150,14 +175,13 @@ def read_samples(path: Path, tasks: benchmarks.Benchmark) -> list[dict[str, Any]
     """Rows with task_id, sample, completion, solution and finish, from any tool's samples file, which may be a .gz.
 
     A row needs `task_id` and `solution` (a whole program) or `completion` (what the model wrote). `sample` numbers
-    the samples of a task; without it they are counted.
+    the samples of a task; those without it are counted, around the numbers that others have.
 
     Raises:
         UserError: a row is malformed or is there twice, by the number of its line.
     """
     problems = {problem.task_id: problem for problem in tasks.problems}
     lines: dict[tuple[str, int], int] = {}
-    seen: Counter[str] = Counter()
     rows = []
     for number, row in numbered_rows(path):
         where, given_id = f"{path}: line {number}", row.get("task_id")
@@ -165,36 +189,46 @@ def read_samples(path: Path, tasks: benchmarks.Benchmark) -> list[dict[str, Any]
         problem = problem or tasks.find(given_id)
         if problem is None:
             raise UserError(f"{where}: task_id {given_id!r} is not a task of {tasks.name}; check --benchmark")
-        task_id = problem.task_id
-        given = row.get("solution") if row.get("solution") is not None else row.get("completion")
-        if not isinstance(given, str):
-            raise UserError(f"{where}: needs completion or solution as text")
-        sample = row.get("sample", _next_free(task_id, seen, lines))
-        if isinstance(sample, bool) or not isinstance(sample, int):
-            raise UserError(f"{where}: sample {sample!r} is not a number; without one the samples are counted")
-        first = lines.setdefault((task_id, sample), number)
-        if first != number:
-            raise UserError(f"{where}: sample {sample} of {task_id} is on line {first} already")
-        completion = row.get("completion") if isinstance(row.get("completion"), str) else given
-        whole = row.get("solution") is not None
-        rows.append(
-            {
-                "task_id": task_id,
-                "sample": sample,
-                "completion": completion,
-                "solution": given if whole else benchmarks.program_source(problem, given),
-                "finish": row.get("finish"),
-            }
-        )
-        seen[task_id] += 1
+        sample = _read_sample(row, problem, where)
+        rows.append(sample)
+        if sample["sample"] is not None:
+            first = lines.setdefault((problem.task_id, sample["sample"]), number)
+            if first != number:
+                raise UserError(f"{where}: sample {sample['sample']} of {problem.task_id} is on line {first} already")
     if not rows:
         raise UserError(f"{path}: holds no samples")
+    _number_the_others(rows, set(lines))
     return rows
 
 
-def _next_free(task_id: str, seen: Mapping[str, int], taken: Collection[tuple[str, int]]) -> int:
-    """The number of a sample without one, in a file where others may have theirs."""
-    return next(number for number in itertools.count(seen.get(task_id, 0)) if (task_id, number) not in taken)
+def _read_sample(row: Mapping[str, Any], problem: benchmarks.Problem, where: str) -> dict[str, Any]:
+    """A row in our form; its number is None where it has none."""
+    whole = row.get("solution") is not None
+    given = row["solution"] if whole else row.get("completion")
+    if not isinstance(given, str):
+        raise UserError(f"{where}: needs completion or solution as text")
+    sample = row.get("sample")
+    if "sample" in row and (isinstance(sample, bool) or not isinstance(sample, int)):
+        raise UserError(f"{where}: sample {sample!r} is not a number; without one the samples are counted")
+    return {
+        "task_id": problem.task_id,
+        "sample": sample,
+        "completion": row.get("completion") if isinstance(row.get("completion"), str) else given,
+        "solution": given if whole else benchmarks.program_source(problem, given),
+        "finish": row.get("finish"),
+    }
+
+
+def _number_the_others(rows: list[dict[str, Any]], taken: set[tuple[str, int]]) -> None:
+    """Samples without a number get their place among their task's, or the first number behind it that is free."""
+    seen: Counter[str] = Counter()
+    for row in rows:
+        task_id = row["task_id"]
+        if row["sample"] is None:
+            free = next(n for n in itertools.count(seen[task_id]) if (task_id, n) not in taken)
+            row["sample"] = free
+            taken.add((task_id, free))
+        seen[task_id] += 1
 
 
 def _require_own_folder(folder: Path) -> None:

@@ -57,6 +57,23 @@ def test_the_helpers_come_with_what_they_need() -> None:
     assert with_helpers("def other(): pass\n" + checks, prompt, "f").count("def other") == 1
 
 
+def test_imports_from_the_future_stay_first() -> None:
+    prompt = "def helper():\n    return 1\n\ndef f(x):\n"
+    checks = "from __future__ import annotations\n\ndef check(candidate: No):\n    assert helper() == candidate(1)\n"
+    found = with_helpers(checks, prompt, "f")
+    assert "def helper" in found
+    names: dict[str, Any] = {}
+    exec(compile(found, "<checks>", "exec", dont_inherit=True), names)
+    names["check"](lambda x: x)
+
+
+def test_a_coroutine_keeps_its_decorators() -> None:
+    prompt = "def twice(g):\n    return g\n\n@twice\nasync def helper():\n    return 1\n\ndef f(x):\n"
+    found = with_helpers("def check(candidate):\n    assert helper()\n", prompt, "f")
+    assert "def twice(g):" in found
+    assert "@twice\nasync def helper" in found
+
+
 @pytest.mark.parametrize(
     "checks",
     [

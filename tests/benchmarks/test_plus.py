@@ -16,7 +16,7 @@ from codedistill import expected, sandbox
 from codedistill.benchmarks import Benchmark, Problem, load_benchmark
 from codedistill.benchmarks.codec import dumps, is_longer, loads
 from codedistill.benchmarks.comparison import same
-from codedistill.benchmarks.plus import read_inputs
+from codedistill.benchmarks.plus import REFERENCE_SECONDS, read_inputs
 from codedistill.benchmarks.references import references
 from codedistill.errors import UserError
 from codedistill.expected import with_checks
@@ -421,3 +421,8 @@ def test_a_slow_reference_makes_the_limit_one_of_cpu_time(reference: float, wall
 def test_other_formats_have_their_checks_already(tmp_path: Path) -> None:
     tasks = load_benchmark(str(write(tmp_path / "own.jsonl", HUMANEVAL)))
     assert with_checks(tasks) is tasks
+
+
+def test_the_page_has_the_limit_of_references() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert f"needs more than {REFERENCE_SECONDS:g} s of CPU time" in page

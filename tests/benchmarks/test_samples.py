@@ -58,6 +58,13 @@ def test_completions_and_solutions(tasks: Benchmark, tmp_path: Path) -> None:
         assert row == row | part
 
 
+def test_numbered_and_unnumbered_samples_mix(tasks: Benchmark, tmp_path: Path) -> None:
+    given = [None, 0, None, 3, None, 1]
+    rows = [{"task_id": 0, "completion": "c"} | ({} if n is None else {"sample": n}) for n in given]
+    read = read_samples(write(tmp_path / "samples.jsonl", rows), tasks)
+    assert [row["sample"] for row in read] == [2, 0, 4, 3, 5, 1]
+
+
 GOOD_NUMBERED = '{"task_id": "HumanEval/0", "completion": "a", "sample": 1}\n'
 GOOD = '{"task_id": "HumanEval/0", "completion": "a\u2028b"}\n'
 
@@ -79,7 +86,6 @@ GOOD = '{"task_id": "HumanEval/0", "completion": "a\u2028b"}\n'
         ("\n" + GOOD_NUMBERED + GOOD + GOOD_NUMBERED, "line 4: sample 1 of HumanEval/0 is on line 2 already"),
         (GOOD_NUMBERED + GOOD_NUMBERED.replace('"HumanEval/0"', "0"), "line 2: sample 1 of HumanEval/0 is on line 1"),
         ("\n" + GOOD_NUMBERED + GOOD + GOOD + GOOD_NUMBERED, "line 5: sample 1 of HumanEval/0 is on line 2 already"),
-        (GOOD + GOOD + GOOD_NUMBERED, "line 3: sample 1 of HumanEval/0 is on line 2 already"),
         (GOOD_NUMBERED.replace("1}", '"1"}'), "line 1: sample '1' is not a number"),
         (GOOD_NUMBERED.replace("1}", "[1]}"), "line 1: sample [1] is not a number"),
         (GOOD_NUMBERED.replace("1}", "true}"), "line 1: sample True is not a number"),

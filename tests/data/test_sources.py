@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,16 @@ def test_the_three_shapes_in_the_three_formats(tmp_path: Path) -> None:
     assert (raw.prompt, raw.response, raw.id) == ("p", "c", 0)
     assert (magicoder.instruction, magicoder.input, magicoder.response, magicoder.id) == ("q", "", "s", 1)
     assert load_examples(str(tmp_path / "c.parquet")) == [alpaca]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.txt", "a.json.gz", "a.JSONL.gz", "a.txt.gz"])
+def test_a_byte_order_mark_and_packing_change_nothing(name: str, tmp_path: Path) -> None:
+    row = '{"text": "x = 1"}'
+    text = "x = 1\n" if ".txt" in name else f"[{row}]" if ".json." in f"{name}." else row
+    content = b"\xef\xbb\xbf" + text.encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    (example,) = load_examples(str(tmp_path / name))
+    assert (example.prompt, example.response) == ("", "x = 1")
 
 
 ASKED, ANSWERED = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}
@@ -61,6 +72,14 @@ def test_chat_messages(row: dict[str, Any], tmp_path: Path) -> None:
         ("a.jsonl", '{"messages": [{"role": "user", "content": "hi"}]}', "row 1: messages needs"),
         ("a.jsonl", '{"conversations": [{"from": "gpt", "value": "hi"}]}', "row 1: messages needs"),
         ("a.jsonl", '{"conversations": "hi"}', "row 1: messages needs"),
+        (
+            "a.jsonl",
+            '{"conversations": [{"from": ["x"], "value": "hi"}]}',
+            "row 1: field from is a list, needs",
+        ),
+        ("a.json", "[" * 99_999, "a.json: not valid JSON: nested too deeply"),
+        ("a.jsonl", "\n" + "[" * 99_999, "line 2: not valid JSON: nested too deeply"),
+        ("a.jsonl.gz", "not packed", "cannot be read"),
         ("a.csv", "a,b", "unknown kind of file"),
         ("a.parquet", "not parquet", "cannot be read"),
     ],
@@ -71,7 +90,7 @@ def test_bad_data_names_file_and_row(tmp_path: Path, name: str, content: str, me
     with pytest.raises(UserError) as error:
         load_examples(str(file))
     assert message in str(error.value)
-    assert str(file) in str(error.value)
+    assert str(error.value).startswith(f"data.source {file}: ")
     assert "\n" not in str(error.value)
 
 

@@ -123,10 +123,15 @@ def test_a_refused_resume_leaves_the_responses_as_they_were(micro_recipe: dict[s
             run(micro_recipe, folder, [*SHORT, change, "resume=auto"])
         assert "None" not in str(error.value)
     (folder / FILE).write_text("")
-    with pytest.raises(UserError, match=r"resume .*does not fit"):
+    with pytest.raises(UserError, match=r"training has begun on the responses in .*put both back .* begin again"):
         run(micro_recipe, folder, [*SHORT, "resume=auto"])
     assert (folder / FILE).read_bytes() == b""
     (folder / FILE).write_bytes(before)
+    about = (folder / FILE).with_suffix(".json")
+    about.rename(folder / "away")
+    with pytest.raises(UserError, match=r"resume: .*teacher_responses\.jsonl, and now .* or its \.json"):
+        run(micro_recipe, folder, [*SHORT, "resume=auto"])
+    (folder / "away").rename(about)
     run(micro_recipe, folder, [*SHORT, "resume=auto"])
 
 

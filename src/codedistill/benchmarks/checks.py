@@ -13,9 +13,10 @@ import types
 import warnings
 
 from codedistill.benchmarks.problems import Problem
-from codedistill.benchmarks.syntax import parse, parse_prompt
+from codedistill.benchmarks.syntax import behind, parse, parse_prompt
 from codedistill.errors import UserError, first_line
 
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Import = ast.Import | ast.ImportFrom
 UNAWAITED = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
@@ -43,12 +44,12 @@ def with_helpers(checks: str, prompt: str, entry_point: str) -> str:
             needed.append(node)
             waiting += sorted(_used(node))
     texts = [_text(node, lines) for node in sorted(needed, key=lambda node: node.lineno)]
-    return "\n\n".join([*texts, checks])
+    return behind("\n\n".join(texts) + "\n\n", checks) if texts else checks
 
 
 def _defined(node: ast.stmt) -> list[str]:
     """The names that a statement of a module binds."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+    if isinstance(node, Definition):
         return [node.name]
     if isinstance(node, Import):
         return [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
@@ -66,7 +67,7 @@ def _bound(checks: str) -> set[str]:
 
 
 def _text(node: ast.stmt, lines: list[str]) -> str:
-    decorators = node.decorator_list if isinstance(node, ast.FunctionDef | ast.ClassDef) else []
+    decorators = node.decorator_list if isinstance(node, Definition) else []
     first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
     return "\n".join(lines[first - 1 : node.end_lineno])
 

@@ -18,6 +18,7 @@ from codedistill.benchmarks.markdown import fenced_code
 from codedistill.benchmarks.problems import Problem
 from codedistill.benchmarks.syntax import (
     CODE_STARTS,
+    behind,
     defines,
     defines_function,
     indentation,
@@ -115,11 +116,23 @@ def without_prose(code: str) -> str:
 def _without_speakers(program: str) -> str:
     """A program up to the line where another turn begins like an annotation, as in `Human: thanks`."""
     tree, lines = parse(program), program.split("\n")
-    for node in tree.body if tree is not None else []:
-        if isinstance(node, ast.AnnAssign) and node.value is None and lines[node.lineno - 1][:1].isupper():
-            before, rest = lines[: node.lineno - 1], lines[node.end_lineno :]
-            return "\n".join(before) + "\n" if any(map(str.strip, before)) else _without_speakers("\n".join(rest))
+    for node in _speakers(tree) if tree is not None else []:
+        before, rest = lines[: node.lineno - 1], lines[node.end_lineno :]
+        return "\n".join(before) + "\n" if any(map(str.strip, before)) else _without_speakers("\n".join(rest))
     return program
+
+
+def _speakers(tree: ast.Module) -> list[ast.AnnAssign]:
+    """The bare annotations at the margin of a capitalised name that nothing else in the program uses or assigns."""
+    found = {
+        node: node.target.id
+        for node in tree.body
+        if isinstance(node, ast.AnnAssign) and node.value is None and isinstance(node.target, ast.Name)
+        if node.target.id[:1].isupper()
+    }
+    rest = (inner for node in tree.body if node not in found for inner in ast.walk(node))
+    used = {name for node in rest for name in (getattr(node, "id", None), getattr(node, "name", None)) if name}
+    return [node for node, name in found.items() if name not in used]
 
 
 def _with_context(problem: Problem, code: str) -> str:
@@ -137,7 +150,4 @@ def _with_context(problem: Problem, code: str) -> str:
         segment = "\n".join(lines[first - 1 : node.end_lineno])
         if segment.strip() and segment not in code:
             context.append(segment)
-    if not context:
-        return code
-    future = re.compile(r"^from __future__ import [^\n]+\n", re.MULTILINE)  # must stay the first statement
-    return "".join(future.findall(code)) + "\n".join([*context, future.sub("", code)])
+    return behind("\n".join(context) + "\n", code) if context else code

@@ -16,6 +16,8 @@ CODE_STARTS = re.compile(
 
 _SENTENCE = re.compile(r"[A-Z#*>`\-=|]|\d+[.)]\s|([a-z]+)(?:'[a-z]+)?(?: [a-z']+){2,}")
 
+_FUTURE = re.compile(r"^from __future__ import [^\n]+\n", re.MULTILINE)
+
 
 def parse(code: str) -> ast.Module | None:
     """The syntax tree, or None for what is no Python."""
@@ -30,6 +32,11 @@ def parse(code: str) -> ast.Module | None:
 def parse_prompt(prompt: str) -> ast.Module | None:
     """The syntax tree of a prompt, which may lack its function's body."""
     return parse(prompt) or parse(prompt.rstrip() + "\n    pass\n")
+
+
+def behind(head: str, code: str) -> str:
+    """The code behind a head of definitions; its imports from `__future__` stay the first statements."""
+    return "".join(_FUTURE.findall(code)) + head + _FUTURE.sub("", code)
 
 
 def defines(code: str, name: str) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import re
 import tokenize
+from collections.abc import Callable
 
 from codedistill.benchmarks.syntax import defines, is_prose, parse
 
@@ -15,10 +17,17 @@ ENDS = re.compile(
 )
 """Where a model's turn is over, for tokenizers that do not call these tokens special."""
 
+ENDS_TRIED = 20
+"""How many marks are tried as the end of the code."""
+
 END_OF_THOUGHTS = "</think>"
 
 TAGS = {"[BEGIN]": "[DONE]", "[PYTHON]": "[/PYTHON]", "<answer>": "</answer>"}
 """What is put around an answer: by MBPP's prompt with examples, by CodeLlama, by reasoning models."""
+
+RETURNS = re.compile(r"^[ \t]*return\b", re.MULTILINE)
+DOES_SOMETHING = (ast.Call, ast.Assign, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Pass, ast.Raise)
+"""What a sentence whose words happen to be Python has none of."""
 
 
 def answer_in(text: str, entry_point: str) -> str:
@@ -27,29 +36,38 @@ def answer_in(text: str, entry_point: str) -> str:
     Code may speak of any of the marks that are looked for here: none counts in its strings and comments.
     """
     text = text.replace("\r\n", "\n").removeprefix("\ufeff")
-    thoughts = _outside_of_code(text, re.compile(END_OF_THOUGHTS))
-    if thoughts:
-        text = text[thoughts[-1] + len(END_OF_THOUGHTS) :]
-    return _in_tags(text[: min(_outside_of_code(text, ENDS), default=len(text))], entry_point)
+    thoughts = _outside_of_code(text, re.compile(END_OF_THOUGHTS), last=True)
+    if thoughts is not None:
+        text = text[thoughts + len(END_OF_THOUGHTS) :]
+    return _in_tags(text[: _outside_of_code(text, ENDS)], entry_point)
 
 
-def _outside_of_code(text: str, mark: re.Pattern[str]) -> list[int]:
-    """The places of a mark that are in none of the code's strings and comments.
-
-    The code is the text, or the longest part of it before a mark that is any; if there is none, a line has to tell.
-    """
+def _outside_of_code(text: str, mark: re.Pattern[str], last: bool = False) -> int | None:
+    """The place of the first, or the last, mark that is in none of the code's strings and comments."""
     found = list(mark.finditer(text))
-    ends = [len(text), *(match.start() for match in reversed(found))] if found else []
+    is_quoted = _quotes(text, found)
+    return next((match.start() for match in (reversed(found) if last else found) if not is_quoted(match)), None)
+
+
+def _quotes(text: str, found: list[re.Match[str]]) -> Callable[[re.Match[str]], bool]:
+    """Whether a mark is in a string or a comment of the code.
+
+    The code is the text, or the longest part of it before a mark that is any; if there is none, a line has to tell. Of
+    many marks only the first are tried as the code's end: a model that repeats one for ever would take minutes.
+    """
+    ends = [len(text), *(match.start() for match in reversed(found[:ENDS_TRIED]))] if found else []
     end = next((end for end in ends if text[:end].strip() and _head_of(text[:end]) is not None), None)
     if end is None:
-        return [match.start() for match in found if not _seems_quoted(match)]
+        return _seems_quoted
     head = _head_of(text[:end]) or ""
     quoted = _strings_and_comments(head + text[:end])
-    return [
-        place
-        for place in (match.start() for match in found if match.start() <= end or not _seems_quoted(match))
-        if not any(place + len(head) in span for span in quoted)
-    ]
+
+    def is_quoted(match: re.Match[str]) -> bool:
+        if match.start() > end and _seems_quoted(match):
+            return True
+        return any(match.start() + len(head) in span for span in quoted)
+
+    return is_quoted
 
 
 def _head_of(text: str) -> str | None:
@@ -82,12 +100,23 @@ def _strings_and_comments(code: str) -> list[range]:
 
 
 def _in_tags(text: str, entry_point: str) -> str:
-    """What is between tags, if they are there: of several the first that defines the function."""
+    """What is between tags, if they are there and it is an answer: of several the first that defines the function."""
     for begin, end in TAGS.items():
-        if _outside_of_code(text, re.compile(f"{re.escape(begin)}|{re.escape(end)}")):
-            first, *parts = text.split(begin)
-            if end in first:  # the prompt had the first tag
-                parts = [first]
-            parts = [part.partition(end)[0] for part in parts]
+        if _outside_of_code(text, re.compile(f"{re.escape(begin)}|{re.escape(end)}")) is None:
+            continue
+        first, *parts = text.split(begin)
+        before = first.partition(end)[0]
+        if end in first and _is_answer(before, entry_point):  # the prompt had the first tag
+            return before
+        parts = [part.partition(end)[0] for part in parts]
+        if any(_is_answer(part, entry_point) for part in parts):
             return next((part for part in parts if defines(part, entry_point)), parts[0])
     return text
+
+
+def _is_answer(text: str, entry_point: str) -> bool:
+    """Whether there is code to run in a text, rather than the beginning of a sentence that speaks of a tag."""
+    if defines(text, entry_point) or RETURNS.search(text):
+        return True
+    tree = parse((_head_of(text) or "") + text)
+    return tree is not None and any(isinstance(node, DOES_SOMETHING) for node in ast.walk(tree))

@@ -1,20 +1,25 @@
 """Examples from JSON, JSONL or Parquet files, from the hub, or from the embedded generator.
 
-Four shapes of row are understood: instruction/input/output (Alpaca), prompt/completion (the prompt is used as it
-is, without a template), `messages` (the tokenizer's chat template; the last assistant turn is the response), and `text`
-(no prompt; all of it is the response). A plain text file has a `text` on every line.
+These shapes of row are understood:
+
+- instruction/input/output (Alpaca), or problem/solution
+- prompt/completion as text: the prompt is used as it is, without a template
+- `messages`, or `conversations` of role/content or from/value, or prompt/completion as lists of such turns: the
+  tokenizer's chat template; the last assistant turn is the response
+- `text`: no prompt, all of it is the response
+
+A plain text file has a `text` on every line. Every file but Parquet may be packed as .gz.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from codedistill.errors import UserError, first_line
-from codedistill.run_directory import json_lines
+from codedistill.run_directory import json_lines, parse_json, read_text
 
 TINY_ROWS = 20_000
 
@@ -44,7 +49,7 @@ def load_examples(source: str, limit: int | None = None, key: str = "data.source
     if source in EMBEDDED:
         rows: list[Any] = EMBEDDED[source](limit or TINY_ROWS)
     elif (path := Path(source)).exists():
-        rows = _read(path, f"{key} {source}")[:limit]
+        rows = _read(path, key)[:limit]
     else:
         rows = _from_hub(source, limit, f"{key} {source}")
     if not rows:
@@ -67,49 +72,55 @@ def _tiny_text(count: int) -> list[dict[str, str]]:
 EMBEDDED: dict[str, Callable[[int], list[Any]]] = {"tiny": _tiny, "tiny/text": _tiny_text}
 
 
-def _read(path: Path, where: str) -> list[Any]:
-    reader = READERS.get(path.suffix.lower())
+def _read(path: Path, key: str) -> list[Any]:
+    reader = READERS.get(_kind(path))
     if reader is None:
-        raise UserError(f"{where}: unknown kind of file; give one of {', '.join(READERS)}")
+        raise UserError(f"{key} {path}: unknown kind of file; give one of {', '.join(READERS)}")
     try:
-        return reader(path, where)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where}: line {error.lineno}: not valid JSON: {error.msg}") from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise UserError(f"{where}: cannot be read: {error}") from None
+        return reader(path)
+    except UserError as error:
+        raise UserError(f"{key} {error}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{key} {path}: cannot be read: {first_line(error)}") from None
 
 
-def _read_json(path: Path, where: str) -> list[Any]:
-    rows = json.loads(path.read_text(encoding="utf-8"))
+def _kind(path: Path) -> str:
+    """The ending that tells what is in a file, packed or not."""
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix
+
+
+def _read_json(path: Path) -> list[Any]:
+    rows = parse_json(read_text(path), str(path))
     if not isinstance(rows, list):
         raise ValueError("a JSON data file is a list of rows")
     return rows
 
 
-def _read_jsonl(path: Path, where: str) -> list[Any]:
-    return [row for _, row in json_lines(path.read_text(encoding="utf-8"), where)]
+def _read_jsonl(path: Path) -> list[Any]:
+    return [row for _, row in json_lines(read_text(path), str(path))]
 
 
-def _read_parquet(path: Path, where: str) -> list[Any]:
+def _read_parquet(path: Path) -> list[Any]:
     import pyarrow.parquet
 
     return pyarrow.parquet.read_table(path).to_pylist()
 
 
-def _read_text(path: Path, where: str) -> list[Any]:
-    return [{"text": line} for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+def _read_lines(path: Path) -> list[Any]:
+    return [{"text": line} for line in read_text(path).splitlines() if line.strip()]
 
 
-READERS: dict[str, Callable[[Path, str], list[Any]]] = {
+READERS: dict[str, Callable[[Path], list[Any]]] = {
     ".json": _read_json,
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
-    ".txt": _read_text,
+    ".txt": _read_lines,
 }
 
 
 def _from_hub(name: str, limit: int | None, where: str) -> list[Any]:
-    if "/" not in name or Path(name).suffix.lower() in READERS:
+    if "/" not in name or _kind(Path(name)) in READERS:
         raise UserError(f"{where}: no such file; give a file, a hub id or one of {', '.join(EMBEDDED)}")
     try:
         from datasets import load_dataset
@@ -127,7 +138,7 @@ def _example(row: Any, number: int, where: str) -> Example:
     if "messages" in row:
         return _chat(row["messages"], number, where)
     if "conversations" in row:
-        return _chat(_turns(row["conversations"]), number, where)
+        return _chat(_turns(row["conversations"], where), number, where)
     if "prompt" in row and "completion" in row:
         if isinstance(row["prompt"], list) and isinstance(row["completion"], list):
             return _chat(row["prompt"] + row["completion"], number, where)
@@ -151,16 +162,21 @@ def _text(row: Mapping[str, Any], field: str, where: str) -> str:
     return value
 
 
-def _turns(conversation: Any) -> Any:
+def _turns(conversation: Any, where: str) -> Any:
     """ShareGPT's turns, {"from": "human", "value": ...}, as messages; others stay as they are."""
     if not isinstance(conversation, list):
         return conversation
     return [
-        {"role": SPEAKERS.get(turn["from"], turn["from"]), "content": turn["value"]}
+        {"role": _speaker(turn, where), "content": turn["value"]}
         if isinstance(turn, Mapping) and {"from", "value"} <= turn.keys()
         else turn
         for turn in conversation
     ]
+
+
+def _speaker(turn: Mapping[str, Any], where: str) -> str:
+    name = _text(turn, "from", where)
+    return SPEAKERS.get(name, name)
 
 
 SPEAKERS = {"human": "user", "gpt": "assistant"}

@@ -13,6 +13,7 @@ from typing import Any
 from codedistill.config import Recipe
 from codedistill.data import Example
 from codedistill.data.encode import check_templates, prompt_text
+from codedistill.errors import UserError
 from codedistill.generation import Sampling
 from codedistill.methods.base import Rewritten, Workplace
 from codedistill.models import Loaded
@@ -41,7 +42,7 @@ def teacher_examples(recipe: Recipe, examples: list[Example], teacher: Loaded, p
     if settings.responses is not None:
         rows = responses_of(Path(settings.responses), order, fingerprint, "seqkd.responses")
     elif place.begun:
-        rows = responses_of(place.folder / FILE, order, fingerprint, "resume")
+        rows = _begun_with(order, fingerprint, place)
     else:
         found = kept_responses(place.folder, order, fingerprint)
         rows = _write(order, fingerprint, place) if found is None else found
@@ -50,6 +51,18 @@ def teacher_examples(recipe: Recipe, examples: list[Example], teacher: Loaded, p
         [replace(example, response=by_id[example.id]["response"]) for example in examples],
         frozenset(i for i, row in by_id.items() if row["finish"] == "length"),
     )
+
+
+def _begun_with(order: Order, fingerprint: str, place: Workplace) -> list[dict[str, Any]]:
+    """The responses that training began with: others, even of the same teacher, would make it another training."""
+    rows = kept_responses(place.folder, order, fingerprint)
+    if rows is None:
+        file = place.folder / FILE
+        raise UserError(
+            f"resume: training has begun on the responses in {file}, and now the file or its .json is missing, damaged "
+            "or of another teacher or data; put both back as they were, or begin again in another output"
+        )
+    return rows
 
 
 def _write(order: Order, fingerprint: str, place: Workplace) -> list[dict[str, object]]:
