@@ -77,5 +77,5 @@ def test_the_template_is_that_of_most_examples(tokenizer: Any) -> None:
 
 def test_messages_without_a_chat_template_name_their_row(tokenizer: Any) -> None:
     messages = Example(3, "y", messages=({"role": "user", "content": "x"},))
-    with pytest.raises(UserError, match="row 4 has messages, but the tokenizer has no chat template"):
+    with pytest.raises(UserError, match="row 4 is a chat, but the tokenizer has no chat template"):
         encode_examples([messages], TEMPLATES["alpaca"], tokenizer, 512)

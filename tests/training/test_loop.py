@@ -159,12 +159,13 @@ def test_data_not_trained_on_as_it_is_is_said(
     micro_recipe: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = tmp_path / "data.jsonl"
-    rows = [("x", "return 1"), ("x", "return 1 + 2 + 3 + 4 + 5"), ("x " * 50, "y")]
+    rows = [("x", "return 1"), ("x", "return 1 + 2 + 3 + 4 + 5"), ("x " * 50, "y"), ("x", " ")]
     data.write_text("".join(json.dumps({"prompt": prompt, "completion": text}) + "\n" for prompt, text in rows))
     recipe = load_recipe(micro_recipe, [f"data.source={data}", "data.max_length=12", "training.steps=1"])
     result = train(recipe, RunDirectory(tmp_path / "run"))
     assert (result.cut, result.dropped, result.template) == (1, 1, "plain")
-    assert "of 3 examples 1 lose their end, and 1 are dropped" in caplog.text
+    assert "of 4 examples 1 lose their end, and 1 are dropped" in caplog.text
+    assert "1 of 4 responses are empty" in caplog.text
     assert json.loads((result.model / "codedistill.json").read_text())["template"] == "plain"
 
 

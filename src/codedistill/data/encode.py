@@ -29,12 +29,13 @@ class Encoded:
 @dataclass(frozen=True)
 class EncodingReport:
     """What the length limit did: `cut` examples lost their end, `dropped` ones their whole response. `template`: what
-    made the prompts of most of the others."""
+    made the prompts of most of the others. `empty`: how many responses hold nothing to learn from but their end."""
 
     examples: int
     cut: int
     dropped: int
     template: str
+    empty: int = 0
 
 
 def encode_examples(
@@ -59,6 +60,7 @@ def encode_examples(
             dropped += 1
             continue
         cut += len(prompt) + len(response) > max_length
+        empty += not example.response.strip()
         encoded.append(Encoded(example.id, tuple(ids), len(prompt)))
     if not encoded:
         raise UserError(f"data.max_length {max_length}: every one of {len(examples)} prompts is longer; raise it")
@@ -76,7 +78,7 @@ def check_templates(examples: Iterable[Example], template: Template, tokenizer: 
             template.check(tokenizer)
         elif name == "chat" and not tokenizer.chat_template:
             raise UserError(
-                f"data: row {example.id + 1} has messages, but the tokenizer has no chat template to render them with; "
+                f"data: row {example.id + 1} is a chat, but the tokenizer has no chat template to render them with; "
                 "give rows of instruction and output, or a tokenizer with one"
             )
 

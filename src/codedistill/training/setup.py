@@ -120,6 +120,10 @@ def _say(recipe: Recipe, report: EncodingReport) -> None:
             report.cut,
             report.dropped,
         )
+    if report.empty:
+        log.warning(
+            "data: %d of %d responses are empty, the student learns to say nothing", report.empty, report.examples
+        )
     if recipe.template not in (None, report.template):
         log.warning(
             "template %s: the data's rows bring their own prompts, it serves the evaluation only", recipe.template
@@ -156,7 +160,9 @@ def _encode_written(
         else example
         for example in encoded
     ]
-    return encoded, replace(before, cut=max(cut, report.cut), dropped=before.dropped + report.dropped)
+    return encoded, replace(
+        before, cut=max(cut, report.cut), dropped=before.dropped + report.dropped, empty=report.empty
+    )
 
 
 def _method(recipe: Recipe, student: Student, teacher: Loaded | None, vocabulary: int, place: Workplace) -> Method:
