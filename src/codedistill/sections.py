@@ -63,7 +63,7 @@ class Data(Section):
     """Where the examples come from and how long they may be."""
 
     source: str = Field(
-        "tiny", description="`tiny` and `tiny/text` (both embedded), a JSON, JSONL or Parquet file, or a hub id"
+        "tiny", description="`tiny` and `tiny/text` (both embedded), a JSON, JSONL, Parquet or text file, or a hub id"
     )
     limit: int | None = Field(None, ge=1, description="use only this many rows, the first ones")
     max_length: int = Field(

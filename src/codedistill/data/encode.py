@@ -51,7 +51,7 @@ def encode_examples(
     """
     examples = list(examples)
     check_templates(examples, template, tokenizer)
-    encoded, cut, dropped = [], 0, 0
+    encoded, cut, dropped, empty = [], 0, 0, 0
     for example in examples:
         prompt = encode_prompt(prompt_text(example, template, tokenizer), tokenizer)
         response = tokenizer(example.response, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
@@ -65,7 +65,7 @@ def encode_examples(
     if not encoded:
         raise UserError(f"data.max_length {max_length}: every one of {len(examples)} prompts is longer; raise it")
     templates = Counter(example.template(template.name) for example in examples)
-    return encoded, EncodingReport(len(examples), cut, dropped, templates.most_common(1)[0][0])
+    return encoded, EncodingReport(len(examples), cut, dropped, templates.most_common(1)[0][0], empty)
 
 
 def check_templates(examples: Iterable[Example], template: Template, tokenizer: Any) -> None:
