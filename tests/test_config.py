@@ -23,6 +23,7 @@ MINIMAL = {"teacher": "t", "student": "s"}
         ),
         (["training.steps=many"], "training.steps: should be a valid integer"),
         (["training.steps=0"], "training.steps: should be greater than or equal to 1"),
+        (["training.seed=4294967296"], "training.seed: should be less than or equal to 4294967295"),
         (["method=akdd"], "method: should be 'sft', 'kd', "),
         (["method=akdd"], "did you mean akd?"),
         (["method=sft", "loss.temperature=2"], "loss.temperature would have no effect with method sft"),
@@ -72,6 +73,19 @@ def test_wrong_recipes_say_what_and_how(overrides: list[str], message: str) -> N
         (["method=sft", "loss.temperature=2"], "override loss.temperature=2: loss.temperature would have no effect"),
         (["method=sft", "data.max_length=2"], "override data.max_length=2: data.max_length: should be"),
         (["data.limit=3"], "recipe: training.steps: should be"),
+        (["evaluation.limit=2", "evaluation.samples=3"], "override evaluation.samples=3: evaluation: samples=3 needs"),
+        (["training.steps=5", "training=null"], "override training=null: training: "),
+        (["training.steps=x", "training.steps=y"], "override training.steps=y: training.steps: should be"),
+        (["beta={strategy: M9}", "beta.initial=0.3"], "override beta={strategy: M9}: beta: strategy should be one of"),
+        (["beta.strategy=fixed"], "override beta.strategy=fixed: beta: a fixed beta needs"),
+        (
+            ["method=kd", "loss.divergence=jsd", "loss.parameters.beta=3"],
+            "override loss.parameters.beta=3: loss.parameters: jsd",
+        ),
+        (
+            ["method=kd", "loss={divergence: jsd, parameters: {beta: 3}}"],
+            "override loss={divergence: jsd, parameters: ",
+        ),
     ],
 )
 def test_the_override_is_blamed_not_the_file(overrides: list[str], start: str) -> None:

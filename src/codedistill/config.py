@@ -308,17 +308,39 @@ def _comes_later(problem: ErrorDetails) -> bool:
 
 
 def _cause(problem: ErrorDetails, message: str, overrides: Sequence[str]) -> str | None:
-    """The override that a problem comes from: the one that lies where it is, or whose key it mentions first."""
-    location = [str(part) for part in problem["loc"]]
+    """The override that a problem comes from. Of those at its place it is the one whose key the message mentions first,
+    else the last that sets the whole place, else the last; away from its place only a mention counts.
+    """
+    place = [str(part) for part in problem["loc"]] or _place_named(message)
+    body = message.removeprefix(f"{'.'.join(place)}: ")
+    latest = list(reversed(overrides))  # of one key, the last value counts
+    here = [each for each in latest if place and all(a == b for a, b in zip(_parts(each), place, strict=False))]
     mentioned: dict[int, str] = {}
-    for override in overrides:
-        key = override.partition("=")[0]
-        parts = key.split(".")
-        if location and all(ours == theirs for ours, theirs in zip(parts, location, strict=False)):
-            return f"override {override}"
-        if found := re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", message):
-            mentioned.setdefault(found.start(), override)
-    return f"override {mentioned[min(mentioned)]}" if mentioned else None
+    for override in here or latest:
+        if (at := _mention(_parts(override), place, body)) is not None:
+            mentioned.setdefault(at, override)
+    whole = [override for override in here if len(_parts(override)) <= len(place)]
+    found = mentioned[min(mentioned)] if mentioned else next(iter(whole + here), None)
+    return f"override {found}" if found else None
+
+
+def _parts(override: str) -> list[str]:
+    return override.partition("=")[0].split(".")
+
+
+def _place_named(message: str) -> list[str]:
+    """The key that a message about the whole recipe begins with, as `loss.parameters: ...` does."""
+    named = re.match(r"([\w.]+): ", message)
+    return named[1].split(".") if named else []
+
+
+def _mention(parts: list[str], place: list[str], body: str) -> int | None:
+    """Where a message mentions a key: by its whole name, or by the name that it has inside the message's place."""
+    names = {".".join(parts)}
+    if parts[: len(place)] == place:
+        names.add(".".join(parts[len(place) :]))
+    found = [re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", body) for name in names if name]
+    return min((match.start() for match in found if match), default=None)
 
 
 def find_recipe(name: str) -> Path:

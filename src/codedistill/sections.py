@@ -90,7 +90,9 @@ class Training(Section):
     max_grad_norm: float | None = Field(
         1.0, gt=0, description="a step's gradient is scaled down to this length if it is longer; null: never"
     )
-    seed: int = Field(0, ge=0, description="decides the order of the data and everything that is drawn in training")
+    seed: int = Field(
+        0, ge=0, le=2**32 - 1, description="decides the order of the data and everything that is drawn in training"
+    )
     checkpoint_every: int = Field(200, ge=1, description="optimiser steps between checkpoints")
     keep_checkpoints: int = Field(1, ge=1, description="how many of the newest checkpoints are kept")
     gradient_checkpointing: bool = Field(
