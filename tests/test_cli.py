@@ -84,7 +84,7 @@ def test_help_is_fast_and_imports_no_torch() -> None:
 
 BAD = [
     ("unknown key", {"trainng": {}}, "recipe.yaml: trainng is not a recipe key; did you mean training?"),
-    ("wrong type", {"training": {"steps": "ten"}}, "recipe.yaml: training.steps: should be a valid integer"),
+    ("wrong type", {"training": {"steps": "ten"}}, "recipe.yaml: training.steps: should be a whole number"),
     ("missing data", {"data": {"source": "gone.jsonl"}}, "data.source gone.jsonl: no such file"),
     ("missing model", {"student": "./gone"}, "student ./gone: no such folder"),
     ("unknown benchmark", {"evaluation": {"benchmarks": ["humanevl"]}}, "did you mean humaneval?"),

@@ -21,9 +21,21 @@ MINIMAL = {"teacher": "t", "student": "s"}
             ["learning_rate=1"],
             "learning_rate is not a recipe key; did you mean training.learning_rate or beta.learning_rate?",
         ),
-        (["training.steps=many"], "training.steps: should be a valid integer"),
+        (["training.steps=many"], "training.steps: should be a whole number, not 'many'"),
         (["training.steps=0"], "training.steps: should be greater than or equal to 1"),
         (["training.seed=4294967296"], "training.seed: should be less than or equal to 4294967295"),
+        (["training.adam_betas=[0.9]"], "training.adam_betas: should be two numbers, such as [0.9, 0.999], not [0.9]"),
+        (["training.adam_betas=[0.9, 0.9, 0.9]"], "training.adam_betas: should be two numbers"),
+        (["training.adam_betas=[0.9, x]"], "training.adam_betas.1: should be a number, not 'x'"),
+        (["training.compile=perhaps"], "training.compile: should be true or false, not 'perhaps'"),
+        (["data.source=3"], "data.source: should be text, not 3"),
+        (["lora=true"], "lora: write lora={}, not true"),
+        (["lora=false"], "lora: write lora=null, not false"),
+        (["training=null"], "training: is a section with keys; write training={} for its defaults, not None"),
+        (["student=3"], "student: should be a path, a hub id or a section with keys, not 3"),
+        (["name=a/b"], "name: letters, digits, dots, dashes and underscores are allowed, the first a letter or digit"),
+        (["evaluation.benchmarks=3"], "evaluation.benchmarks: should be a list of text, not 3"),
+        (["loss.parameters=3"], "loss.parameters: should be a mapping of keys to values, not 3"),
         (["method=akdd"], "method: should be 'sft', 'kd', "),
         (["method=akdd"], "did you mean akd?"),
         (["method=sft", "loss.temperature=2"], "loss.temperature would have no effect with method sft"),
@@ -137,6 +149,13 @@ def test_overrides_reach_every_depth_and_parse_numbers() -> None:
     assert recipe.student.path == "s"
     assert recipe.student.keep_layers == 4
     assert recipe.beta.initial == (0.2, 0.3)
+
+
+def test_text_alone_is_a_list_of_one() -> None:
+    recipe = load_recipe(MINIMAL, ["evaluation.benchmarks=humaneval", "lora.targets=q_proj"])
+    assert recipe.evaluation.benchmarks == ["humaneval"]
+    assert recipe.lora is not None
+    assert recipe.lora.targets == ["q_proj"]
 
 
 def test_an_override_of_steps_replaces_the_recipes_epochs() -> None:

@@ -110,6 +110,18 @@ OTHER_NAMES = {
 """What papers and other tools call our divergences and keys; with a section where the name alone says too little."""
 
 
+IN_WORDS = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "should be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "should be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "should be true or false"),
+    "string_type": "should be text",
+    "list_type": "should be a list of text",
+    "dict_type": "should be a mapping of keys to values",
+    "string_pattern_mismatch": "letters, digits, dots, dashes and underscores are allowed, the first a letter or digit",
+}
+"""What pydantic's kinds of errors mean for the author of a recipe."""
+
+
 class Recipe(Section):
     """A whole run. `codedistill recipes show tiny` prints one."""
 
@@ -138,6 +150,13 @@ class Recipe(Section):
         None, description="the run directory; default: `runs/NAME`, or `runs/NAME-2` and so on where that is taken"
     )
     resume: Literal["never", "auto"] = Field("never", description="auto: go on from the newest whole checkpoint")
+
+    @field_validator("lora", mode="before")
+    @classmethod
+    def _on_or_off(cls, lora: object) -> object:
+        if isinstance(lora, bool):
+            raise ValueError(f"write lora={'{}' if lora else 'null'}, not {str(lora).lower()}")
+        return lora
 
     @field_validator("method")
     @classmethod
@@ -429,7 +448,9 @@ def _explain(problem: ErrorDetails) -> str:
         return f"{key} is not a recipe key; {_suggest(location)}"
     if kind == "missing":
         return f"{key} is missing; add it, for example {key}=tiny/{key}"
-    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    if kind == "model_type":
+        return f"{key}: is a section with keys; write {key}={{}} for its defaults, not {given!r}"
+    message = IN_WORDS.get(kind) or problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
     instead = "" if isinstance(given, dict) or kind == "value_error" else f", not {given!r}"
     return f"{key + ': ' if key else ''}{message}{instead}"
 
