@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from codedistill.config import OTHER_NAMES, find_recipe, load_recipe, recipe_keys, shipped_recipes, validate
+from codedistill.config import OTHER_NAMES, find_recipe, load_recipe, load_spec, recipe_keys, shipped_recipes, validate
 from codedistill.errors import UserError
 from codedistill.losses import DIVERGENCES
 from codedistill.methods import METHODS
@@ -24,6 +24,12 @@ MINIMAL = {"teacher": "t", "student": "s"}
         (["training.steps=many"], "training.steps: should be a whole number, not 'many'"),
         (["training.steps=0"], "training.steps: should be greater than or equal to 1"),
         (["training.seed=4294967296"], "training.seed: should be less than or equal to 4294967295"),
+        (["student.dtype=float16"], "override student.dtype=float16: student.dtype float16: its range is too small"),
+        (
+            ["student.dtype=bfloat16", "training.precision=bfloat16"],
+            "training.precision bfloat16: keeps float32 weights, student.dtype is bfloat16",
+        ),
+        (["beta.initial=[a, b]"], "beta.initial: should be a number in [0, 1] or a range of two, such as [0.1, 0.6]"),
         (["training.adam_betas=[0.9]"], "training.adam_betas: should be two numbers, such as [0.9, 0.999], not [0.9]"),
         (["training.adam_betas=[0.9, 0.9, 0.9]"], "training.adam_betas: should be two numbers"),
         (["training.adam_betas=[0.9, x]"], "training.adam_betas.1: should be a number, not 'x'"),
@@ -149,6 +155,13 @@ def test_overrides_reach_every_depth_and_parse_numbers() -> None:
     assert recipe.student.path == "s"
     assert recipe.student.keep_layers == 4
     assert recipe.beta.initial == (0.2, 0.3)
+
+
+def test_a_model_that_nothing_trains_may_be_float16() -> None:
+    assert load_spec({"path": "m", "dtype": "float16"}).dtype == "float16"
+    assert load_spec("m").path == "m"
+    with pytest.raises(UserError, match=r"^recipe: student.dtype: should be 'float32', "):
+        load_spec({"path": "m", "dtype": "int8"})
 
 
 def test_text_alone_is_a_list_of_one() -> None:

@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -57,6 +57,8 @@ __all__ = [
     "shipped_recipes",
     "validate",
 ]
+
+S = TypeVar("S", bound=Section)
 
 RECIPES = Path(__file__).parent / "recipes"
 DEFAULT_RECIPE = "tiny"
@@ -177,6 +179,7 @@ class Recipe(Section):
             section, name = key.split(".")
             if name in getattr(self, section).model_fields_set:
                 raise ValueError(f"{key} would have no effect with {reason}")
+        self._check_precision()
         if self.loss.divergence is not None or self.loss.parameters:
             self._check_divergence()
         return self
@@ -236,6 +239,17 @@ class Recipe(Section):
             section, name = key.split(".")
             del resolved[section][name]
         return {name: value for name, value in resolved.items() if value != {}}
+
+    def _check_precision(self) -> None:
+        dtype, precision = self.student.dtype, self.training.precision
+        if dtype == "float16":
+            raise ValueError(
+                "student.dtype float16: its range is too small for Adam; use float32 with training.precision=bfloat16"
+            )
+        if precision == "bfloat16" and dtype != "float32":
+            raise ValueError(
+                f"training.precision bfloat16: keeps float32 weights, student.dtype is {dtype}; drop one of them"
+            )
 
     def _check_divergence(self) -> None:
         from codedistill.losses import DIVERGENCES
@@ -297,6 +311,12 @@ def load_evaluation(settings: Evaluation | Mapping[str, Any], overrides: Iterabl
     return load_recipe({"student": "tiny/student", "method": "sft", "evaluation": settings}, overrides).evaluation
 
 
+class _OneModel(Section):
+    """A model that nothing trains: what a student may not be, such as float16, it may."""
+
+    student: Model
+
+
 def load_spec(model: str | Path | Mapping[str, Any]) -> ModelSpec:
     """A model as a recipe names one: a folder, a hub id, or a mapping of `student`'s keys.
 
@@ -304,7 +324,7 @@ def load_spec(model: str | Path | Mapping[str, Any]) -> ModelSpec:
         UserError: as of `load_recipe`.
     """
     given = model if isinstance(model, Mapping) else {"path": str(model)}
-    return load_recipe({"student": given, "method": "sft"}).student
+    return _validated(_OneModel, {"student": _copy(given)}, "recipe").student
 
 
 def validate(values: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -312,8 +332,12 @@ def validate(values: Mapping[str, Any], where: str, overrides: Sequence[str] = (
 
     The cause is one of the `overrides` that are in the data already, or `where` the rest of it comes from.
     """
+    return _validated(Recipe, values, where, overrides)
+
+
+def _validated(section: type[S], values: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> S:
     try:
-        return Recipe.model_validate(values)
+        return section.model_validate(values)
     except ValidationError as error:
         first, *others = sorted(error.errors(include_url=False), key=_comes_later)
         more = f" (and {len(others)} more)" if others else ""

@@ -152,11 +152,10 @@ class Loss(Section):
 
 def _one_or_two(value: object) -> object:
     """A list of two numbers is meant as a pair; anything else that is no number cannot be meant."""
-    if isinstance(value, list | tuple) and len(value) == 2:
-        return tuple(value)
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    numbers = tuple(value) if isinstance(value, list | tuple) and len(value) == 2 else (value,)
+    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in numbers):
         raise ValueError(f"should be a number in [0, 1] or a range of two, such as [0.1, 0.6], not {value!r}")
-    return value
+    return numbers if len(numbers) == 2 else value
 
 
 class Beta(Section):
