@@ -240,7 +240,8 @@ def _broken(*_: object) -> None:
 
 def test_evaluate_asks_with_the_documented_defaults() -> None:
     assert cli._evaluation([]) == Evaluation()
-    assert cli._evaluation(["limit=3", "evaluation.seed=2"]) == Evaluation(limit=3, seed=2)
+    asked = ["limit=3", "temperature=0.5", "evaluation.seed=2"]
+    assert cli._evaluation(asked) == Evaluation(limit=3, temperature=0.5, seed=2)
 
 
 def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

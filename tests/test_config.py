@@ -71,6 +71,14 @@ MINIMAL = {"teacher": "t", "student": "s"}
         (["student={}"], "give either a path or an architecture"),
         (["steps"], "write key=value"),
         (["training={steps: 1, epochs: 1}"], "give steps or epochs, not both"),
+        (["training={steps: 1, steps: 2}"], "the value is not valid YAML: the key steps is there twice"),
+        (["training.micro_batch_size=9"], "training: micro_batch_size=9 is more than batch_size=8"),
+        (["evaluation.seed=4"], "evaluation.seed would have no effect with evaluation.temperature=0"),
+        (
+            ["student={path:", "tiny/student}"],
+            "override 'student={path:': the value is not valid YAML; quote the",
+        ),
+        (["evaluation.benchmarks=[tiny,", "mbpp]"], "not valid YAML; quote the whole argument, such as 'student={"),
     ],
 )
 def test_wrong_recipes_say_what_and_how(overrides: list[str], message: str) -> None:
@@ -213,9 +221,18 @@ def test_yaml_faults_name_the_line(tmp_path: Path) -> None:
     file.write_text("teacher: a\nstudent: [b\n")
     with pytest.raises(UserError, match=r"broken.yaml: line 3: not valid YAML"):
         load_recipe(file)
+    file.write_text("student: s\nmethod: sft\ntraining:\n  steps: 5\n  seed: 1\n  steps: 7\n")
+    with pytest.raises(UserError, match=r"broken.yaml: line 6: not valid YAML: the key steps is there twice$"):
+        load_recipe(file)
     file.write_text("- a\n")
     with pytest.raises(UserError, match="a recipe is a mapping"):
         load_recipe(file)
+
+
+def test_a_merged_key_may_be_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "merged.yaml"
+    file.write_text("teacher: &large {path: t, dtype: bfloat16}\nstudent: {<<: *large, path: s, dtype: float32}\n")
+    assert load_recipe(file).student.path == "s"
 
 
 def test_an_unknown_recipe_gets_a_suggestion() -> None:

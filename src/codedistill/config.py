@@ -411,10 +411,23 @@ def described_recipes() -> dict[str, str]:
     return {name: (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name in names}
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as the standard has it: a key that stands twice in a mapping is an error, not silently the last one."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value} is there twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return node
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping from a file, or a `UserError` with the line where it goes wrong."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
@@ -435,9 +448,12 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise UserError(f"override {override!r}: write key=value, for example training.steps=100")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"override {override!r}: the value is not valid YAML") from None
+        value = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        reason = f": {getattr(error, 'problem', None) or error}"
+        if _cut_off(text):
+            reason = "; quote the whole argument, such as 'student={path: FOLDER}'"
+        raise UserError(f"override {override!r}: the value is not valid YAML{reason}") from None
     if isinstance(value, str):
         value = _number(value)
     *parents, last = key.split(".")
@@ -454,6 +470,11 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if parents == ["training"] and last in ("steps", "epochs"):  # the override wins over the recipe's other one
         values.pop("epochs" if last == "steps" else "steps", None)
     values[last] = value
+
+
+def _cut_off(text: str) -> bool:
+    """A brace or a bracket that opens and does not close: a shell takes an argument apart at its spaces."""
+    return any(text.count(opening) > text.count(closing) for opening, closing in ("{}", "[]"))
 
 
 def _number(text: str) -> str | float:

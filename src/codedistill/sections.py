@@ -125,6 +125,15 @@ class Training(Section):
             raise ValueError("give steps or epochs, not both")
         return self
 
+    @model_validator(mode="after")
+    def _parts_of_a_batch(self) -> Training:
+        if self.micro_batch_size is not None and self.micro_batch_size > self.batch_size:
+            raise ValueError(
+                f"micro_batch_size={self.micro_batch_size} is more than batch_size={self.batch_size}, of which it is a "
+                "part; lower it or leave it out"
+            )
+        return self
+
 
 class Loss(Section):
     """How student and teacher are compared."""
@@ -307,3 +316,6 @@ class Evaluation(Section):
         if self.samples > 1 and self.temperature == 0:
             raise ValueError(f"samples={self.samples} needs a temperature above 0: greedy ones are all the same")
         return self
+
+    def unread(self) -> dict[str, str]:
+        return {"seed": "temperature=0"} if self.temperature == 0 else {}
