@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from codedistill.config import OTHER_NAMES, find_recipe, load_recipe, load_spec, recipe_keys, shipped_recipes, validate
+from codedistill.config import find_recipe, load_recipe, load_spec, recipe_keys, shipped_recipes, validate
+from codedistill.config_errors import OTHER_NAMES
 from codedistill.errors import UserError
 from codedistill.losses import DIVERGENCES
 from codedistill.methods import METHODS
@@ -119,6 +120,11 @@ def test_the_override_is_blamed_not_the_file(overrides: list[str], start: str) -
     with pytest.raises(UserError) as error:
         load_recipe(MINIMAL | wrong, overrides)
     assert str(error.value).startswith(start)
+
+
+def test_an_override_that_only_a_hint_mentions_is_not_blamed() -> None:
+    with pytest.raises(UserError, match=r"^recipe: training.stepz is not a recipe key; did you mean training.steps"):
+        load_recipe(MINIMAL | {"training": {"stepz": 1}}, ["training.steps=5"])
 
 
 def test_an_unknown_key_is_said_before_a_missing_one() -> None:

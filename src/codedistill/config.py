@@ -6,7 +6,6 @@ validates once; whatever is wrong becomes a one-line `UserError` with the file, 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
 
+from codedistill.config_errors import OTHER_NAMES, explain, near
 from codedistill.errors import UserError
 from codedistill.methods import METHODS
 from codedistill.sections import (
@@ -63,66 +62,6 @@ S = TypeVar("S", bound=Section)
 RECIPES = Path(__file__).parent / "recipes"
 DEFAULT_RECIPE = "tiny"
 
-OTHER_NAMES = {
-    "kl": "forward_kl",
-    "fkl": "forward_kl",
-    "forward": "forward_kl",
-    "rkl": "reverse_kl",
-    "reverse": "reverse_kl",
-    "js": "jsd",
-    "generalized_jsd": "jsd",
-    "skl": "skew_forward_kl",
-    "srkl": "skew_reverse_kl",
-    "tv": "total_variation",
-    "tvd": "total_variation",
-    "ab": "alpha_beta",
-    "abkd": "alpha_beta",
-    "lambda": "gkd.student_fraction",
-    "lmbda": "gkd.student_fraction",
-    "t": "loss.temperature",
-    "model": "student",
-    "model_name_or_path": "student",
-    "student_model": "student",
-    "teacher_model": "teacher",
-    "teacher_model_name_or_path": "teacher",
-    "num_layers": "student.keep_layers",
-    "data.path": "data.source",
-    "data.file": "data.source",
-    "data.dataset": "data.source",
-    "dataset": "data.source",
-    "dataset_name": "data.source",
-    "max_seq_length": "data.max_length",
-    "lr": "training.learning_rate",
-    "lr_scheduler_type": "training.schedule",
-    "max_steps": "training.steps",
-    "num_epochs": "training.epochs",
-    "num_train_epochs": "training.epochs",
-    "per_device_train_batch_size": "training.micro_batch_size",
-    "gradient_accumulation_steps": "training.micro_batch_size",
-    "bf16": "training.precision",
-    "save_steps": "training.checkpoint_every",
-    "save_total_limit": "training.keep_checkpoints",
-    "r": "lora.rank",
-    "target_modules": "lora.targets",
-    "evaluation.tasks": "evaluation.benchmarks",
-    "num_samples": "evaluation.samples",
-    "output_dir": "output",
-    "resume_from_checkpoint": "resume",
-}
-"""What papers and other tools call our divergences and keys; with a section where the name alone says too little."""
-
-
-IN_WORDS = {
-    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "should be a whole number"),
-    **dict.fromkeys(("float_type", "float_parsing"), "should be a number"),
-    **dict.fromkeys(("bool_type", "bool_parsing"), "should be true or false"),
-    "string_type": "should be text",
-    "list_type": "should be a list of text",
-    "dict_type": "should be a mapping of keys to values",
-    "string_pattern_mismatch": "letters, digits, dots, dashes and underscores are allowed, the first a letter or digit",
-}
-"""What pydantic's kinds of errors mean for the author of a recipe."""
-
 
 class Recipe(Section):
     """A whole run. `codedistill recipes show tiny` prints one."""
@@ -164,8 +103,8 @@ class Recipe(Section):
     @classmethod
     def _known(cls, method: str) -> str:
         if method not in METHODS:
-            near = _near(method, METHODS)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            close = near(method, METHODS)
+            hint = f"; did you mean {close[0]}?" if close else ""
             raise ValueError(f"should be {', '.join(repr(name) for name in METHODS)}, not {method!r}{hint}")
         return method
 
@@ -262,8 +201,8 @@ class Recipe(Section):
                 f"loss.divergence {name} is a method of its own: use method={name}, without loss.divergence"
             )
         if name not in known:
-            near = [OTHER_NAMES[name.lower()]] if name.lower() in OTHER_NAMES else _near(name, known)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            close = [OTHER_NAMES[name.lower()]] if name.lower() in OTHER_NAMES else near(name, known)
+            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
             raise ValueError(f"loss.divergence {name} is not one that method {self.method} knows; {hint}")
         check_divergence(name, self.loss.parameters)
 
@@ -339,51 +278,7 @@ def _validated(section: type[S], values: Mapping[str, Any], where: str, override
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        first, *others = sorted(error.errors(include_url=False), key=_comes_later)
-        more = f" (and {len(others)} more)" if others else ""
-        message = _explain(first)
-        raise UserError(f"{_cause(first, message, overrides) or where}: {message}{more}") from None
-
-
-def _comes_later(problem: ErrorDetails) -> bool:
-    """A key that is missing was likely written wrongly elsewhere, so what is unknown is said first."""
-    return problem["type"] != "extra_forbidden"
-
-
-def _cause(problem: ErrorDetails, message: str, overrides: Sequence[str]) -> str | None:
-    """The override that a problem comes from. Of those at its place it is the one whose key the message mentions first,
-    else the last that sets the whole place, else the last; away from its place only a mention counts.
-    """
-    place = [str(part) for part in problem["loc"]] or _place_named(message)
-    body = message.removeprefix(f"{'.'.join(place)}: ")
-    latest = list(reversed(overrides))  # of one key, the last value counts
-    here = [each for each in latest if place and all(a == b for a, b in zip(_parts(each), place, strict=False))]
-    mentioned: dict[int, str] = {}
-    for override in here or latest:
-        if (at := _mention(_parts(override), place, body)) is not None:
-            mentioned.setdefault(at, override)
-    whole = [override for override in here if len(_parts(override)) <= len(place)]
-    found = mentioned[min(mentioned)] if mentioned else next(iter(whole + here), None)
-    return f"override {found}" if found else None
-
-
-def _parts(override: str) -> list[str]:
-    return override.partition("=")[0].split(".")
-
-
-def _place_named(message: str) -> list[str]:
-    """The key that a message about the whole recipe begins with, as `loss.parameters: ...` does."""
-    named = re.match(r"([\w.]+): ", message)
-    return named[1].split(".") if named else []
-
-
-def _mention(parts: list[str], place: list[str], body: str) -> int | None:
-    """Where a message mentions a key: by its whole name, or by the name that it has inside the message's place."""
-    names = {".".join(parts)}
-    if parts[: len(place)] == place:
-        names.add(".".join(parts[len(place) :]))
-    found = [re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", body) for name in names if name]
-    return min((match.start() for match in found if match), default=None)
+        raise UserError(explain(error, where, overrides, recipe_keys())) from None
 
 
 def find_recipe(name: str) -> Path:
@@ -395,8 +290,8 @@ def find_recipe(name: str) -> Path:
     if shipped.is_file():
         return shipped
     known = shipped_recipes()
-    near = _near(name, known)
-    hint = f"did you mean {near[0]}?" if near else f"shipped recipes: {', '.join(known)}"
+    close = near(name, known)
+    hint = f"did you mean {close[0]}?" if close else f"shipped recipes: {', '.join(known)}"
     raise UserError(f"recipe {name}: no such file and no such shipped recipe; {hint}")
 
 
@@ -483,43 +378,6 @@ def _number(text: str) -> str | float:
         return float(text)
     except ValueError:
         return text
-
-
-def _explain(problem: ErrorDetails) -> str:
-    """A problem in one line."""
-    location = [str(part) for part in problem["loc"]]
-    key, kind, given = ".".join(location), problem["type"], problem["input"]
-    if kind == "extra_forbidden":
-        return f"{key} is not a recipe key; {_suggest(location)}"
-    if kind == "missing":
-        return f"{key} is missing; add it, for example {key}=tiny/{key}"
-    if kind == "model_type":
-        return f"{key}: is a section with keys; write {key}={{}} for its defaults, not {given!r}"
-    message = IN_WORDS.get(kind) or problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    instead = "" if isinstance(given, dict) or kind == "value_error" else f", not {given!r}"
-    return f"{key + ': ' if key else ''}{message}{instead}"
-
-
-def _near(name: str, known: Iterable[str]) -> list[str]:
-    return difflib.get_close_matches(name, list(known), 1)
-
-
-def _suggest(location: list[str]) -> str:
-    known = recipe_keys()
-    names = (".".join(location), location[-1])
-    if (other := next((OTHER_NAMES[n.lower()] for n in names if n.lower() in OTHER_NAMES), None)) in known:
-        return f"did you mean {other}?"
-    near = [k for k in known if k.split(".")[-1] == location[-1]]  # the right name in the wrong section
-    if not near:
-        others = [k for k in known if k != ".".join(location[:-1])]
-        near = difflib.get_close_matches(".".join(location), others, 1, 0.6)
-    if not near:
-        tails = {k.split(".")[-1]: k for k in known}
-        near = [tails[t] for t in difflib.get_close_matches(location[-1], list(tails), 1, 0.7)]
-    if near:
-        return f"did you mean {' or '.join(near)}?"
-    section = [k for k in known if k.rpartition(".")[0] == ".".join(location[:-1])]
-    return f"known here: {', '.join(section)}"
 
 
 def recipe_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> list[str]:
