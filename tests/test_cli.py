@@ -84,7 +84,7 @@ def test_help_is_fast_and_imports_no_torch() -> None:
 
 BAD = [
     ("unknown key", {"trainng": {}}, "recipe.yaml: trainng is not a recipe key; did you mean training?"),
-    ("wrong type", {"training": {"steps": "ten"}}, "recipe.yaml: training.steps: should be a valid integer"),
+    ("wrong type", {"training": {"steps": "ten"}}, "recipe.yaml: training.steps: should be a whole number"),
     ("missing data", {"data": {"source": "gone.jsonl"}}, "data.source gone.jsonl: no such file"),
     ("missing model", {"student": "./gone"}, "student ./gone: no such folder"),
     ("unknown benchmark", {"evaluation": {"benchmarks": ["humanevl"]}}, "did you mean humaneval?"),
@@ -251,7 +251,8 @@ def _broken(*_: object) -> None:
 
 def test_evaluate_asks_with_the_documented_defaults() -> None:
     assert cli._evaluation([]) == Evaluation()
-    assert cli._evaluation(["limit=3", "evaluation.seed=2"]) == Evaluation(limit=3, seed=2)
+    asked = ["limit=3", "temperature=0.5", "evaluation.seed=2"]
+    assert cli._evaluation(asked) == Evaluation(limit=3, temperature=0.5, seed=2)
 
 
 def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,15 +5,16 @@ from pathlib import Path
 import pytest
 
 from codedistill.config import (
-    OTHER_NAMES,
     Evaluation,
     find_recipe,
     load_evaluation,
     load_recipe,
+    load_spec,
     recipe_keys,
     shipped_recipes,
     validate,
 )
+from codedistill.config_errors import OTHER_NAMES
 from codedistill.errors import UserError
 from codedistill.losses import DIVERGENCES
 from codedistill.methods import METHODS
@@ -30,8 +31,27 @@ MINIMAL = {"teacher": "t", "student": "s"}
             ["learning_rate=1"],
             "learning_rate is not a recipe key; did you mean training.learning_rate or beta.learning_rate?",
         ),
-        (["training.steps=many"], "training.steps: should be a valid integer"),
+        (["training.steps=many"], "training.steps: should be a whole number, not 'many'"),
         (["training.steps=0"], "training.steps: should be greater than or equal to 1"),
+        (["training.seed=4294967296"], "training.seed: should be less than or equal to 4294967295"),
+        (["student.dtype=float16"], "override student.dtype=float16: student.dtype float16: its range is too small"),
+        (
+            ["student.dtype=bfloat16", "training.precision=bfloat16"],
+            "training.precision bfloat16: keeps float32 weights, student.dtype is bfloat16",
+        ),
+        (["beta.initial=[a, b]"], "beta.initial: should be a number in [0, 1] or a range of two, such as [0.1, 0.6]"),
+        (["training.adam_betas=[0.9]"], "training.adam_betas: should be two numbers, such as [0.9, 0.999], not [0.9]"),
+        (["training.adam_betas=[0.9, 0.9, 0.9]"], "training.adam_betas: should be two numbers"),
+        (["training.adam_betas=[0.9, x]"], "training.adam_betas.1: should be a number, not 'x'"),
+        (["training.compile=perhaps"], "training.compile: should be true or false, not 'perhaps'"),
+        (["data.source=3"], "data.source: should be text, not 3"),
+        (["lora=true"], "lora: write lora={}, not true"),
+        (["lora=false"], "lora: write lora=null, not false"),
+        (["training=null"], "training: is a section with keys; write training={} for its defaults, not None"),
+        (["student=3"], "student: should be a path, a hub id or a section with keys, not 3"),
+        (["name=a/b"], "name: letters, digits, dots, dashes and underscores are allowed, the first a letter or digit"),
+        (["evaluation.benchmarks=3"], "evaluation.benchmarks: should be a list of text, not 3"),
+        (["loss.parameters=3"], "loss.parameters: should be a mapping of keys to values, not 3"),
         (["method=akdd"], "method: should be 'sft', 'kd', "),
         (["method=akdd"], "did you mean akd?"),
         (["method=sft", "loss.temperature=2"], "loss.temperature would have no effect with method sft"),
@@ -61,6 +81,13 @@ MINIMAL = {"teacher": "t", "student": "s"}
         (["student={}"], "give either a path or an architecture"),
         (["steps"], "write key=value"),
         (["training={steps: 1, epochs: 1}"], "give steps or epochs, not both"),
+        (["training={steps: 1, steps: 2}"], "the value is not valid YAML: the key steps is there twice"),
+        (["training.micro_batch_size=9"], "training: micro_batch_size=9 is more than batch_size=8"),
+        (
+            ["student={path:", "tiny/student}"],
+            "override 'student={path:': the value is not valid YAML; quote the",
+        ),
+        (["evaluation.benchmarks=[tiny,", "mbpp]"], "not valid YAML; quote the whole argument, such as 'student={"),
     ],
 )
 def test_wrong_recipes_say_what_and_how(overrides: list[str], message: str) -> None:
@@ -81,6 +108,19 @@ def test_wrong_recipes_say_what_and_how(overrides: list[str], message: str) -> N
         (["method=sft", "loss.temperature=2"], "override loss.temperature=2: loss.temperature would have no effect"),
         (["method=sft", "data.max_length=2"], "override data.max_length=2: data.max_length: should be"),
         (["data.limit=3"], "recipe: training.steps: should be"),
+        (["evaluation.limit=2", "evaluation.samples=3"], "override evaluation.samples=3: evaluation: samples=3 needs"),
+        (["training.steps=5", "training=null"], "override training=null: training: "),
+        (["training.steps=x", "training.steps=y"], "override training.steps=y: training.steps: should be"),
+        (["beta={strategy: M9}", "beta.initial=0.3"], "override beta={strategy: M9}: beta: strategy should be one of"),
+        (["beta.strategy=fixed"], "override beta.strategy=fixed: beta: a fixed beta needs"),
+        (
+            ["method=kd", "loss.divergence=jsd", "loss.parameters.beta=3"],
+            "override loss.parameters.beta=3: loss.parameters: jsd",
+        ),
+        (
+            ["method=kd", "loss={divergence: jsd, parameters: {beta: 3}}"],
+            "override loss={divergence: jsd, parameters: ",
+        ),
     ],
 )
 def test_the_override_is_blamed_not_the_file(overrides: list[str], start: str) -> None:
@@ -88,6 +128,11 @@ def test_the_override_is_blamed_not_the_file(overrides: list[str], start: str) -
     with pytest.raises(UserError) as error:
         load_recipe(MINIMAL | wrong, overrides)
     assert str(error.value).startswith(start)
+
+
+def test_an_override_that_only_a_hint_mentions_is_not_blamed() -> None:
+    with pytest.raises(UserError, match=r"^recipe: training.stepz is not a recipe key; did you mean training.steps"):
+        load_recipe(MINIMAL | {"training": {"stepz": 1}}, ["training.steps=5"])
 
 
 def test_an_unknown_key_is_said_before_a_missing_one() -> None:
@@ -142,6 +187,20 @@ def test_overrides_reach_the_settings_of_an_evaluation(given: Evaluation | dict[
         load_evaluation(given, ["evaluation.limit=0"])
 
 
+def test_a_model_that_nothing_trains_may_be_float16() -> None:
+    assert load_spec({"path": "m", "dtype": "float16"}).dtype == "float16"
+    assert load_spec("m").path == "m"
+    with pytest.raises(UserError, match=r"^recipe: student.dtype: should be 'float32', "):
+        load_spec({"path": "m", "dtype": "int8"})
+
+
+def test_text_alone_is_a_list_of_one() -> None:
+    recipe = load_recipe(MINIMAL, ["evaluation.benchmarks=humaneval", "lora.targets=q_proj"])
+    assert recipe.evaluation.benchmarks == ["humaneval"]
+    assert recipe.lora is not None
+    assert recipe.lora.targets == ["q_proj"]
+
+
 def test_an_override_of_steps_replaces_the_recipes_epochs() -> None:
     recipe = load_recipe(MINIMAL | {"training": {"epochs": 3}}, ["training.steps=5"])
     assert (recipe.training.steps, recipe.training.epochs) == (5, None)
@@ -184,9 +243,18 @@ def test_yaml_faults_name_the_line(tmp_path: Path) -> None:
     file.write_text("teacher: a\nstudent: [b\n")
     with pytest.raises(UserError, match=r"broken.yaml: line 3: not valid YAML"):
         load_recipe(file)
+    file.write_text("student: s\nmethod: sft\ntraining:\n  steps: 5\n  seed: 1\n  steps: 7\n")
+    with pytest.raises(UserError, match=r"broken.yaml: line 6: not valid YAML: the key steps is there twice$"):
+        load_recipe(file)
     file.write_text("- a\n")
     with pytest.raises(UserError, match="a recipe is a mapping"):
         load_recipe(file)
+
+
+def test_a_merged_key_may_be_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "merged.yaml"
+    file.write_text("teacher: &large {path: t, dtype: bfloat16}\nstudent: {<<: *large, path: s, dtype: float32}\n")
+    assert load_recipe(file).student.path == "s"
 
 
 def test_an_unknown_recipe_gets_a_suggestion() -> None:

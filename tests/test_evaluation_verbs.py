@@ -92,6 +92,7 @@ def test_a_setting_without_effect_is_refused(
     ("override", "says"),
     [
         ("samples=5", "samples=5 needs a temperature above 0"),
+        ("seed=4", "override seed=4: evaluation.seed would have no effect with evaluation.temperature=0; remove it"),
         ("timeout=1e300", "less than or equal to 86400"),
         ("timeout=inf", "finite"),
         ("timeout=0", "greater than 0"),
@@ -103,6 +104,32 @@ def test_settings_that_cannot_be_meant(
     assert call(monkeypatch, "evaluate", tmp_path / "any", "--benchmark", "tiny", override) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert says in line
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("training.steps=3", "has no effect here; only evaluation keys are read: limit, form, "),
+        ("limits=3", "is not an evaluation key; did you mean limit?"),
+        ("evaluation.limits=3", "is not an evaluation key; did you mean limit?"),
+        ("colour=red", "is not an evaluation key; known here: limit, form, "),
+        ("template=alpaca", "has no effect here; use --template"),
+        ("limit=0", "evaluation.limit: should be "),
+        ("evaluation.limit=0", "evaluation.limit: should be "),
+    ],
+)
+def test_a_wrong_setting_is_quoted_as_it_was_written(
+    override: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "evaluate", tmp_path / "any", "--benchmark", "tiny", override) == 2
+    assert capsys.readouterr().err.startswith(f"codedistill: override {override}: {says}")
+
+
+def test_a_value_that_is_not_yaml_is_quoted_as_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "evaluate", tmp_path / "any", "--benchmark", "tiny", "limit=[3") == 2
+    assert capsys.readouterr().err.startswith("codedistill: override 'limit=[3': ")
 
 
 def test_every_model_and_benchmark_has_a_folder_of_its_own() -> None:

@@ -7,6 +7,7 @@ Nothing heavy is imported before a verb needs it.
 
 from __future__ import annotations
 
+import difflib
 import json
 import sys
 from pathlib import Path
@@ -282,11 +283,38 @@ def _evaluation(overrides: list[str] | None, **unread: str) -> Any:
     """Evaluation settings from overrides such as evaluation.limit=10 or limit=10; `unread` are those with no effect."""
     from codedistill.config import load_evaluation
 
+    whole = {}
     for override in overrides or []:
-        if (key := override.partition("=")[0].removeprefix("evaluation.")) in unread:
-            raise UserError(f"override {override}: has no effect here; {unread[key]}")
-    given = [text if text.startswith("evaluation.") else f"evaluation.{text}" for text in overrides or []]
-    return load_evaluation({}, given)
+        name = override.partition("=")[0].removeprefix("evaluation.")
+        if (reason := _not_read(name, unread)) is not None:
+            raise UserError(f"override {override}: {reason}")
+        whole[f"evaluation.{override.removeprefix('evaluation.')}"] = override
+    try:
+        return load_evaluation({}, list(whole))
+    except UserError as error:  # it quotes the override with its section, which need not be what was written
+        message = str(error)
+        for long, written in whole.items():
+            message = message.replace(f"override {long}:", f"override {written}:")
+            message = message.replace(f"override {long!r}:", f"override {written!r}:")
+        raise UserError(message) from None
+
+
+def _not_read(name: str, unread: dict[str, str]) -> str | None:
+    """Why a key sets nothing of this evaluation; None: it does."""
+    from codedistill.config import Evaluation, recipe_keys
+
+    known = [key for key in Evaluation.model_fields if key != "benchmarks"]
+    if name in unread:
+        return f"has no effect here; {unread[name]}"
+    if name.split(".")[0] in Evaluation.model_fields:
+        return None
+    if name in ("benchmark", "dtype", "output", "template"):
+        return f"has no effect here; use --{name}"
+    if close := difflib.get_close_matches(name, known, 1):
+        return f"is not an evaluation key; did you mean {close[0]}?"
+    if name in recipe_keys() or name.split(".")[0] in recipe_keys():
+        return f"has no effect here; only evaluation keys are read: {', '.join(known)}"
+    return f"is not an evaluation key; known here: {', '.join(known)}"
 
 
 def _default_output(model: str, benchmark: str) -> Path:

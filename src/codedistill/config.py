@@ -6,16 +6,15 @@ validates once; whatever is wrong becomes a one-line `UserError` with the file, 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
 
+from codedistill.config_errors import OTHER_NAMES, explain, near
 from codedistill.errors import UserError
 from codedistill.methods import METHODS
 from codedistill.sections import (
@@ -58,56 +57,10 @@ __all__ = [
     "validate",
 ]
 
+S = TypeVar("S", bound=Section)
+
 RECIPES = Path(__file__).parent / "recipes"
 DEFAULT_RECIPE = "tiny"
-
-OTHER_NAMES = {
-    "kl": "forward_kl",
-    "fkl": "forward_kl",
-    "forward": "forward_kl",
-    "rkl": "reverse_kl",
-    "reverse": "reverse_kl",
-    "js": "jsd",
-    "generalized_jsd": "jsd",
-    "skl": "skew_forward_kl",
-    "srkl": "skew_reverse_kl",
-    "tv": "total_variation",
-    "tvd": "total_variation",
-    "ab": "alpha_beta",
-    "abkd": "alpha_beta",
-    "lambda": "gkd.student_fraction",
-    "lmbda": "gkd.student_fraction",
-    "t": "loss.temperature",
-    "model": "student",
-    "model_name_or_path": "student",
-    "student_model": "student",
-    "teacher_model": "teacher",
-    "teacher_model_name_or_path": "teacher",
-    "num_layers": "student.keep_layers",
-    "data.path": "data.source",
-    "data.file": "data.source",
-    "data.dataset": "data.source",
-    "dataset": "data.source",
-    "dataset_name": "data.source",
-    "max_seq_length": "data.max_length",
-    "lr": "training.learning_rate",
-    "lr_scheduler_type": "training.schedule",
-    "max_steps": "training.steps",
-    "num_epochs": "training.epochs",
-    "num_train_epochs": "training.epochs",
-    "per_device_train_batch_size": "training.micro_batch_size",
-    "gradient_accumulation_steps": "training.micro_batch_size",
-    "bf16": "training.precision",
-    "save_steps": "training.checkpoint_every",
-    "save_total_limit": "training.keep_checkpoints",
-    "r": "lora.rank",
-    "target_modules": "lora.targets",
-    "evaluation.tasks": "evaluation.benchmarks",
-    "num_samples": "evaluation.samples",
-    "output_dir": "output",
-    "resume_from_checkpoint": "resume",
-}
-"""What papers and other tools call our divergences and keys; with a section where the name alone says too little."""
 
 
 class Recipe(Section):
@@ -139,12 +92,19 @@ class Recipe(Section):
     )
     resume: Literal["never", "auto"] = Field("never", description="auto: go on from the newest whole checkpoint")
 
+    @field_validator("lora", mode="before")
+    @classmethod
+    def _on_or_off(cls, lora: object) -> object:
+        if isinstance(lora, bool):
+            raise ValueError(f"write lora={'{}' if lora else 'null'}, not {str(lora).lower()}")
+        return lora
+
     @field_validator("method")
     @classmethod
     def _known(cls, method: str) -> str:
         if method not in METHODS:
-            near = _near(method, METHODS)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            close = near(method, METHODS)
+            hint = f"; did you mean {close[0]}?" if close else ""
             raise ValueError(f"should be {', '.join(repr(name) for name in METHODS)}, not {method!r}{hint}")
         return method
 
@@ -158,6 +118,7 @@ class Recipe(Section):
             section, name = key.split(".")
             if name in getattr(self, section).model_fields_set:
                 raise ValueError(f"{key} would have no effect with {reason}")
+        self._check_precision()
         if self.loss.divergence is not None or self.loss.parameters:
             self._check_divergence()
         return self
@@ -218,6 +179,17 @@ class Recipe(Section):
             del resolved[section][name]
         return {name: value for name, value in resolved.items() if value != {}}
 
+    def _check_precision(self) -> None:
+        dtype, precision = self.student.dtype, self.training.precision
+        if dtype == "float16":
+            raise ValueError(
+                "student.dtype float16: its range is too small for Adam; use float32 with training.precision=bfloat16"
+            )
+        if precision == "bfloat16" and dtype != "float32":
+            raise ValueError(
+                f"training.precision bfloat16: keeps float32 weights, student.dtype is {dtype}; drop one of them"
+            )
+
     def _check_divergence(self) -> None:
         from codedistill.losses import DIVERGENCES
         from codedistill.methods.divergence import check_divergence
@@ -229,8 +201,8 @@ class Recipe(Section):
                 f"loss.divergence {name} is a method of its own: use method={name}, without loss.divergence"
             )
         if name not in known:
-            near = [OTHER_NAMES[name.lower()]] if name.lower() in OTHER_NAMES else _near(name, known)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            close = [OTHER_NAMES[name.lower()]] if name.lower() in OTHER_NAMES else near(name, known)
+            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
             raise ValueError(f"loss.divergence {name} is not one that method {self.method} knows; {hint}")
         check_divergence(name, self.loss.parameters)
 
@@ -277,6 +249,12 @@ def load_evaluation(settings: Evaluation | Mapping[str, Any], overrides: Iterabl
     return load_recipe({"student": "tiny/student", "method": "sft", "evaluation": values}, overrides).evaluation
 
 
+class _OneModel(Section):
+    """A model that nothing trains: what a student may not be, such as float16, it may."""
+
+    student: Model
+
+
 def load_spec(model: str | Path | Mapping[str, Any]) -> ModelSpec:
     """A model as a recipe names one: a folder, a hub id, or a mapping of `student`'s keys.
 
@@ -284,7 +262,7 @@ def load_spec(model: str | Path | Mapping[str, Any]) -> ModelSpec:
         UserError: as of `load_recipe`.
     """
     given = model if isinstance(model, Mapping) else {"path": str(model)}
-    return load_recipe({"student": given, "method": "sft"}).student
+    return _validated(_OneModel, {"student": _copy(given)}, "recipe").student
 
 
 def validate(values: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -292,32 +270,14 @@ def validate(values: Mapping[str, Any], where: str, overrides: Sequence[str] = (
 
     The cause is one of the `overrides` that are in the data already, or `where` the rest of it comes from.
     """
+    return _validated(Recipe, values, where, overrides)
+
+
+def _validated(section: type[S], values: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> S:
     try:
-        return Recipe.model_validate(values)
+        return section.model_validate(values)
     except ValidationError as error:
-        first, *others = sorted(error.errors(include_url=False), key=_comes_later)
-        more = f" (and {len(others)} more)" if others else ""
-        message = _explain(first)
-        raise UserError(f"{_cause(first, message, overrides) or where}: {message}{more}") from None
-
-
-def _comes_later(problem: ErrorDetails) -> bool:
-    """A key that is missing was likely written wrongly elsewhere, so what is unknown is said first."""
-    return problem["type"] != "extra_forbidden"
-
-
-def _cause(problem: ErrorDetails, message: str, overrides: Sequence[str]) -> str | None:
-    """The override that a problem comes from: the one that lies where it is, or whose key it mentions first."""
-    location = [str(part) for part in problem["loc"]]
-    mentioned: dict[int, str] = {}
-    for override in overrides:
-        key = override.partition("=")[0]
-        parts = key.split(".")
-        if location and all(ours == theirs for ours, theirs in zip(parts, location, strict=False)):
-            return f"override {override}"
-        if found := re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", message):
-            mentioned.setdefault(found.start(), override)
-    return f"override {mentioned[min(mentioned)]}" if mentioned else None
+        raise UserError(explain(error, where, overrides, recipe_keys())) from None
 
 
 def find_recipe(name: str) -> Path:
@@ -329,8 +289,8 @@ def find_recipe(name: str) -> Path:
     if shipped.is_file():
         return shipped
     known = shipped_recipes()
-    near = _near(name, known)
-    hint = f"did you mean {near[0]}?" if near else f"shipped recipes: {', '.join(known)}"
+    close = near(name, known)
+    hint = f"did you mean {close[0]}?" if close else f"shipped recipes: {', '.join(known)}"
     raise UserError(f"recipe {name}: no such file and no such shipped recipe; {hint}")
 
 
@@ -345,10 +305,23 @@ def described_recipes() -> dict[str, str]:
     return {name: (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name in names}
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as the standard has it: a key that stands twice in a mapping is an error, not silently the last one."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value} is there twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return node
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping from a file, or a `UserError` with the line where it goes wrong."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
@@ -369,9 +342,12 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise UserError(f"override {override!r}: write key=value, for example training.steps=100")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"override {override!r}: the value is not valid YAML") from None
+        value = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        reason = f": {getattr(error, 'problem', None) or error}"
+        if _cut_off(text):
+            reason = "; quote the whole argument, such as 'student={path: FOLDER}'"
+        raise UserError(f"override {override!r}: the value is not valid YAML{reason}") from None
     if isinstance(value, str):
         value = _number(value)
     *parents, last = key.split(".")
@@ -390,47 +366,17 @@ def _apply(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
+def _cut_off(text: str) -> bool:
+    """A brace or a bracket that opens and does not close: a shell takes an argument apart at its spaces."""
+    return any(text.count(opening) > text.count(closing) for opening, closing in ("{}", "[]"))
+
+
 def _number(text: str) -> str | float:
     """YAML 1.1 reads 1e-3 as a string; people mean a number."""
     try:
         return float(text)
     except ValueError:
         return text
-
-
-def _explain(problem: ErrorDetails) -> str:
-    """A problem in one line."""
-    location = [str(part) for part in problem["loc"]]
-    key, kind, given = ".".join(location), problem["type"], problem["input"]
-    if kind == "extra_forbidden":
-        return f"{key} is not a recipe key; {_suggest(location)}"
-    if kind == "missing":
-        return f"{key} is missing; add it, for example {key}=tiny/{key}"
-    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    instead = "" if isinstance(given, dict) or kind == "value_error" else f", not {given!r}"
-    return f"{key + ': ' if key else ''}{message}{instead}"
-
-
-def _near(name: str, known: Iterable[str]) -> list[str]:
-    return difflib.get_close_matches(name, list(known), 1)
-
-
-def _suggest(location: list[str]) -> str:
-    known = recipe_keys()
-    names = (".".join(location), location[-1])
-    if (other := next((OTHER_NAMES[n.lower()] for n in names if n.lower() in OTHER_NAMES), None)) in known:
-        return f"did you mean {other}?"
-    near = [k for k in known if k.split(".")[-1] == location[-1]]  # the right name in the wrong section
-    if not near:
-        others = [k for k in known if k != ".".join(location[:-1])]
-        near = difflib.get_close_matches(".".join(location), others, 1, 0.6)
-    if not near:
-        tails = {k.split(".")[-1]: k for k in known}
-        near = [tails[t] for t in difflib.get_close_matches(location[-1], list(tails), 1, 0.7)]
-    if near:
-        return f"did you mean {' or '.join(near)}?"
-    section = [k for k in known if k.rpartition(".")[0] == ".".join(location[:-1])]
-    return f"known here: {', '.join(section)}"
 
 
 def recipe_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> list[str]:

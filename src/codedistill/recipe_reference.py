@@ -139,8 +139,12 @@ def _values(field: Mapping[str, Any]) -> str:
 
 def _range(field: Mapping[str, Any]) -> str:
     words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    limits = [f"{word} {field[key]:g}" for key, word in words.items() if key in field]
+    limits = [f"{word} {_exact(field[key])}" for key, word in words.items() if key in field]
     return f", {' and '.join(limits)}" if limits else ""
+
+
+def _exact(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
 
 
 def _default(value: Any) -> str:

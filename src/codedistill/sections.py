@@ -49,10 +49,19 @@ class ModelSpec(Section):
         return self.path or f"new {(self.architecture or {}).get('model_type', 'model')}"
 
 
+def _list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+TextList = Annotated[list[str], BeforeValidator(_list)]
+"""Text alone is a list of one."""
+
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 def _spec(value: object) -> object:
+    if not isinstance(value, str | dict | ModelSpec | None):
+        raise ValueError(f"should be a path, a hub id or a section with keys, not {value!r}")
     return {"path": value} if isinstance(value, str) else value
 
 
@@ -71,6 +80,12 @@ class Data(Section):
     )
 
 
+def _pair(value: object) -> object:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ValueError(f"should be two numbers, such as [0.9, 0.999], not {value!r}")
+    return value
+
+
 class Training(Section):
     """The optimiser and the loop."""
 
@@ -84,13 +99,15 @@ class Training(Section):
     )
     warmup_steps: int = Field(0, ge=0, description="optimiser steps in which the learning rate rises from 0")
     weight_decay: float = Field(0.0, ge=0, description="of AdamW, on every weight that is trained")
-    adam_betas: tuple[Decay, Decay] = Field(
+    adam_betas: Annotated[tuple[Decay, Decay], BeforeValidator(_pair)] = Field(
         (0.9, 0.999), description="of AdamW: how slowly its means of gradients and of their squares change"
     )
     max_grad_norm: float | None = Field(
         1.0, gt=0, description="a step's gradient is scaled down to this length if it is longer; null: never"
     )
-    seed: int = Field(0, ge=0, description="decides the order of the data and everything that is drawn in training")
+    seed: int = Field(
+        0, ge=0, le=2**32 - 1, description="decides the order of the data and everything that is drawn in training"
+    )
     checkpoint_every: int = Field(200, ge=1, description="optimiser steps between checkpoints")
     keep_checkpoints: int = Field(1, ge=1, description="how many of the newest checkpoints are kept")
     gradient_checkpointing: bool = Field(
@@ -106,6 +123,15 @@ class Training(Section):
     def _one_length(self) -> Training:
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give steps or epochs, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_of_a_batch(self) -> Training:
+        if self.micro_batch_size is not None and self.micro_batch_size > self.batch_size:
+            raise ValueError(
+                f"micro_batch_size={self.micro_batch_size} is more than batch_size={self.batch_size}, of which it is a "
+                "part; lower it or leave it out"
+            )
         return self
 
 
@@ -135,11 +161,10 @@ class Loss(Section):
 
 def _one_or_two(value: object) -> object:
     """A list of two numbers is meant as a pair; anything else that is no number cannot be meant."""
-    if isinstance(value, list | tuple) and len(value) == 2:
-        return tuple(value)
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    numbers = tuple(value) if isinstance(value, list | tuple) and len(value) == 2 else (value,)
+    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in numbers):
         raise ValueError(f"should be a number in [0, 1] or a range of two, such as [0.1, 0.6], not {value!r}")
-    return value
+    return numbers if len(numbers) == 2 else value
 
 
 class Beta(Section):
@@ -258,17 +283,13 @@ class Minillm(Section):
         return dict.fromkeys(keys, "corpus=null") if self.corpus is None else {}
 
 
-def _list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
 class Lora(Section):
     """Train low-rank adapters on the student instead of its weights. `lora: {}` takes the defaults, null is off."""
 
     rank: int = Field(8, ge=1, description="size of the adapters")
     alpha: int = Field(32, ge=1, description="the adapters' output is multiplied by alpha / rank")
     dropout: float = Field(0.1, ge=0, lt=1, description="share of the adapters' inputs that are set to 0 in training")
-    targets: Annotated[list[str] | None, BeforeValidator(_list)] = Field(
+    targets: TextList | None = Field(
         None, description="names of the layers that get an adapter; default: the inputs of the attention"
     )
 
@@ -276,7 +297,7 @@ class Lora(Section):
 class Evaluation(Section):
     """Which benchmarks judge the models, and how they are asked."""
 
-    benchmarks: list[str] = Field(default_factory=lambda: ["tiny"], description="names or files, see benchmarks.md")
+    benchmarks: TextList = Field(default_factory=lambda: ["tiny"], description="names or files, see benchmarks.md")
     limit: int | None = Field(None, ge=1, description="only this many tasks of each benchmark, the first ones")
     form: Literal["complete", "instruct", "chat"] = Field(
         "instruct",

@@ -30,7 +30,7 @@ def check_switches(recipe: Recipe, accelerator: Accelerator) -> None:
     """Refuse what cannot work here before anything is loaded.
 
     Raises:
-        UserError: accelerate was told another precision, the weights do not fit it, or the machine lacks something.
+        UserError: accelerate was told another precision, or the machine lacks something.
     """
     asked, told, dtype = recipe.training.precision, accelerator.mixed_precision, recipe.student.dtype
     if ACCELERATE.get(told) != asked and told != "no":  # nobody told it anything: the recipe decides
@@ -39,12 +39,6 @@ def check_switches(recipe: Recipe, accelerator: Accelerator) -> None:
             f"training.precision {asked}: accelerate was told mixed precision {told}, by ACCELERATE_MIXED_PRECISION "
             f"or its launcher; {mend}, or take that setting away"
         )
-    if dtype == "float16":
-        raise UserError(
-            "student.dtype float16: its range is too small for Adam; use float32 with training.precision=bfloat16"
-        )
-    if asked == "bfloat16" and dtype != "float32":
-        raise UserError(f"training.precision bfloat16: keeps float32 weights, student.dtype is {dtype}; drop one")
     narrow = "bfloat16" in (asked, dtype, recipe.teacher.dtype if recipe.teacher is not None else None)
     if narrow and accelerator.device.type == "cpu" and (fault := bfloat16_fault()) is not None:
         raise UserError(f"bfloat16: {fault}; set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16, or keep to float32")
