@@ -117,6 +117,39 @@ def test_no_such_run(tmp_path: Path) -> None:
         write_report(tmp_path / "nowhere")
 
 
+def refused(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        write_report(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_run_that_is_not_finished(run: Path) -> None:
+    (run / "summary.json").unlink()
+    assert refused(run) == f"{run / 'summary.json'}: missing; the run is not finished, go on with it by resume=auto"
+
+
+def test_a_folder_of_runs(run: Path) -> None:
+    """The example is a run that has a report."""
+    unfinished = write_run(run.parent / "another", tasks=4, steps=3)
+    (unfinished / "summary.json").unlink()
+    folder = run.parent
+    assert refused(folder) == f"{folder}: is not a run directory; it holds runs: give them, such as {run}"
+
+
+def test_a_folder_without_runs(run: Path) -> None:
+    folder = run / "evaluation"
+    says = "is not a run directory; give the folder that holds a run's recipe.yaml and summary.json"
+    assert refused(folder) == f"{folder}: {says}"
+
+
+def test_a_folder_of_one_evaluation(run: Path) -> None:
+    folder = run / "evaluation/student/tiny"
+    says = "is one evaluation, not a run; its results are in summary.json and results.jsonl"
+    assert refused(folder) == f"{folder}: {says}"
+    assert not (folder / "report.html").exists()
+
+
 def test_files_that_may_be_missing(run: Path) -> None:
     for name in ("recipe.yaml", "environment.json", "metrics.jsonl", "evaluation/student/tiny/summary.json"):
         (run / name).unlink()

@@ -14,6 +14,7 @@ import yaml
 
 from codedistill.errors import UserError
 from codedistill.evaluation.summary import check_saved
+from codedistill.report.folder import require_finished_run, require_summary_of_a_run
 from codedistill.report.tables import ResultsTable, results_table
 from codedistill.run_directory import RunDirectory, numbered_rows
 
@@ -119,15 +120,13 @@ def load_run(path: Path) -> Run:
     """Read a finished run.
 
     Raises:
-        UserError: summary.json or the results of a model that it lists are missing, a file is malformed, or a
-            summary's counts do not obey the identities of the taxonomy.
+        UserError: the folder holds no finished run, results of a model that summary.json lists are missing, a file is
+            malformed, or a summary's counts do not obey the identities of the taxonomy.
     """
+    require_finished_run(path)
     directory = RunDirectory(path)
-    if not path.is_dir():
-        raise UserError(f"{path}: no such run directory; give the folder that holds summary.json")
-    if not directory.summary.exists():
-        raise UserError(f"{directory.summary}: missing; the run is not finished, go on with it by resume=auto")
     summary = _object(directory.summary)
+    require_summary_of_a_run(summary, path)
     try:
         table = results_table(summary)
     except UserError as error:
