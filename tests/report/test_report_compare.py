@@ -71,7 +71,7 @@ def test_recipes_differ_in(comparison: Comparison) -> None:
 def test_json(comparison: Comparison) -> None:
     values = json.loads(json.dumps(comparison.to_json(), allow_nan=False))
     assert [run["label"] for run in values["runs"]] == ["first", "second", "third", "fourth"]
-    assert values["runs"][2]["models"][2]["pass_at_1"] == 0.5
+    assert values["runs"][2]["models"][2]["pass@1"] == 0.5
     assert values["differences"][1]["p_holm"] == pytest.approx(4 / 2**10)
     assert values["seeds"][0]["mean"] == pytest.approx(0.8125)
     assert values["headlines"] == comparison.headlines

@@ -54,6 +54,13 @@ class ResultRow:
         """Share of the programs that run to their end which are right; None when none does."""
         return self.correct / self.complete if self.complete and self.correct is not None else None
 
+    def to_json(self) -> dict[str, Any]:
+        """The values by the names that they have in a summary."""
+        values = asdict(self)
+        low, high, more = values.pop("low"), values.pop("high"), values.pop("more")
+        values |= {"pass@1": values.pop("pass_at_1"), **more, "interval": None if None in (low, high) else [low, high]}
+        return values | {"correct_of_complete": self.correct_of_complete}
+
 
 @dataclass(frozen=True)
 class ResultsTable:
@@ -72,7 +79,7 @@ class ResultsTable:
         return tuple(row for row in self.rows if row.benchmark == benchmark)
 
     def to_json(self) -> dict[str, Any]:
-        return {"models": [{**asdict(row), "correct_of_complete": row.correct_of_complete} for row in self.rows]}
+        return {"models": [row.to_json() for row in self.rows]}
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows of text.
