@@ -15,6 +15,9 @@ MISSING = "-"
 FIRST_OUT = ("model", "correct/complete", "parameters", "correct", "complete", "tasks")
 """Columns that a narrow terminal does without, in this order: those that can be worked out from others go early."""
 
+LAST_OUT = ("accuracy loss", "95% interval")
+"""Columns that only a very narrow one does without, after all others but the names and pass@1."""
+
 MORE = re.compile(r"(base_)?pass@[1-9][0-9]*")
 """A summary's keys of pass@k, and of the same on EvalPlus's base inputs alone."""
 
@@ -149,7 +152,9 @@ def render_terminal(table: ResultsTable) -> str:
     from codedistill.report.terminal import render
 
     header, rows = table.cells()
-    return render(header, rows, sum(name in ("", "model", "benchmark") for name in header), FIRST_OUT)
+    more = [name for name in header[::-1] if name not in ("", "benchmark", "pass@1", *FIRST_OUT, *LAST_OUT)]
+    first_out = (*FIRST_OUT, *more, *LAST_OUT)
+    return render(header, rows, sum(name in ("", "model", "benchmark") for name in header), first_out)
 
 
 def _headline(summary: Mapping[str, Any], table: ResultsTable, benchmark: str) -> str | None:
