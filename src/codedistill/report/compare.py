@@ -14,7 +14,7 @@ from codedistill.report.load import Run, load_run
 from codedistill.report.matched import matched
 from codedistill.report.paired import HEADER, Difference
 from codedistill.report.ranking import comparison_headlines
-from codedistill.report.seeds import Repeated, repeated_recipes, seed_table
+from codedistill.report.seeds import Repeated, repeated_recipes, seed_notes, seed_table
 from codedistill.report.tables import MISSING, ResultRow, without
 from codedistill.report.text import interval, p_value, percent, visible
 
@@ -170,14 +170,15 @@ def compare(paths: Sequence[Path]) -> Comparison:
     labels = _labels(runs)
     groups = groups_of(runs, labels)
     found = matched(runs, labels, groups)
+    repeated = repeated_recipes(runs, groups)
     return Comparison(
         runs=tuple(runs),
         labels=tuple(labels),
         groups=groups,
         differences=found.differences,
         adjusted=found.adjusted,
-        repeated=tuple(repeated_recipes(runs, groups)),
-        notes=found.notes,
+        repeated=tuple(repeated),
+        notes=(*found.notes, *seed_notes(repeated)),
     )
 
 
