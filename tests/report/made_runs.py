@@ -6,6 +6,7 @@ the teacher fails every 5th task, the base student passes every 3rd, the distill
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,6 +82,17 @@ def write_recipes(root: Path) -> dict[str, Path]:
         for method, fails in (("akd", 4), ("rkd", 3), ("kd", 2))
         for seed in (0, 1, 2)
     }
+
+
+def tell_again(folder: Path) -> None:
+    """Let the run's summary tell what the files of its evaluations say by now."""
+    directory = RunDirectory(folder)
+    summary = json.loads(directory.summary.read_text())
+    for row in summary["models"]:
+        evaluation = directory.evaluation(row["who"], row["benchmark"])
+        results = [json.loads(line) for line in (evaluation / "results.jsonl").read_text().splitlines()]
+        row |= json.loads((evaluation / "summary.json").read_text()) | summarize(results).to_json()
+    write_json(directory.summary, summary)
 
 
 def metrics(step: int, steps: int, method: str) -> dict[str, Any]:

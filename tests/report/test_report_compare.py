@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from made_runs import write_run
+from made_runs import tell_again, write_run
 from test_report_html import Page, check_loads_nothing
 
 from codedistill.errors import UserError
@@ -71,7 +71,7 @@ def test_recipes_differ_in(comparison: Comparison) -> None:
 def test_json(comparison: Comparison) -> None:
     values = json.loads(json.dumps(comparison.to_json(), allow_nan=False))
     assert [run["label"] for run in values["runs"]] == ["first", "second", "third", "fourth"]
-    assert values["runs"][2]["models"][2]["pass_at_1"] == 0.5
+    assert values["runs"][2]["models"][2]["pass@1"] == 0.5
     assert values["differences"][1]["p_holm"] == pytest.approx(4 / 2**10)
     assert values["seeds"][0]["mean"] == pytest.approx(0.8125)
     assert values["headlines"] == comparison.headlines
@@ -109,6 +109,7 @@ def test_other_tasks_have_no_difference(runs: list[Path], tmp_path: Path) -> Non
     other = write_run(tmp_path / "other", steps=3)
     path = other / "evaluation/student/tiny/summary.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"sha256": "another file"}))
+    tell_again(other)
     found = compare_runs([runs[0], other])
     assert found.differences == ()
     assert found.notes == ("other and first were not asked the same tasks of tiny: no difference.",)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_runs import write_run
+from made_runs import tell_again, write_run
 
 from codedistill.errors import UserError
 from codedistill.report import write_report
@@ -103,6 +103,22 @@ def test_counts_that_were_edited(run: Path, place: str, change: Callable[[Any], 
     assert not (run / "report.html").exists()
 
 
+def test_results_that_are_of_another_evaluation(run: Path) -> None:
+    """The tables come from the run's summary, the comparisons from these files: they must not disagree."""
+    path = run / RESULTS
+    text, end = path.read_text(), f"in {run / 'summary.json'}; evaluate again, or put the file back as it was"
+    path.write_text(text[: text.index("\n") + 1])
+    assert refused(run) == f"{path}: programs: 1, but 4 {end}"
+    path.write_text(first_row({"passed": True})(text))
+    assert refused(run) == f"{path}: correct programs: 4, but 3 {end}"
+
+
+def test_another_benchmark_than_the_summary_tells(run: Path) -> None:
+    path = run / SUMMARY
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"sha256": "ef" * 32}))
+    assert refused(run).startswith(f"{path}: sha256: {'ef' * 32}, but {'ab' * 32} in {run / 'summary.json'}; ")
+
+
 @pytest.mark.parametrize("name", ["summary.json", RESULTS, SAMPLES])
 def test_files_that_must_be_there(run: Path, name: str) -> None:
     (run / name).unlink()
@@ -115,6 +131,39 @@ def test_files_that_must_be_there(run: Path, name: str) -> None:
 def test_no_such_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such run directory"):
         write_report(tmp_path / "nowhere")
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        write_report(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_run_that_is_not_finished(run: Path) -> None:
+    (run / "summary.json").unlink()
+    assert refused(run) == f"{run / 'summary.json'}: missing; the run is not finished, go on with it by resume=auto"
+
+
+def test_a_folder_of_runs(run: Path) -> None:
+    """The example is a run that has a report."""
+    unfinished = write_run(run.parent / "another", tasks=4, steps=3)
+    (unfinished / "summary.json").unlink()
+    folder = run.parent
+    assert refused(folder) == f"{folder}: is not a run directory; it holds runs: give them, such as {run}"
+
+
+def test_a_folder_without_runs(run: Path) -> None:
+    folder = run / "evaluation"
+    says = "is not a run directory; give the folder that holds a run's recipe.yaml and summary.json"
+    assert refused(folder) == f"{folder}: {says}"
+
+
+def test_a_folder_of_one_evaluation(run: Path) -> None:
+    folder = run / "evaluation/student/tiny"
+    says = "is one evaluation, not a run; its results are in summary.json and results.jsonl"
+    assert refused(folder) == f"{folder}: {says}"
+    assert not (folder / "report.html").exists()
 
 
 def test_files_that_may_be_missing(run: Path) -> None:
@@ -139,10 +188,12 @@ def test_values_that_are_not_finite_are_none(run: Path) -> None:
 
 def test_several_samples_of_a_task(run: Path) -> None:
     """The first one is shown; the share is of all."""
-    for name, change in ((RESULTS, {"sample": 1, "passed": False}), (SAMPLES, {"sample": 1, "solution": "other"})):
+    failing = {"sample": 1, "passed": False, "category": "wrong answer"}
+    for name, change in ((RESULTS, failing), (SAMPLES, {"sample": 1, "solution": "other"})):
         rows = [json.loads(line) for line in (run / name).read_text().splitlines()]
         text = "".join(json.dumps(row) + "\n" + json.dumps(row | change) + "\n" for row in rows)
         (run / name).write_text(text)
+    tell_again(run)
     student = load_run(run).evaluated("student", "tiny")
     assert student is not None
     assert student.verdicts["tiny/1"] == (True, False)

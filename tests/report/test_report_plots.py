@@ -36,6 +36,16 @@ def test_ticks(low: float, high: float, expected: list[float]) -> None:
     assert ticks(low, high, 4) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [(1, "1"), (2, "1 2"), (3, "1 2 3"), (4, "1 2 3 4"), (7, "2 4 6"), (20, "5 10 15 20")],
+)
+def test_steps_are_marked_by_whole_numbers(steps: int, expected: str) -> None:
+    texts = marks(line_chart("loss", [curve(*[1.0] * steps)]), "text")
+    below = [text.text for text in texts if text.attrib["text-anchor"] == "middle"]
+    assert below == [*expected.split(), "optimiser step"]
+
+
 def test_a_curve_spans_the_chart_and_falls_where_values_fall() -> None:
     (line,) = marks(line_chart("loss", [curve(4.0, 2.0, 0.0)]), "polyline")
     at = xy(line.attrib["points"])

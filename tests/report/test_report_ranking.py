@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from made_runs import write_recipes, write_run
+from made_runs import tell_again, write_recipes, write_run
 
 from codedistill.evaluation import crossed_difference, paired_difference
 from codedistill.report import compare_runs
@@ -25,6 +25,7 @@ def other_data(run: Path) -> Path:
     """The run, as if its benchmark file had been another one."""
     for path in run.glob("evaluation/*/*/summary.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"sha256": "another file"}))
+    tell_again(run)
     return run
 
 
@@ -117,6 +118,7 @@ def test_one_benchmark_without_ranking_leaves_the_others(tmp_path: Path) -> None
     a, b = (write_run(tmp_path / m, steps=2, benchmarks=names, overrides=[f"method={m}"]) for m in ("kd", "akd"))
     path = b / "evaluation/student/tiny/summary.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"sha256": "another file"}))
+    tell_again(b)
     first, second = compare_runs([a, b]).headlines
     assert first == "The students were not asked the same tasks on tiny, so there is no ranking."
     assert second.startswith("Of 2 recipes, kd has the best student: it solves 75.0% of the tasks on humaneval")
@@ -128,5 +130,6 @@ def test_a_teacher_without_all_the_tasks_is_left_out(runs: dict[str, Path], tmp_
     for name in ("samples.jsonl", "results.jsonl"):
         lines = (folder / name).read_text().splitlines(keepends=True)
         (folder / name).write_text("".join(lines[:10]))
+    tell_again(run)
     (text,) = compare_runs([run, runs["kd-0"]]).headlines
     assert "run has the best student: it solves 75.0% of the tasks. Next is kd-0" in text

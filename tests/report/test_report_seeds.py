@@ -72,6 +72,29 @@ def test_json(comparison: Comparison) -> None:
     assert (kd["training_seconds"], kd["peak_memory_mb"]) == (pytest.approx(8.0), 820)
 
 
+def test_a_note_says_where_the_difference_is_of_fewer_tasks(runs: list[Path], tmp_path: Path) -> None:
+    """Of the tasks 0 to 29, kd's students pass 15 and 20, akd's 22 and 24."""
+    fewer = []
+    for seed, fails in enumerate((2, 3)):
+        overrides = ["method=kd", f"training.seed={seed}"]
+        fewer.append(write_run(tmp_path / f"kd-{seed}", tasks=30, student_fails=fails, steps=2, overrides=overrides))
+    found = compare_runs([runs[0], runs[2], *fewer])
+    akd, kd = found.repeated
+    assert kd.difference is not None
+    assert kd.difference.difference == pytest.approx((15 + 20 - 22 - 24) / 60)
+    assert kd.mean - akd.mean == pytest.approx(35 / 60 - 62 / 80)
+    said = (
+        "Over seeds, the difference of kd to akd is of the 30 tasks of tiny that all their students were asked; "
+        "the means are of every task that each was asked."
+    )
+    assert found.notes[-1] == said
+    assert said in found.write(tmp_path / "out").read_text()
+
+
+def test_no_note_where_all_were_asked_the_same(comparison: Comparison) -> None:
+    assert comparison.notes == ()
+
+
 def test_one_run_each_is_no_group(runs: list[Path]) -> None:
     assert compare_runs(runs[:2]).seed_table()[1] == []
     alone = compare_runs([runs[1], runs[0], runs[2]])

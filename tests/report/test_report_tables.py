@@ -58,6 +58,15 @@ def test_a_part_of_the_benchmark_is_called_one() -> None:
     assert "tasks" not in results_table({"models": [whole]}).cells()[0]
 
 
+def test_json_has_the_names_of_a_summary() -> None:
+    sampled = STUDENT | {"pass@10": 0.9, "base_pass@1": 0.8, "accuracy_loss": None, "categories": {"wrong answer": 10}}
+    (found,) = results_table({"models": [sampled | {"parameters": None}]}).to_json()["models"]
+    assert {key: found[key] for key in sampled} == sampled
+    added = found.keys() - sampled.keys()
+    assert added == {"parameters", "benchmark_tasks", "correct_of_complete"}
+    assert results_table({"models": [row("student", 0.5)]}).to_json()["models"][0]["interval"] is None
+
+
 def test_several_benchmarks_are_named() -> None:
     table = results_table({"models": [STUDENT, STUDENT | {"benchmark": "humaneval"}]})
     header, rows = table.cells()

@@ -50,6 +50,25 @@ def test_no_line_is_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch, col
         assert word in text
 
 
+@pytest.mark.parametrize("columns", [30, 36, 40, 45, 50])
+def test_very_narrow_terminals(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    lines = at(monkeypatch, columns).splitlines()
+    assert max(map(len, lines)) <= columns
+    assert "64.0%" in "".join(lines)
+    assert ("58.0 to 69.0%" in "".join(lines)) == (columns >= 40)
+
+
+def test_more_samples_leave_a_narrow_terminal_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    sampled = [model("student", "m", **{"pass@5": 0.7, "pass@10": 0.8, "base_pass@1": 0.7})]
+    use_terminal(monkeypatch, 52)
+    table, remark = plain(render_terminal(results_table({"models": sampled}))).split("Left out")
+    assert max(map(len, table.splitlines())) <= 52
+    assert "58.0 to 69.0%" in table
+    assert "21.0%" in table
+    for name in ("base pass@1", "pass@10", "pass@5"):
+        assert name in " ".join(remark.split())
+
+
 def test_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = at(monkeypatch, 80).splitlines()
     assert [re.split(r"  +", line.strip()) for line in lines[:3]] == [
@@ -88,8 +107,9 @@ def test_comparisons_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
         for method, seed in made
     ]
     compared = compare_runs(runs)
-    use_terminal(monkeypatch, 80)
-    compared.print()
-    lines = plain(capsys.readouterr().out).splitlines()
-    assert max(map(len, lines)) <= 80
-    assert any("(Holm)" in line for line in lines)
+    for columns in (80, 40):
+        use_terminal(monkeypatch, columns)
+        compared.print()
+        lines = plain(capsys.readouterr().out).splitlines()
+        assert max(map(len, lines)) <= columns
+        assert any("(Holm)" in line for line in lines)

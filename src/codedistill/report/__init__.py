@@ -1,5 +1,6 @@
 """Reports: a run as one self-contained page, and several runs side by side.
 
+folder.py      what a folder without a finished run holds
 load.py        run directory -> typed values
 tables.py      the table of results and the headline
 paired.py      two models on the same tasks

@@ -14,9 +14,16 @@ from codedistill.report.load import Run, load_run
 from codedistill.report.matched import matched
 from codedistill.report.paired import HEADER, Difference
 from codedistill.report.ranking import comparison_headlines
-from codedistill.report.seeds import Repeated, repeated_recipes, seed_table
+from codedistill.report.seeds import Repeated, repeated_recipes, seed_notes, seed_table
 from codedistill.report.tables import MISSING, ResultRow, without
 from codedistill.report.text import interval, p_value, percent, visible
+
+FIRST_OUT = {
+    "results": ("method", "base", "teacher", "seed", "accuracy loss", "95% interval"),
+    "differences": ("equal", "tasks", "p", "worse", "better", "95% interval", "p (Holm)"),
+    "seeds": ("peak memory", "training", "range", "runs", "deviation", "seeds", "accuracy loss", "95% interval"),
+}
+"""Columns of each table that a narrow terminal does without, the one that is missed least first."""
 
 Cells = tuple[list[str], list[list[str]]]
 
@@ -91,9 +98,9 @@ class Comparison:
         for text in self.headlines:
             print(paragraph(visible(text)))
         tables = [
-            (self.results(), ("run", "method", "benchmark"), ("method", "base", "teacher", "seed")),
-            (self.difference_table(), ("", "benchmark"), ("equal", "tasks", "p", "worse", "better")),
-            (self.seed_table(), ("recipe", "benchmark"), ("peak memory", "training", "range", "runs", "deviation")),
+            (self.results(), ("run", "method", "benchmark"), FIRST_OUT["results"]),
+            (self.difference_table(), ("", "benchmark"), FIRST_OUT["differences"]),
+            (self.seed_table(), ("recipe", "benchmark"), FIRST_OUT["seeds"]),
         ]
         for (header, rows), texts, first_out in tables:
             if rows:
@@ -163,14 +170,15 @@ def compare(paths: Sequence[Path]) -> Comparison:
     labels = _labels(runs)
     groups = groups_of(runs, labels)
     found = matched(runs, labels, groups)
+    repeated = repeated_recipes(runs, groups)
     return Comparison(
         runs=tuple(runs),
         labels=tuple(labels),
         groups=groups,
         differences=found.differences,
         adjusted=found.adjusted,
-        repeated=tuple(repeated_recipes(runs, groups)),
-        notes=found.notes,
+        repeated=tuple(repeated),
+        notes=(*found.notes, *seed_notes(repeated)),
     )
 
 

@@ -14,7 +14,9 @@ import yaml
 
 from codedistill.errors import UserError
 from codedistill.evaluation.summary import check_saved
-from codedistill.report.tables import ResultsTable, results_table
+from codedistill.report.folder import require_finished_run, require_summary_of_a_run
+from codedistill.report.tables import ResultRow, ResultsTable, results_table
+from codedistill.report.text import visible
 from codedistill.run_directory import RunDirectory, numbered_rows
 
 
@@ -119,15 +121,14 @@ def load_run(path: Path) -> Run:
     """Read a finished run.
 
     Raises:
-        UserError: summary.json or the results of a model that it lists are missing, a file is malformed, or a
-            summary's counts do not obey the identities of the taxonomy.
+        UserError: the folder holds no finished run, results of a model that summary.json lists are missing, a file is
+            malformed, a summary's counts do not obey the identities of the taxonomy, or an evaluation's files are not
+            of the evaluation that summary.json tells of.
     """
+    require_finished_run(path)
     directory = RunDirectory(path)
-    if not path.is_dir():
-        raise UserError(f"{path}: no such run directory; give the folder that holds summary.json")
-    if not directory.summary.exists():
-        raise UserError(f"{directory.summary}: missing; the run is not finished, go on with it by resume=auto")
     summary = _object(directory.summary)
+    require_summary_of_a_run(summary, path)
     try:
         table = results_table(summary)
     except UserError as error:
@@ -145,7 +146,10 @@ def load_run(path: Path) -> Run:
         steps=_steps(directory.metrics),
         recipe=_object(directory.recipe) if directory.recipe.exists() else None,
         environment=_object(directory.environment) if directory.environment.exists() else None,
-        evaluations=tuple(_evaluated(directory, row.who, row.benchmark) for row in table.rows),
+        evaluations=tuple(
+            _evaluated(directory, row, told.get("sha256"))
+            for row, told in zip(table.rows, summary["models"], strict=True)
+        ),
     )
 
 
@@ -200,8 +204,9 @@ def _finite(value: Any, where: str) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _evaluated(directory: RunDirectory, who: str, benchmark: str) -> Evaluated:
-    folder = directory.evaluation(who, benchmark)
+def _evaluated(directory: RunDirectory, told: ResultRow, sha256: Any) -> Evaluated:
+    """One evaluation's files. The run's summary tells of it `told`, and that the benchmark's data have this SHA-256."""
+    folder = directory.evaluation(told.who, told.benchmark)
     about = _object(folder / "summary.json") if (folder / "summary.json").exists() else {}
     _check_counts(about, str(folder / "summary.json"))
     samples = {}
@@ -218,9 +223,13 @@ def _evaluated(directory: RunDirectory, who: str, benchmark: str) -> Evaluated:
             raise UserError(f"{where}: samples.jsonl has no sample {key[1]} of {key[0]}")
         passed.setdefault(key[0], []).append(row["passed"])
         answers.setdefault(key[0], _answer(row, samples[key]))
+    verdicts = [verdict for values in passed.values() for verdict in values]
+    _require_same(folder / "results.jsonl", "programs", len(verdicts), told.samples or None, directory.summary)
+    _require_same(folder / "results.jsonl", "correct programs", sum(verdicts), told.correct, directory.summary)
+    _require_same(folder / "summary.json", "sha256", about.get("sha256"), sha256, directory.summary)
     return Evaluated(
-        who=who,
-        benchmark=benchmark,
+        who=told.who,
+        benchmark=told.benchmark,
         sha256=about.get("sha256"),
         prompt_form=about.get("prompt_form"),
         template=about.get("template"),
@@ -228,6 +237,17 @@ def _evaluated(directory: RunDirectory, who: str, benchmark: str) -> Evaluated:
         answers=answers,
         verdicts={task: tuple(values) for task, values in passed.items()},
     )
+
+
+def _require_same(path: Path, what: str, found: Any, told: Any, summary: Path) -> None:
+    """The tables are of the run's summary, the comparisons of the evaluations' files: both must be of one evaluation.
+
+    Raises:
+        UserError: both tell the quantity, and it is not the same.
+    """
+    if found is not None and told is not None and found != told:
+        message = f"{what}: {visible(str(found))}, but {visible(str(told))} in {summary}"
+        raise UserError(f"{path}: {message}; evaluate again, or put the file back as it was")
 
 
 def _key(row: Mapping[str, Any], where: str) -> tuple[str, int]:

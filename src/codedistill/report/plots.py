@@ -59,7 +59,7 @@ def line_chart(
     across = _Scale(min(p.step for p in points), max(p.step for p in points), LEFT, WIDTH - RIGHT)
     up = _Scale(low, high, height - BOTTOM, TOP)
     parts = [_rule(up(tick), number(tick)) for tick in ticks(low, high, 4)]
-    for tick in ticks(across.low, across.high, 5):
+    for tick in ticks(across.low, across.high, 5, least=1):
         parts.append(_text(across(tick), height - BOTTOM + 15, number(tick), "middle"))
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, height - 5, "optimiser step", "middle"))
     for line in lines:
@@ -120,13 +120,16 @@ def bar_chart(title: str, groups: Mapping[str, Sequence[float]], styles: Sequenc
     return _svg(title, height, parts)
 
 
-def ticks(low: float, high: float, about: int) -> list[float]:
-    """Round values (1, 2 or 5 times a power of ten apart) within [low, high], about `about` of them."""
+def ticks(low: float, high: float, about: int, least: float = 0) -> list[float]:
+    """Round values (1, 2 or 5 times a power of ten apart) within [low, high], about `about` of them.
+
+    They are at least `least` apart, and so there may be fewer: 1 keeps whole what can only be counted.
+    """
     if not high > low:
         return [low]
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    step = max(least, next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [i * step for i in range(first, last + 1)]
 

@@ -8,7 +8,7 @@ from statistics import mean, stdev
 
 from codedistill.evaluation import Crossed, accuracy_loss, crossed_difference
 from codedistill.report.groups import Group
-from codedistill.report.load import Run
+from codedistill.report.load import Evaluated, Run
 from codedistill.report.paired import shared_tasks
 from codedistill.report.tables import MISSING, without
 from codedistill.report.text import duration, interval, percent, points, visible
@@ -19,6 +19,7 @@ class Repeated:
     """Runs of one recipe with different seeds on one benchmark: the students' pass@1.
 
     `label` is the group's. `difference`: to the first recipe, None for that one itself and where tasks differ.
+    `fewer_tasks`: how many tasks the difference is of, where some student was asked more of them; None else.
     `seconds` of training and `peak_memory_mb` are means over the runs that tell them.
     """
 
@@ -28,6 +29,7 @@ class Repeated:
     shares: tuple[float, ...]
     teacher: float | None
     difference: Crossed | None
+    fewer_tasks: int | None
     seconds: float | None
     peak_memory_mb: float | None
 
@@ -57,6 +59,16 @@ def repeated_recipes(runs: Sequence[Run], groups: Sequence[Group]) -> list[Repea
     ]
 
 
+def seed_notes(repeated: Sequence[Repeated]) -> list[str]:
+    """Where the means and their difference are not of the same tasks."""
+    return [
+        f"Over seeds, the difference of {other.label} to {repeated[0].label} is of the {other.fewer_tasks} tasks of "
+        f"{other.benchmark} that all their students were asked; the means are of every task that each was asked."
+        for other in repeated
+        if other.fewer_tasks is not None
+    ]
+
+
 def seed_table(repeated: Sequence[Repeated]) -> tuple[list[str], list[list[str]]]:
     """A row for each recipe and benchmark; no rows where no recipe was run twice."""
     first = visible(repeated[0].label) if repeated else ""
@@ -77,6 +89,9 @@ def _asked(runs: Sequence[Run], group: Group, benchmark: str) -> list[Run]:
 def _repeated(benchmark: str, runs: list[Run], label: str, first: list[Run]) -> Repeated:
     students = [row for run in runs if (row := run.table.row("student", benchmark)) is not None]
     teacher = next((row for run in runs if (row := run.table.row("teacher", benchmark)) is not None), None)
+    compared = [] if first and runs[0] is first[0] else [_students(group, benchmark) for group in (runs, first)]
+    difference, tasks = _difference(*compared) if compared else (None, 0)
+    more = any(len(student.verdicts) > tasks for group in compared for student in group)
     seconds = [time for run in runs if (time := run.training_seconds) is not None]
     return Repeated(
         label=label,
@@ -84,23 +99,32 @@ def _repeated(benchmark: str, runs: list[Run], label: str, first: list[Run]) -> 
         seeds=tuple(run.seed for run in runs),
         shares=tuple(row.pass_at_1 for row in students),
         teacher=None if teacher is None else teacher.pass_at_1,
-        difference=None if first and runs[0] is first[0] else _recipe_difference(benchmark, runs, first),
+        difference=difference,
+        fewer_tasks=tasks if difference is not None and more else None,
         seconds=mean(seconds) if seconds else None,
         peak_memory_mb=mean(peaks) if (peaks := [p for run in runs if (p := run.peak_memory_mb) is not None]) else None,
     )
 
 
-def _recipe_difference(benchmark: str, runs: list[Run], first: list[Run]) -> Crossed | None:
-    """The mean of some runs' students minus that of `first`, over the tasks that all of them were asked.
+def _students(runs: list[Run], benchmark: str) -> list[Evaluated]:
+    return [found for run in runs if (found := run.evaluated("student", benchmark)) is not None]
+
+
+def _difference(students: list[Evaluated], first: list[Evaluated]) -> tuple[Crossed | None, int]:
+    """The mean of a recipe's students minus that of the first one's, and over how many tasks: those that all share.
 
     None for fewer than two tasks or fewer than two runs of each, and where the benchmark's data differ.
     """
-    found = [[e for run in group if (e := run.evaluated("student", benchmark))] for group in (runs, first)]
-    tasks = shared_tasks([*found[0], *found[1]])
-    if len(tasks) < 2 or min(map(len, found)) < 2:
-        return None
-    a, b = ([[shares[task] for task in tasks] for e in group if (shares := e.shares)] for group in found)
-    return crossed_difference(a, b)
+    tasks = shared_tasks([*students, *first])
+    if len(tasks) < 2 or min(len(students), len(first)) < 2:
+        return None, len(tasks)
+    a, b = ([_shares(one, tasks) for one in group] for group in (students, first))
+    return crossed_difference(a, b), len(tasks)
+
+
+def _shares(student: Evaluated, tasks: Sequence[str]) -> list[float]:
+    shares = student.shares
+    return [shares[task] for task in tasks]
 
 
 def _cells(group: Repeated) -> list[str]:

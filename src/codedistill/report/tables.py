@@ -15,6 +15,9 @@ MISSING = "-"
 FIRST_OUT = ("model", "correct/complete", "parameters", "correct", "complete", "tasks")
 """Columns that a narrow terminal does without, in this order: those that can be worked out from others go early."""
 
+LAST_OUT = ("accuracy loss", "95% interval")
+"""Columns that only a very narrow one does without, after all others but the names and pass@1."""
+
 MORE = re.compile(r"(base_)?pass@[1-9][0-9]*")
 """A summary's keys of pass@k, and of the same on EvalPlus's base inputs alone."""
 
@@ -54,6 +57,13 @@ class ResultRow:
         """Share of the programs that run to their end which are right; None when none does."""
         return self.correct / self.complete if self.complete and self.correct is not None else None
 
+    def to_json(self) -> dict[str, Any]:
+        """The values by the names that they have in a summary."""
+        values = asdict(self)
+        low, high, more = values.pop("low"), values.pop("high"), values.pop("more")
+        values |= {"pass@1": values.pop("pass_at_1"), **more, "interval": None if None in (low, high) else [low, high]}
+        return values | {"correct_of_complete": self.correct_of_complete}
+
 
 @dataclass(frozen=True)
 class ResultsTable:
@@ -72,7 +82,7 @@ class ResultsTable:
         return tuple(row for row in self.rows if row.benchmark == benchmark)
 
     def to_json(self) -> dict[str, Any]:
-        return {"models": [{**asdict(row), "correct_of_complete": row.correct_of_complete} for row in self.rows]}
+        return {"models": [row.to_json() for row in self.rows]}
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows of text.
@@ -142,7 +152,9 @@ def render_terminal(table: ResultsTable) -> str:
     from codedistill.report.terminal import render
 
     header, rows = table.cells()
-    return render(header, rows, sum(name in ("", "model", "benchmark") for name in header), FIRST_OUT)
+    more = [name for name in header[::-1] if name not in ("", "benchmark", "pass@1", *FIRST_OUT, *LAST_OUT)]
+    first_out = (*FIRST_OUT, *more, *LAST_OUT)
+    return render(header, rows, sum(name in ("", "model", "benchmark") for name in header), first_out)
 
 
 def _headline(summary: Mapping[str, Any], table: ResultsTable, benchmark: str) -> str | None:
