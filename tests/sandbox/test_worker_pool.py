@@ -152,6 +152,7 @@ def test_a_program_that_is_killed_from_outside_is_run_again(monkeypatch: pytest.
     slow = Program("import time\ntime.sleep(1)\n" + GOOD.source, CHECKS, "f")
     victims: list[int] = []
     monkeypatch.setattr(pool, "Worker", _watched_by(victims))
+    monkeypatch.setattr(pool, "_is_quiet", lambda: False)  # else it would be the program's own doing
     killer = threading.Thread(target=_kill_one_candidate, args=(victims,))
     killer.start()
     (result,) = pool.run_on(layer, [slow], Limits(wall_seconds=20))
