@@ -70,7 +70,7 @@ def main() -> None:
     options = parser.parse_args()
     loaded = load_model(ModelSpec(path=options.model), "model")
     problems = load_benchmark(options.benchmark, options.limit).problems
-    prompts = [prompt_for(problem, "instruct", "alpaca", loaded) for problem in problems]
+    prompts = [prompt_for(problem, "alpaca", loaded) for problem in problems]
     variants = {"codedistill": ours, "transformers, fixed batches": fixed_batches}
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     results: dict[str, tuple[list[str], int]] = {}
