@@ -10,7 +10,7 @@ from torch import Tensor
 
 from codedistill.losses.heads import Head
 
-CHUNK_BYTES = 256 * 2**20
+CHUNK_BYTES = 128 * 2**20
 """Size of a chunk's logits, both models together, unless `chunk_rows` says otherwise."""
 
 
