@@ -1,4 +1,4 @@
-# make demo   a virtual environment, the package, and the embedded pair distilled: three to four minutes on two cores,
+# make demo   a virtual environment, the package, and the embedded pair distilled: about three minutes on two cores,
 #             after the packages are installed
 # make test   the same environment and the whole test suite
 #
