@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from command_line import call
 from typer.main import get_command
 
 import codedistill
@@ -33,16 +34,6 @@ OPTIONS = {
     "recipes cp": {"json"},
     "recipes validate": {"json"},
 }
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run a verb in this process; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["codedistill", *map(str, arguments)])
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 def write(path: Path, recipe: dict[str, Any]) -> Path:

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import call
 
 from codedistill import cli, generation, models, sandbox
 from codedistill.locks import hold
 from codedistill.run_directory import write_jsonl
 from codedistill.tiny.datasets import benchmark
 from codedistill.training import switches
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run a verb in this process; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["codedistill", *map(str, arguments)])
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 def interrupt(*_: Any, **__: Any) -> Any:

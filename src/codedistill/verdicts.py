@@ -27,12 +27,12 @@ from codedistill.run_directory import (
     write_json,
     write_jsonl,
 )
-from codedistill.samples import read_samples
+from codedistill.samples import VERDICTS, read_samples
 from codedistill.watch import Watch
 
 log = logging.getLogger(__name__)
 
-RESULTS, SUMMARY, PARTIAL = "results.jsonl", "summary.json", "results.partial.jsonl"
+RESULTS, PARTIAL, SUMMARY = VERDICTS
 
 OURS = {RESULTS: {"task_id", "passed", "status", "category"}, SUMMARY: {"benchmark", "tasks", "pass@1"}}
 """Keys by which files of an earlier call are known, in their first line or altogether."""
