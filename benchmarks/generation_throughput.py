@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from codedistill.benchmarks import load_benchmark
-from codedistill.config import ModelSpec
 from codedistill.data.encode import encode_prompt
 from codedistill.generation import Request, Sampling, generate
+from codedistill.harness.generate import prompt_for
 from codedistill.models import Loaded, load_model
-from codedistill.samples import prompt_for
+from codedistill.recipe.sections import ModelSpec
 
 
 def ours(loaded: Loaded, prompts: list[str], limit: int, size: int) -> tuple[list[str], int]:

@@ -96,8 +96,8 @@ def measure(recipe: dict[str, Any], steps: int, threads: int) -> Found:
     """Steps in this process."""
     import torch
 
-    from codedistill.config import Recipe
-    from codedistill.run_directory import RunDirectory
+    from codedistill.recipe.model import Recipe
+    from codedistill.runs.directory import RunDirectory
     from codedistill.training import StepMetrics, train
 
     torch.set_num_threads(threads)

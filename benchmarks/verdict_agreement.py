@@ -25,9 +25,9 @@ from mutations import Mutant, make_mutants
 
 from codedistill.benchmarks import load_benchmark
 from codedistill.benchmarks.loading import read_benchmark
-from codedistill.config import Evaluation
-from codedistill.run_directory import read_jsonl, write_jsonl
-from codedistill.verdicts import execute
+from codedistill.harness.execute import execute
+from codedistill.recipe.sections import Evaluation
+from codedistill.runs.files import read_jsonl, write_jsonl
 
 Row = dict[str, Any]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from codedistill import Watch, distill, evaluate
-from codedistill.config import Evaluation
+from codedistill.recipe.sections import Evaluation
 
 
 def main(overrides: list[str]) -> None:

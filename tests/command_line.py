@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from codedistill import cli
+from codedistill.cli import verbs as cli
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:

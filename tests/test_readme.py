@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import codedistill
-from codedistill.config import load_recipe
+from codedistill.recipe.load import load_recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -52,5 +52,5 @@ def test_a_shell_leaves_every_argument_whole() -> None:
 def test_run_lines_name_recipes_that_load(line: str) -> None:
     words = [word for word in shlex.split(line, comments=True) if not word.startswith("--") and "$" not in word]
     recipe = words.pop(0) if words and "=" not in words[0] else "tiny"
-    if (ROOT / "src" / "codedistill" / "recipes" / f"{recipe}.yaml").exists():
+    if (ROOT / "src" / "codedistill" / "recipe" / "shipped" / f"{recipe}.yaml").exists():
         load_recipe(recipe, words)

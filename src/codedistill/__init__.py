@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 from codedistill.errors import CodedistillError, InfrastructureError, UserError
 
 if TYPE_CHECKING:
-    from codedistill.config import Recipe, load_recipe
-    from codedistill.pipeline import RunResult, distill, evaluate
-    from codedistill.verdicts import ModelResult
-    from codedistill.watch import Watch
-
-__version__ = "0.1.0"
+    from codedistill.api import RunResult, distill, evaluate
+    from codedistill.harness.execute import ModelResult
+    from codedistill.progress import Watch
+    from codedistill.recipe.load import load_recipe
+    from codedistill.recipe.model import Recipe
 
 __all__ = [
     "CodedistillError",
@@ -35,18 +34,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ModelResult": "verdicts",
-    "Recipe": "config",
-    "RunResult": "pipeline",
-    "Watch": "watch",
-    "distill": "pipeline",
-    "evaluate": "pipeline",
-    "load_recipe": "config",
+    "ModelResult": "harness.execute",
+    "Recipe": "recipe.model",
+    "RunResult": "api",
+    "Watch": "progress",
+    "distill": "api",
+    "evaluate": "api",
+    "load_recipe": "recipe.load",
 }
 
 
 def __getattr__(name: str) -> object:
     """Import public names when they are first used: importing the package stays cheap."""
+    if name == "__version__":
+        from codedistill.runs.environment import package_version
+
+        return package_version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -1,6 +1,6 @@
 """`python -m codedistill`, for launchers that start modules."""
 
-from codedistill.cli import main
+from codedistill.cli.verbs import main
 
 if __name__ == "__main__":
     main()

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rows import HUMANEVAL, MBPP, write
 
 from codedistill.benchmarks import Benchmark, load_benchmark
 from codedistill.benchmarks.checks import with_helpers
 from codedistill.benchmarks.references import references
 from codedistill.errors import UserError
 from codedistill.sandbox import Program, run_programs
+from tests.benchmarks.rows import HUMANEVAL, MBPP, write
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,11 @@ import types
 from typing import Any
 
 import pytest
-from completion_shapes import LOOP, PLAIN, SHAPES, TYPED, WHOLE, Shape
 
-from codedistill.benchmarks import Problem, program_source, turns
-from codedistill.benchmarks.syntax import parse
+from codedistill.benchmarks import Problem, program_source
+from codedistill.benchmarks.extraction import turns
+from codedistill.benchmarks.extraction.syntax import parse
+from tests.benchmarks.completion_shapes import LOOP, PLAIN, SHAPES, TYPED, WHOLE, Shape
 
 
 def problem(prompt: str = PLAIN) -> Problem:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rows import EVALPLUS, HUMANEVAL, MBPP, write
 
 from codedistill.benchmarks import Problem, instruction_of, load_benchmark
 from codedistill.benchmarks.references import references
+from tests.benchmarks.rows import EVALPLUS, HUMANEVAL, MBPP, write
 
 
 def passes(problem: Problem, source: str) -> bool:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rows import EVALPLUS, HUMANEVAL, HUMANEVAL_HUB, MBPP, MBPP_HUB, write
 
 from codedistill.benchmarks import BENCHMARKS, load_benchmark, sources
 from codedistill.errors import UserError
+from tests.benchmarks.rows import EVALPLUS, HUMANEVAL, HUMANEVAL_HUB, MBPP, MBPP_HUB, write
 
 
 class Hub:

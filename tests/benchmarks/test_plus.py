@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rows import EVALPLUS, HUMANEVAL, write
 
-from codedistill import expected, sandbox
+from codedistill import sandbox
 from codedistill.benchmarks import Benchmark, Problem, load_benchmark
-from codedistill.benchmarks.codec import dumps, is_longer, loads
-from codedistill.benchmarks.comparison import same
-from codedistill.benchmarks.plus import REFERENCE_SECONDS, read_inputs
+from codedistill.benchmarks.evalplus.codec import dumps, is_longer, loads
+from codedistill.benchmarks.evalplus.equality import same
+from codedistill.benchmarks.evalplus.plus import REFERENCE_SECONDS, read_inputs
 from codedistill.benchmarks.references import references
 from codedistill.errors import UserError
-from codedistill.expected import with_checks
-from codedistill.judging import limits_of
+from codedistill.harness import expected
+from codedistill.harness.expected import with_checks
+from codedistill.harness.limits import limits_of
 from codedistill.sandbox import Program, run_programs
+from tests.benchmarks.rows import EVALPLUS, HUMANEVAL, write
 
 VALUES = [
     None, True, False, 0, -7, 10**30, 10**2000, -(2**5000), 0.5, -0.0, math.inf, -math.inf, "", "é\u2028\x00\ud800",
@@ -330,7 +331,7 @@ def test_what_a_reference_prints_is_no_output(tmp_path: Path, monkeypatch: pytes
 
 def test_a_slow_input_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("codedistill.benchmarks.plus.REFERENCE_SECONDS", 0.2)
+    monkeypatch.setattr("codedistill.benchmarks.evalplus.plus.REFERENCE_SECONDS", 0.2)
     row = EVALPLUS[0] | {"canonical_solution": "    while x == [3]:\n        pass\n    return sum(x)\n"}
     runs: list[int | None] = []
     plain = sandbox.run_programs

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rows import HELPERS, HUMANEVAL, HUMANEVAL_HUB, LOOP, MBPP_HUB, write
 
 from codedistill.benchmarks import Benchmark, load_benchmark
 from codedistill.benchmarks.references import references
 from codedistill.errors import UserError
-from codedistill.expected import with_checks
+from codedistill.harness.expected import with_checks
 from codedistill.sandbox import Program, run_programs
+from tests.benchmarks.rows import HELPERS, HUMANEVAL, HUMANEVAL_HUB, LOOP, MBPP_HUB, write
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from codedistill.data import BatchPlan, Encoded, collate
-from codedistill.processes import Processes
+from codedistill.parallel import Processes
 
 
 def test_rows_predict_exactly_the_response_tokens() -> None:

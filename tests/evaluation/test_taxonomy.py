@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from taxonomy_cases import CASES, Case
 
 from codedistill.benchmarks import Benchmark, Problem
-from codedistill.config import Evaluation
 from codedistill.evaluation import Category, Verdict, classify, summarize
-from codedistill.run_directory import read_jsonl, write_jsonl
-from codedistill.verdicts import execute
+from codedistill.harness.execute import execute
+from codedistill.recipe.sections import Evaluation
+from codedistill.runs.files import read_jsonl, write_jsonl
+from tests.evaluation.taxonomy_cases import CASES, Case
 
 
 def judged_rows(folder: Path, cases: list[Case], timeout: float) -> list[dict[str, Any]]:

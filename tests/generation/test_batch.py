@@ -10,9 +10,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from codedistill.config import ModelSpec
 from codedistill.generation import Finish, Mixture, Request, Sampling, batch, generate
 from codedistill.models import Loaded, load_model
+from codedistill.recipe.sections import ModelSpec
 from codedistill.tiny import ASSETS
 
 OLD = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 256, "n_inner": 64}

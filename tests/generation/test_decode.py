@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from codedistill.config import ModelSpec
 from codedistill.generation import Finish, Request, Sampling, generate
 from codedistill.models import Loaded, load_model
+from codedistill.recipe.sections import ModelSpec
 
 PROMPTS = ["def f(x):", "Return the sum of the numbers in values that are even and", "a", "x = 1\n" * 9]
 

@@ -7,14 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codedistill.losses import (
-    FusedOutput,
-    Head,
-    Objective,
-    forward_kl,
-    fused_divergence,
-    reverse_kl,
-)
+from codedistill.losses import FusedOutput, Head, Objective, forward_kl, fused_divergence, reverse_kl
 
 MINUS_INF = float("-inf")
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}

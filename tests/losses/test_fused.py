@@ -7,17 +7,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fused_cases import TOLERANCE, Inputs, compare, inputs
 from torch import Tensor
 
-from codedistill.losses import (
-    DIVERGENCES,
-    BetaShare,
-    Head,
-    Objective,
-    fused_divergence,
-    head_tail_gap,
-)
+from codedistill.losses import DIVERGENCES, BetaShare, Head, Objective, fused_divergence, head_tail_gap
+from tests.losses.fused_cases import TOLERANCE, Inputs, compare, inputs
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

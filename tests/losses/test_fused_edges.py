@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fused_cases import MINUS_INF, TOLERANCE, Inputs, assert_close, inputs, reference
 from torch import Tensor
 
 from codedistill.errors import UserError
@@ -22,6 +21,7 @@ from codedistill.losses import (
     reverse_kl,
 )
 from codedistill.losses.divergences import Divergence
+from tests.losses.fused_cases import MINUS_INF, TOLERANCE, Inputs, assert_close, inputs, reference
 
 
 def given_logits(student: Tensor, teacher: Tensor, objective: Objective) -> tuple[FusedOutput, Tensor]:

@@ -11,17 +11,19 @@ from typing import Any
 
 import pytest
 import torch
-from families import micro
-from method_runs import short_recipe_of
 
-from codedistill.config import ModelSpec, Recipe, load_recipe
 from codedistill.data import Batch, Encoded, collate, encode_examples, load_examples
 from codedistill.methods import build_method
 from codedistill.methods.base import Ingredients, Method
 from codedistill.models import Loaded, load_model, shared_vocabulary
 from codedistill.models.heads import HiddenStates
 from codedistill.prompts import TEMPLATES
+from codedistill.recipe.load import load_recipe
+from codedistill.recipe.model import Recipe
+from codedistill.recipe.sections import ModelSpec
 from codedistill.teachers import LiveTeacher
+from tests.families import micro
+from tests.methods.method_runs import short_recipe_of
 
 
 @dataclass

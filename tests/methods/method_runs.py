@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from codedistill.config import load_recipe
-from codedistill.run_directory import RunDirectory
+from codedistill.recipe.load import load_recipe
+from codedistill.runs.directory import RunDirectory
 from codedistill.training import StepMetrics, train
 
 

@@ -10,7 +10,7 @@ import torch
 
 from codedistill.losses import BETA_CONTROLLERS, DIVERGENCES, forward_kl, reverse_kl
 from codedistill.methods.base import StepStatistics
-from codedistill.sections import STRATEGY_KEYS
+from codedistill.methods.settings import STRATEGY_KEYS
 
 Bench = Callable[..., Any]
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from method_runs import assert_same_run, interrupted_run, run
 
 from codedistill.data import collate
 from codedistill.losses import DIVERGENCES, forward_kl, reverse_kl
+from tests.methods.method_runs import assert_same_run, interrupted_run, run
 
 Bench = Callable[..., Any]
 ON_POLICY = ["method=gkd", "gkd.max_new_tokens=6", "training.steps=5", "data.limit=24"]

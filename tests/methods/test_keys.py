@@ -9,10 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from families import favour_end
-from full_logits import beta_by_hand, distillation_loss, mean, minillm_loss, picked, rewritten
 
-from codedistill.config import recipe_keys
 from codedistill.data import Encoded, Example, collate
 from codedistill.errors import UserError
 from codedistill.generation import Finish, Mixture, Request, Sampling, generate
@@ -22,7 +19,10 @@ from codedistill.losses.logits import Projected
 from codedistill.methods import METHODS
 from codedistill.methods.base import StepStatistics, Workplace
 from codedistill.methods.seqkd import teacher_examples
-from codedistill.sections import STRATEGY_KEYS
+from codedistill.methods.settings import STRATEGY_KEYS
+from codedistill.recipe.model import recipe_keys
+from tests.families import favour_end
+from tests.methods.full_logits import beta_by_hand, distillation_loss, mean, minillm_loss, picked, rewritten
 
 Bench = Callable[..., Any]
 Case = tuple[list[str], str]

@@ -10,11 +10,12 @@ import torch
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from codedistill.config import Lora, load_recipe
 from codedistill.errors import UserError
 from codedistill.methods import METHODS
 from codedistill.models.lora import ATTENTION, DEFAULT_ATTENTION, add_adapters, merged
-from codedistill.run_directory import RunDirectory
+from codedistill.recipe.load import load_recipe
+from codedistill.recipe.sections import Lora
+from codedistill.runs.directory import RunDirectory
 from codedistill.training import StepMetrics, train
 
 IDS = torch.arange(24).reshape(2, 12)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from method_runs import assert_same_run, interrupted_run, run
 
-from codedistill.config import load_recipe
 from codedistill.data import collate
 from codedistill.errors import UserError
 from codedistill.losses import forward_kl, reverse_kl
 from codedistill.methods.policy import mixed_log_probability, returns, rewards
+from codedistill.recipe.load import load_recipe
+from tests.methods.method_runs import assert_same_run, interrupted_run, run
 
 Bench = Callable[..., Any]
 SHORT = ["method=minillm", "minillm.max_new_tokens=8", "data.limit=24"]

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from families import pad_head, shift_logits
-from full_logits import distillation_loss, minillm_loss, picked
 
 from codedistill.methods import METHODS
+from tests.families import pad_head, shift_logits
+from tests.methods.full_logits import distillation_loss, minillm_loss, picked
 
 Bench = Callable[..., Any]
 SETTINGS = {

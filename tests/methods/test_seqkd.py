@@ -15,15 +15,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from codedistill.config import ModelSpec, load_recipe
 from codedistill.data import EncodingReport, Example
 from codedistill.errors import UserError
 from codedistill.generation import Sampling
 from codedistill.methods.base import Rewritten, Workplace
 from codedistill.methods.seqkd import teacher_examples
 from codedistill.models import Loaded, load_model
-from codedistill.processes import Processes
-from codedistill.run_directory import RunDirectory, read_jsonl
+from codedistill.parallel import Processes
+from codedistill.recipe.load import load_recipe
+from codedistill.recipe.sections import ModelSpec
+from codedistill.runs.directory import RunDirectory
+from codedistill.runs.files import read_jsonl
 from codedistill.teachers import responses
 from codedistill.teachers.responses import FILE, Order, keep_responses, write_responses
 from codedistill.training import train

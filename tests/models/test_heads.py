@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from families import FAMILIES, micro
 from transformers import AutoModel
 
 from codedistill.errors import UserError
 from codedistill.models.heads import check_head, output_head
+from tests.families import FAMILIES, micro
 
 IDS = torch.arange(24).reshape(2, 12)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from made_runs import write_run
 
 from codedistill.report import write_report
+from tests.report.made_runs import write_run
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from codedistill.config import load_recipe
+from codedistill.api import summarise_run
 from codedistill.evaluation import summarize
-from codedistill.pipeline import summarise_run
-from codedistill.run_directory import RunDirectory, write_json, write_jsonl, write_yaml
-from codedistill.verdicts import ModelResult
+from codedistill.harness.execute import ModelResult
+from codedistill.recipe.load import load_recipe
+from codedistill.runs.directory import RunDirectory
+from codedistill.runs.files import write_json, write_jsonl, write_yaml
 
 PARAMETERS = {"teacher": 2_400_000, "base": 500_000, "student": 500_000}
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attacks import ATTACKS, CHECKS, DAEMON_SECONDS, GOOD
-from processes import processes_with
 
 from codedistill.sandbox import Limits, Program, Result, Status, describe_layers
 from codedistill.sandbox.pool import run_on
+from tests.sandbox.attacks import ATTACKS, CHECKS, DAEMON_SECONDS, GOOD
+from tests.sandbox.processes import processes_with
 
 LIMITS = Limits(wall_seconds=1.0, memory_mb=256, file_mb=32, processes=16, workers=2)
 """Short, so that the timeouts do not take long: a good program needs a hundredth of it."""

@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from processes import descendants, processes_with
 
 from codedistill.sandbox import Limits, Program, Result, Status
 from codedistill.sandbox.pool import run_on
 from codedistill.sandbox.worker import Worker, WorkerError
+from tests.sandbox.processes import descendants, processes_with
 
 Run = Callable[..., Result]
 

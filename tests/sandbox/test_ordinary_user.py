@@ -14,17 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attacks import ATTACKS
-from processes import processes_with
 
 import codedistill
+from tests.sandbox.attacks import ATTACKS
+from tests.sandbox.processes import processes_with
 
 NOBODY = 65534
 PYTHON = "/usr/bin/python3"
 
 SCRIPT = """
 import json, sys, tempfile
-from attacks import ATTACKS, CHECKS, GOOD
+from tests.sandbox.attacks import ATTACKS, CHECKS, GOOD
 from codedistill.sandbox import Limits, Program, describe_layers
 from codedistill.sandbox.pool import run_on
 

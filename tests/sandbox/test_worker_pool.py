@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import descendants
 
 from codedistill.errors import InfrastructureError
 from codedistill.sandbox import Limits, Program, Result, Status, available, describe_layers, pool, run_programs
@@ -20,6 +19,7 @@ from codedistill.sandbox import worker as worker_module
 from codedistill.sandbox.opening import LAYERS as OPENED
 from codedistill.sandbox.report import Report
 from codedistill.sandbox.worker import Outcome, Worker, WorkerError, settle
+from tests.sandbox.processes import descendants
 
 CHECKS = "def check(candidate):\n    assert candidate(2) == 4\n"
 GOOD = Program("def f(x):\n    return x * 2\n", CHECKS, "f")

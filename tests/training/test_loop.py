@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from codedistill.config import Training, load_recipe
 from codedistill.errors import CodedistillError
-from codedistill.run_directory import RunDirectory
+from codedistill.recipe.load import load_recipe
+from codedistill.recipe.sections import Training
+from codedistill.runs.directory import RunDirectory
 from codedistill.training import StepMetrics, train
 from codedistill.training.schedule import learning_rate
 

@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
 
-from codedistill.config import Recipe, load_recipe
 from codedistill.data import BatchPlan, collate, encode_examples, load_examples
 from codedistill.models import load_model
 from codedistill.prompts import TEMPLATES
-from codedistill.run_directory import RunDirectory
+from codedistill.recipe.load import load_recipe
+from codedistill.recipe.model import Recipe
+from codedistill.runs.directory import RunDirectory
 from codedistill.training import train
 
 RATES = [0.5e-3, 1e-3, 1e-3, 1e-3 * 2 / 3, 1e-3 / 3]

@@ -16,9 +16,9 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from codedistill.config import load_recipe
 from codedistill.errors import UserError
-from codedistill.run_directory import RunDirectory
+from codedistill.recipe.load import load_recipe
+from codedistill.runs.directory import RunDirectory
 from codedistill.training import Interrupted, StepMetrics, train
 from codedistill.training.checkpoint import newest_checkpoint, whole_checkpoints
 
@@ -45,7 +45,7 @@ def long_recipe(micro_recipe: dict[str, Any], output: Path) -> dict[str, Any]:
 def start(recipe: dict[str, Any], folder: Path, *overrides: str) -> subprocess.Popen[str]:
     file = folder / "recipe-in.yaml"
     file.write_text(yaml.safe_dump(recipe))
-    command = [sys.executable, "-m", "codedistill.cli", "train", str(file), *overrides]
+    command = [sys.executable, "-m", "codedistill", "train", str(file), *overrides]
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -183,7 +183,7 @@ def test_a_damaged_checkpoint_is_one_line(name: str, content: Any, micro_recipe:
 LIMITED = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from codedistill import cli
+from codedistill.cli import verbs as cli
 from codedistill.training import checkpoint
 write, calls = checkpoint.save_file, []
 def limited(*arguments, **options):

@@ -10,10 +10,10 @@ import pytest
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
-from codedistill.config import load_recipe
 from codedistill.data.encode import encode_prompt
 from codedistill.prompts import TEMPLATES
-from codedistill.run_directory import RunDirectory
+from codedistill.recipe.load import load_recipe
+from codedistill.runs.directory import RunDirectory
 from codedistill.tiny import ASSETS
 from codedistill.training import train
 from codedistill.training.save import _with_chat_template

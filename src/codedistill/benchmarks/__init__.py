@@ -5,8 +5,8 @@ loading.py      a name, a file or both -> Benchmark
 sources.py      files, the hub, installed packages; the table of names
 formats.py      rows of HumanEval's, MBPP's and EvalPlus's kind -> Problem
 checks.py       what checks need from the prompt, and whether they are any
-plus.py         EvalPlus's inputs, and checks by the reference's outputs (codec.py, comparison.py)
-extraction.py   a model's text -> the program that is run (turns.py, markdown.py, body.py, syntax.py)
+evalplus/       EvalPlus's inputs, and checks by the reference's outputs
+extraction/     a model's text -> the program that is run
 references.py   reference solutions
 """
 

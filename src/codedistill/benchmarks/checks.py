@@ -12,8 +12,8 @@ import symtable
 import types
 import warnings
 
+from codedistill.benchmarks.extraction.syntax import behind, parse, parse_prompt
 from codedistill.benchmarks.problems import Problem
-from codedistill.benchmarks.syntax import behind, parse, parse_prompt
 from codedistill.errors import UserError, first_line
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

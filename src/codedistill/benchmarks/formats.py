@@ -17,11 +17,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from codedistill.benchmarks import plus
 from codedistill.benchmarks.checks import with_helpers
+from codedistill.benchmarks.evalplus import plus
+from codedistill.benchmarks.evalplus.scripts import cases_of
+from codedistill.benchmarks.extraction.syntax import parse, parse_prompt
 from codedistill.benchmarks.problems import Cases, Problem
-from codedistill.benchmarks.scripts import cases_of
-from codedistill.benchmarks.syntax import parse, parse_prompt
 from codedistill.errors import UserError
 
 Row = Mapping[str, Any]

@@ -35,7 +35,7 @@ class Problem:
     """One task. `prompt` is imports, signature and docstring; `checks` is code that defines `check(candidate)`.
 
     The reference solution is not here: nothing on a model's side of the way to a verdict knows it. Where there are
-    `cases`, `checks` is empty until their expected outputs are known (codedistill.expected); then `reference_seconds`
+    `cases`, `checks` is empty until harness/expected.py knows their expected outputs; then `reference_seconds`
     is the CPU time that the reference takes, and `inputs_left_out` the number of those for which it gave no output.
     """
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from codedistill.errors import UserError, first_line
-from codedistill.run_directory import json_lines, parse_json, read_bytes, read_text
+from codedistill.runs.files import json_lines, parse_json, read_bytes, read_text
 from codedistill.tiny import ASSETS
 
 log = logging.getLogger(__name__)

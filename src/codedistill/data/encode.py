@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from codedistill.data.sources import Example
+from codedistill.data.examples import Example
 from codedistill.errors import UserError
 from codedistill.prompts import Template, render_chat
 

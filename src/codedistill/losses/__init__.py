@@ -11,13 +11,7 @@ beta_variants.py other controllers behind the same interface
 """
 
 from codedistill.losses.beta import REGULARISERS, BetaConfig, BetaController, BetaPolicy, BetaStatistics
-from codedistill.losses.beta_variants import (
-    BETA_CONTROLLERS,
-    GapBeta,
-    PerExampleBeta,
-    PerTokenBeta,
-    beta_controller,
-)
+from codedistill.losses.beta_variants import BETA_CONTROLLERS, GapBeta, PerExampleBeta, PerTokenBeta, beta_controller
 from codedistill.losses.divergences import DIVERGENCES, forward_kl, head_tail_gap, reverse_kl
 from codedistill.losses.fused import fused_cross_entropy, fused_divergence
 from codedistill.losses.heads import Head

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from codedistill.config import Recipe
 from codedistill.data import Batch, Encoded, Example
 from codedistill.losses import Head
 from codedistill.models import Loaded
 from codedistill.models.heads import output_head
-from codedistill.processes import ALONE, Processes
+from codedistill.parallel import ALONE, Processes
+from codedistill.recipe.model import Recipe
 from codedistill.teachers import Teacher
 
 

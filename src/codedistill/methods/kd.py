@@ -6,18 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from codedistill.config import Recipe
 from codedistill.data import Batch
-from codedistill.losses import (
-    BetaConfig,
-    BetaPolicy,
-    BetaStatistics,
-    Objective,
-    beta_controller,
-    fused_divergence,
-)
+from codedistill.losses import BetaConfig, BetaPolicy, BetaStatistics, Objective, beta_controller, fused_divergence
 from codedistill.methods.base import Ingredients, LossSum, Method, StepStatistics, row_weights
 from codedistill.methods.divergence import divergence_function
+from codedistill.recipe.model import Recipe
 
 ENDS = {"forward_kl": 0.0, "reverse_kl": 1.0}
 """Divergences that are the mix at a fixed beta, and so have gradients in closed form."""

@@ -10,15 +10,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from codedistill.config import Recipe
 from codedistill.data import Example
 from codedistill.data.encode import check_templates, prompt_text
 from codedistill.errors import UserError
 from codedistill.generation import Sampling
-from codedistill.methods.base import Rewritten, Workplace
+from codedistill.methods.base import Ingredients, Method, Rewritten, Workplace
+from codedistill.methods.kd import Distillation
+from codedistill.methods.sft import SupervisedFineTuning
 from codedistill.models import Loaded
 from codedistill.prompts import TEMPLATES
+from codedistill.recipe.model import Recipe
 from codedistill.teachers.responses import FILE, Order, keep_responses, kept_responses, responses_of, write_responses
+
+
+def on_teacher_responses(given: Ingredients) -> Method:
+    """The divergence on the teacher's responses, or their cross entropy alone."""
+    return Distillation(given) if given.recipe.asks_teacher else SupervisedFineTuning(given)
 
 
 def teacher_examples(recipe: Recipe, examples: list[Example], teacher: Loaded, place: Workplace) -> Rewritten:

@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from codedistill.config import ModelSpec
 from codedistill.errors import UserError, first_line
 from codedistill.models.layers import keep_layers
+from codedistill.recipe.sections import ModelSpec
 from codedistill.tiny import ASSETS
 
 INCIDENTAL = frozenset({"_name_or_path", "transformers_version", "architectures", "use_cache"})

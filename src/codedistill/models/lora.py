@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from codedistill.errors import UserError
-from codedistill.sections import Lora
+from codedistill.recipe.sections import Lora
 
 ATTENTION = {
     "bloom": ["query_key_value"],

@@ -46,7 +46,8 @@ def write_report(run_directory: Path) -> Path:
     from codedistill.report.html import report_page
     from codedistill.report.load import load_run
     from codedistill.report.markdown import report_markdown
-    from codedistill.run_directory import RunDirectory, write_text
+    from codedistill.runs.directory import RunDirectory
+    from codedistill.runs.files import write_text
 
     run = load_run(Path(run_directory))
     page = RunDirectory(run.path).report

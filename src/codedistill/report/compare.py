@@ -115,7 +115,7 @@ class Comparison:
             UserError: the folder cannot be written.
         """
         from codedistill.report.comparison import comparison_markdown, comparison_page
-        from codedistill.run_directory import write_json, write_text
+        from codedistill.runs.files import write_json, write_text
 
         folder = Path(folder)
         write_json(folder / "comparison.json", self.to_json())

@@ -9,7 +9,7 @@ from typing import Any
 from codedistill.report.load import Run
 from codedistill.report.series import SETTINGS, held
 from codedistill.report.text import count, duration, number
-from codedistill.run_directory import RunDirectory
+from codedistill.runs.directory import RunDirectory
 
 Fact = tuple[str, str]
 

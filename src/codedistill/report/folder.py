@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from codedistill.errors import UserError
-from codedistill.run_directory import RunDirectory
+from codedistill.runs.directory import RunDirectory
 
 
 def require_finished_run(path: Path) -> None:

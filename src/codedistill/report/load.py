@@ -17,7 +17,8 @@ from codedistill.evaluation.summary import check_saved
 from codedistill.report.folder import require_finished_run, require_summary_of_a_run
 from codedistill.report.tables import ResultRow, ResultsTable, results_table
 from codedistill.report.text import visible
-from codedistill.run_directory import RunDirectory, numbered_rows
+from codedistill.runs.directory import RunDirectory
+from codedistill.runs.files import numbered_rows
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import Any
 from codedistill.errors import UserError
 from codedistill.generation import Request, Sampling, generate
 from codedistill.models import Loaded
-from codedistill.run_directory import read_jsonl, write_json, write_jsonl
+from codedistill.runs.files import read_jsonl, write_json, write_jsonl
 
 FILE = "teacher_responses.jsonl"
 

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from codedistill.config import load_recipe
 from codedistill.prompts import TEMPLATES
-from codedistill.run_directory import RunDirectory, write_jsonl
+from codedistill.recipe.load import load_recipe
+from codedistill.runs.directory import RunDirectory
+from codedistill.runs.files import write_jsonl
 from codedistill.tiny.datasets import benchmark, instructions, pretraining_text
 
 VOCABULARY = 1024

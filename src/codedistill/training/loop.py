@@ -22,12 +22,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object, set_seed
 
-from codedistill.config import Recipe
-from codedistill.environment import describe_environment, peak_memory_mb
 from codedistill.errors import CodedistillError, UserError
 from codedistill.methods.base import Workplace
-from codedistill.processes import join
-from codedistill.run_directory import RunDirectory, write_json
+from codedistill.parallel import join
+from codedistill.recipe.model import Recipe
+from codedistill.runs.directory import RunDirectory
+from codedistill.runs.environment import describe_environment, peak_memory_mb
+from codedistill.runs.files import write_json
 from codedistill.training.checkpoint import (
     TrainState,
     check_same_data,

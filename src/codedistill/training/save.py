@@ -8,15 +8,14 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codedistill.config import ModelSpec, Recipe
+from codedistill.models.template import TEMPLATE_FILE
 from codedistill.prompts import TEMPLATES, Template
-from codedistill.run_directory import RunDirectory
+from codedistill.recipe.model import Recipe
+from codedistill.runs.directory import RunDirectory
 from codedistill.training.checkpoint import guarded, newest_checkpoint
 
 if TYPE_CHECKING:
     from codedistill.training.setup import Student
-
-TEMPLATE_FILE = "codedistill.json"
 
 
 def save_student(recipe: Recipe, student: Student, template: str, directory: RunDirectory) -> None:
@@ -49,14 +48,6 @@ def save_student(recipe: Recipe, student: Student, template: str, directory: Run
         newest_checkpoint(directory.checkpoints),
         lambda: shutil.rmtree(aside, ignore_errors=True),
     )
-
-
-def saved_template(spec: ModelSpec) -> str | None:
-    """The template that a student of ours was trained with, if `spec` is one's folder."""
-    try:
-        return json.loads((Path(spec.path or "") / TEMPLATE_FILE).read_text())["template"]
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 def _save_adapter(recipe: Recipe, model: Any, folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from codedistill.config import Training
+from codedistill.recipe.sections import Training
 
 
 def learning_rate(training: Training, step: int, total: int) -> float:

@@ -11,17 +11,18 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from codedistill.config import ModelSpec, Recipe
 from codedistill.data import Batch, BatchPlan, Encoded, EncodingReport, encode_examples, load_examples
 from codedistill.data.encode import fingerprint
 from codedistill.errors import UserError
-from codedistill.methods import METHODS, build_method
+from codedistill.methods import METHODS, build_method, import_named
 from codedistill.methods.base import Ingredients, LossSum, Method, Rewritten, Workplace
 from codedistill.models import Loaded, load_model, own_vocabulary, shared_vocabulary
 from codedistill.models.heads import HiddenStates, check_head
 from codedistill.models.lora import add_adapters
-from codedistill.processes import Processes
+from codedistill.parallel import Processes
 from codedistill.prompts import TEMPLATES
+from codedistill.recipe.model import Recipe
+from codedistill.recipe.sections import ModelSpec
 from codedistill.teachers import LiveTeacher
 from codedistill.training.switches import check_switches, compile_decoders, in_precision
 
@@ -78,7 +79,9 @@ def prepare(recipe: Recipe, accelerator: Accelerator, place: Workplace) -> Setup
     student = _student(recipe, loaded, accelerator)
     if entry.rewrite is not None and teacher is not None:
         kept = {example.id for example in encoded}
-        written = entry.rewrite()(recipe, [example for example in examples if example.id in kept], teacher, place)
+        written = import_named(entry.rewrite)(
+            recipe, [example for example in examples if example.id in kept], teacher, place
+        )
         encoded, report = _encode_written(recipe, written, loaded, report)
     if place.processes.index == 0:
         _say(recipe, report)

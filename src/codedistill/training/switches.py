@@ -5,8 +5,6 @@ None of them changes the objective; docs/methods.md says what they do.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -15,9 +13,10 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from accelerate import Accelerator
 
-from codedistill.config import Recipe
 from codedistill.errors import UserError
 from codedistill.models.heads import base_model
+from codedistill.models.precision import bfloat16_fault
+from codedistill.recipe.model import Recipe
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,17 +43,6 @@ def check_switches(recipe: Recipe, accelerator: Accelerator) -> None:
         raise UserError(f"bfloat16: {fault}; set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16, or keep to float32")
     if recipe.training.compile and (fault := compile_fault(accelerator.device)) is not None:
         raise UserError(f"training.compile: {fault}; install a C++ compiler such as g++, or set training.compile=false")
-
-
-@cache
-def bfloat16_fault() -> str | None:
-    """How a matrix product on the CPU ended where it did not work, in a process of its own: some virtual machines
-    announce instructions that they lack, and the first one kills."""
-    code = "import torch; a = torch.ones(64, 64, dtype=torch.bfloat16); assert (a @ a).sum() == 64**3"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    if done.returncode == 0:
-        return None
-    return f"a matrix product ended with {'signal' if done.returncode < 0 else 'code'} {abs(done.returncode)}"
 
 
 @cache

@@ -1,0 +1,9 @@
+"""What a run is asked to do.
+
+model.py      the recipe, validated
+sections.py   its sections; those of methods are in methods/settings.py
+load.py       recipes from files, shipped names and mappings, with overrides
+explain.py    errors of validation in one line
+reference.py  what every key means, for docs/recipe.md and `recipes show`
+shipped/      the recipes that come with the package
+"""

@@ -1,0 +1,173 @@
+"""Files that are never half written, and how they are read."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from codedistill.errors import UserError
+
+
+def make_folder(path: Path) -> None:
+    """A folder that exists afterwards.
+
+    Raises:
+        UserError: it cannot be made, for example because a file has its name.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"output {path}: cannot be used: {error.strerror}; choose another output") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file aside and rename it, so that readers see the old content or the new one, never a part."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two processes may write the same file
+    make_folder(path.parent)
+    try:
+        with aside.open("w", encoding="utf-8", errors="surrogatepass") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise UserError(
+            f"{path}: cannot be written: {error.strerror}; free some space or choose another output"
+        ) from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=True) + "\n")
+
+
+def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
+    write_text(path, yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True))
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
+    write_text(path, "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in rows))
+
+
+def append_jsonl(path: Path, row: Mapping[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as handle:
+        handle.write(json.dumps(row, ensure_ascii=True) + "\n")
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's content, unpacked where its name ends in .gz.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.suffix == ".gz" else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def read_text(path: Path) -> str:
+    """A text file, unpacked where its name ends in .gz, without the byte order mark that some editors put before it.
+
+    Raises:
+        UserError: it cannot be read or is no text.
+    """
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Rows of a JSONL file.
+
+    Raises:
+        UserError: it cannot be read, or a line is not a JSON object (by number).
+    """
+    return [row for _, row in numbered_rows(path)]
+
+
+def numbered_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Rows of a JSONL file with the numbers of their lines, from 1; empty lines are counted and left out.
+
+    Raises:
+        UserError: as of `read_jsonl`.
+    """
+    rows = []
+    for number, row in json_lines(read_text(path), str(path)):
+        if not isinstance(row, dict):
+            raise UserError(f"{path}: line {number}: not a JSON object")
+        rows.append((number, row))
+    return rows
+
+
+def json_lines(text: str, where: str) -> Iterator[tuple[int, Any]]:
+    """The values of JSON lines with their numbers, from 1; empty lines are counted and left out.
+
+    Raises:
+        UserError: a line is not JSON; `where` says whose.
+    """
+    for number, line in enumerate(text.split("\n"), 1):  # splitlines would also cut at U+2028 inside a string
+        if line.strip():
+            yield number, parse_json(line, f"{where}: line {number}")
+
+
+def parse_json(text: str, where: str) -> Any:
+    """A JSON value.
+
+    Raises:
+        UserError: it is none, or none that Python reads; `where` says whose.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        line = f"line {error.lineno}: " if error.lineno > 1 else ""
+        reason = f"{line}{error.msg}"
+    except ValueError:
+        reason = "a number has too many digits"
+    except RecursionError:
+        reason = "nested too deeply"
+    raise UserError(f"{where}: not valid JSON: {reason}")
+
+
+def read_unfinished(path: Path) -> list[dict[str, Any]]:
+    """Rows of a file that is appended to row by row; none without a file.
+
+    What a killed process left of a row is passed over, and gets a line's end so that the next row can follow.
+    """
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    if not content.endswith(b"\n"):
+        path.write_bytes(content + b"\n")
+    rows = []
+    for line in content.split(b"\n"):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows
+
+
+def set_aside(folder: Path, names: Iterable[str]) -> Path | None:
+    """Move files of a folder into the first free of its subfolders earlier-1, earlier-2, ...; None if none is there."""
+    files = [folder / name for name in names if (folder / name).exists()]
+    if not files:
+        return None
+    number = 1
+    while (target := folder / f"earlier-{number}").exists():
+        number += 1
+    make_folder(target)
+    for file in files:
+        file.rename(target / file.name)
+    return target

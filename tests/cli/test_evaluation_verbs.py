@@ -1,0 +1,202 @@
+"""generate, execute and evaluate on the command line: interruptions, settings without effect, folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codedistill import generation, models, sandbox
+from codedistill.cli import verbs as cli
+from codedistill.runs.files import write_jsonl
+from codedistill.runs.lock import hold
+from codedistill.tiny.datasets import benchmark
+from codedistill.training import switches
+from tests.command_line import call
+
+
+def interrupt(*_: Any, **__: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    rows = [{"task_id": row["task_id"], "completion": row["canonical_solution"]} for row in benchmark()[:3]]
+    write_jsonl(tmp_path / "my samples.jsonl", rows)
+    return tmp_path / "my samples.jsonl"
+
+
+def test_an_interrupted_execute_says_in_one_line_how_to_go_on(
+    samples: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sandbox, "run_programs", interrupt)
+        assert call(patch, "execute", samples, "--benchmark", "tiny", "timeout=9") == 130
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    command = f"codedistill execute '{samples}' --benchmark tiny timeout=9"
+    assert line == f"codedistill: interrupted, what is done is kept; go on with: {command}"
+
+
+@pytest.mark.parametrize("verb", ["generate", "evaluate", "execute"])
+def test_a_folder_in_use_is_left_alone(
+    verb: str, samples: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = samples if verb == "execute" else "tiny/student"
+    with hold(samples.parent):
+        assert call(monkeypatch, verb, asked, "--benchmark", "tiny", "--output", samples.parent) == 2
+    assert "in use by a live run" in capsys.readouterr().err
+    assert list(samples.parent.iterdir()) == [samples]
+
+
+@pytest.mark.parametrize("verb", ["generate", "evaluate"])
+def test_an_interrupted_generation_says_how_to_go_on(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [verb, "tiny/student", "--benchmark", "tiny", "--output", tmp_path / "out", "limit=2"]
+    with monkeypatch.context() as patch:
+        patch.setattr(generation, "generate", interrupt)
+        assert call(patch, *arguments) == 130
+    assert f"go on with: codedistill {verb} tiny/student --benchmark tiny" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("verb", "override"),
+    [
+        ("generate", "benchmarks=[tiny]"),
+        ("generate", "evaluation.benchmarks=[tiny]"),
+        ("generate", "timeout=3"),
+        ("evaluate", "benchmarks=[tiny]"),
+        ("execute", "benchmarks=[tiny]"),
+        ("execute", "limit=3"),
+    ],
+)
+def test_a_setting_without_effect_is_refused(
+    verb: str, override: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, verb, tmp_path / "any", "--benchmark", "tiny", override) == 2
+    assert f"codedistill: override {override}: has no effect here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("samples=5", "samples=5 needs a temperature above 0"),
+        ("timeout=1e300", "less than or equal to 86400"),
+        ("timeout=inf", "finite"),
+        ("timeout=0", "greater than 0"),
+    ],
+)
+def test_settings_that_cannot_be_meant(
+    override: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "evaluate", tmp_path / "any", "--benchmark", "tiny", override) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert says in line
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("training.steps=3", "has no effect here; only evaluation keys are read: limit, form, "),
+        ("limits=3", "is not an evaluation key; did you mean limit?"),
+        ("evaluation.limits=3", "is not an evaluation key; did you mean limit?"),
+        ("colour=red", "is not an evaluation key; known here: limit, form, "),
+        ("template=alpaca", "has no effect here; use --template"),
+        ("limit=0", "evaluation.limit: should be "),
+        ("evaluation.limit=0", "evaluation.limit: should be "),
+    ],
+)
+def test_a_wrong_setting_is_quoted_as_it_was_written(
+    override: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "evaluate", tmp_path / "any", "--benchmark", "tiny", override) == 2
+    assert capsys.readouterr().err.startswith(f"codedistill: override {override}: {says}")
+
+
+def test_a_value_that_is_not_yaml_is_quoted_as_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "evaluate", tmp_path / "any", "--benchmark", "tiny", "limit=[3") == 2
+    assert capsys.readouterr().err.startswith("codedistill: override 'limit=[3': ")
+
+
+def test_every_model_and_benchmark_has_a_folder_of_its_own() -> None:
+    asked = [
+        *(("a/b", "tiny"), ("a_b", "tiny"), ("b", "tiny"), ("../b", "tiny"), ("/b", "tiny")),
+        *(("b", "mbpp"), ("b", "mbpp_test=/data/mbpp.jsonl"), ("b", "/data/own.jsonl")),
+    ]
+    folders = [cli._default_output(*each) for each in asked]
+    assert len(set(folders)) == len(folders)
+    assert all(len(folder.parts) == 4 for folder in folders)
+    assert cli._default_output("./a/b/", "tiny") == folders[0]
+
+
+def test_where_the_results_are_is_said(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "execute", samples, "--benchmark", "tiny") == 0
+    assert capsys.readouterr().out.endswith(f"\nresults are in {samples.parent}\n")
+    out = tmp_path / "out"
+    small = ["--benchmark", "tiny", "limit=1", "max_new_tokens=4"]
+    assert call(monkeypatch, "evaluate", "tiny/student", *small, "--output", out) == 0
+    assert capsys.readouterr().out.endswith(f"\nresults are in {out}\n")
+    assert (out / "results.jsonl").is_file()
+
+
+@pytest.mark.parametrize("verb", ["generate", "evaluate"])
+def test_weights_are_loaded_as_asked(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    used = []
+    load = models.load_model
+    monkeypatch.setattr(models, "load_model", lambda spec, key: used.append(spec.dtype) or load(spec, key))
+    monkeypatch.setattr(switches, "bfloat16_fault", lambda: None)
+    small = [verb, "tiny/student", "--benchmark", "tiny", "limit=1", "max_new_tokens=1"]
+    assert call(monkeypatch, *small, "--output", tmp_path / "a", "--dtype", "bfloat16") == 0
+    assert call(monkeypatch, *small, "--output", tmp_path / "b") == 0
+    assert used == ["bfloat16", "float32"]
+    assert call(monkeypatch, *small, "--output", tmp_path / "c", "--dtype", "int8") == 2
+    assert "'int8' is not one of 'float32', 'bfloat16', 'float16'" in capsys.readouterr().err
+    monkeypatch.setattr(switches, "bfloat16_fault", lambda: "a matrix product ended with signal 4")
+    assert call(monkeypatch, *small, "--output", tmp_path / "d", "--dtype", "bfloat16") == 2
+    assert "dtype bfloat16: a matrix product ended with signal 4; set" in capsys.readouterr().err
+
+
+def test_how_many_tasks_have_samples_is_said(
+    samples: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "execute", samples, "--benchmark", "tiny", "--json") == 0
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert (found["tasks"], found["benchmark_tasks"]) == (3, 300)
+    assert "3 of 300 tasks have samples" in captured.err
+
+
+@pytest.mark.parametrize("verb", ["generate", "evaluate"])
+@pytest.mark.parametrize("form", ["complete", "chat"])
+def test_a_template_that_makes_no_prompt_is_refused(
+    verb: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["tiny/student", "--benchmark", "tiny", "--output", tmp_path / "out", "--template", "starcoder"]
+    assert call(monkeypatch, verb, *arguments, f"form={form}") == 2
+    assert f"template starcoder: has no effect with form={form}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_bare_prompts_have_no_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["tiny/student", "--benchmark", "tiny", "--output", tmp_path / "out", "limit=1", "max_new_tokens=4"]
+    assert call(monkeypatch, "evaluate", *arguments, "form=complete") == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["prompt_form"], summary["template"]) == ("complete", None)
+
+
+@pytest.mark.parametrize("verb", ["generate", "evaluate"])
+def test_a_runs_own_evaluation_is_left_alone(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "recipe.yaml").touch()
+    output = tmp_path / "evaluation" / "student" / "tiny"
+    assert call(monkeypatch, verb, "tiny/student", "--benchmark", "tiny", "--output", output) == 2
+    assert f"lies in the run {tmp_path}" in capsys.readouterr().err

@@ -1,0 +1,219 @@
+"""Samples of a model: what a repeated or interrupted call keeps, and what it must not mix up."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codedistill import evaluate, generation
+from codedistill.benchmarks import load_benchmark
+from codedistill.errors import UserError
+from codedistill.harness.generate import write_samples
+from codedistill.progress import Watch
+from codedistill.recipe.sections import Evaluation, ModelSpec
+from codedistill.runs.files import read_jsonl, write_jsonl
+from codedistill.tiny import ASSETS
+
+SETTINGS = Evaluation(limit=4, max_new_tokens=60)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ASSETS / "student", tmp_path / "model"))
+
+
+def change_weights(folder: Path, change: Any) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    save_file(change(tensors), folder / "model.safetensors", {"format": "pt"})
+
+
+def test_finished_samples_are_used_again(model: Path, tmp_path: Path) -> None:
+    first = evaluate(model, "tiny", SETTINGS, tmp_path / "out")
+    rows = read_jsonl(tmp_path / "out" / "samples.jsonl")
+    rows[0]["solution"] = "marked = 1\n"  # tells kept rows from new ones
+    write_jsonl(tmp_path / "out" / "samples.jsonl", rows)
+    evaluate(model, "tiny", SETTINGS, tmp_path / "out")
+    assert read_jsonl(tmp_path / "out" / "samples.jsonl") == rows
+    assert first.values["model"] == str(model)
+    assert first.values["template"] == "alpaca"
+
+
+def test_other_weights_in_the_same_folder_are_another_model(model: Path, tmp_path: Path) -> None:
+    evaluate(model, "tiny", SETTINGS, tmp_path / "out")
+    before = read_jsonl(tmp_path / "out" / "samples.jsonl")
+    (tmp_path / "out" / "samples.jsonl").rename(tmp_path / "out" / "samples.partial.jsonl")
+    change_weights(model, lambda tensors: {name: -tensor for name, tensor in tensors.items()})
+    evaluate(model, "tiny", SETTINGS, tmp_path / "out")
+    after = read_jsonl(tmp_path / "out" / "samples.jsonl")
+    assert [row["task_id"] for row in after] == [row["task_id"] for row in before]
+    assert all(a["completion"] != b["completion"] for a, b in zip(after, before, strict=True))
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_another_request_moves_the_earlier_one_aside(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    evaluate(model, "tiny", SETTINGS, out)
+    made = {name: (out / name).read_bytes() for name in files(out)}
+    assert set(made) == {"request.json", "samples.jsonl", "results.jsonl", "summary.json"}
+    changed = Evaluation(limit=4, max_new_tokens=20)
+    evaluate(model, "tiny", changed, out)
+    assert {name: (out / "earlier-1" / name).read_bytes() for name in files(out / "earlier-1")} == made
+    assert all(row["tokens"] <= 20 for row in read_jsonl(out / "samples.jsonl"))
+    evaluate(model, "tiny", changed, out)
+    assert files(out) == {*made, "earlier-1"}
+
+
+def test_fewer_tasks_lose_no_samples(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    evaluate(model, "tiny", SETTINGS, out)
+    rows = read_jsonl(out / "samples.jsonl")
+    for row in rows:
+        row["solution"] = f"marked = {row['task_id']!r}\n"
+    write_jsonl(out / "samples.jsonl", rows)
+    for limit in (2, 3, 1):
+        summary = evaluate(model, "tiny", Evaluation(limit=limit, max_new_tokens=60), out).values
+        assert (summary["tasks"], summary["benchmark_tasks"]) == (limit, 300)
+        assert read_jsonl(out / "samples.jsonl") == rows[:limit]
+        assert len(read_jsonl(out / "results.jsonl")) == limit
+    evaluate(model, "tiny", SETTINGS, out)
+    assert read_jsonl(out / "samples.jsonl") == rows
+    assert not (out / "samples.partial.jsonl").exists()
+    # the verdicts of four tasks and of two lie where they were moved
+    counts = [len(read_jsonl(out / f"earlier-{n}" / "results.jsonl")) for n in (1, 2, 3, 4)]
+    assert counts == [4, 2, 3, 1]
+
+
+def test_samples_alone_do_not_stay_beside_the_verdicts_of_others(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    evaluate(model, "tiny", SETTINGS, out)
+    fewer = Evaluation(limit=2, max_new_tokens=60)
+    write_samples(ModelSpec(path=str(model)), load_benchmark("tiny", 2), fewer, out, None, Watch())
+    assert files(out) == {"request.json", "samples.jsonl", "samples.partial.jsonl", "earlier-1"}
+
+
+def interrupted(model: Path, out: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """A call that is stopped after so many samples."""
+    plain = generation.generate
+
+    def stopped(*arguments: Any) -> Any:
+        for number, done in enumerate(plain(*arguments)):
+            if number == after:
+                raise KeyboardInterrupt
+            yield done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generation, "generate", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(model, "tiny", SETTINGS, out)
+
+
+def asked_again(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many completions each call wants from now on."""
+    plain, wanted = generation.generate, []
+
+    def counted(loaded: Any, requests: Any, sampling: Any) -> Any:
+        wanted.append(len(requests))
+        return plain(loaded, requests, sampling)
+
+    monkeypatch.setattr(generation, "generate", counted)
+    return wanted
+
+
+def test_an_interrupted_call_goes_on_where_it_was(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    interrupted(model, out, monkeypatch, 3)
+    assert files(out) == {"request.json", "samples.partial.jsonl"}
+    wanted = asked_again(monkeypatch)
+    evaluate(model, "tiny", SETTINGS, out)
+    evaluate(model, "tiny", SETTINGS, tmp_path / "whole")
+    assert wanted == [1, 4]
+    assert read_jsonl(out / "samples.jsonl") == read_jsonl(tmp_path / "whole" / "samples.jsonl")
+
+
+def test_a_row_that_was_written_by_half_is_made_again(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    interrupted(model, out, monkeypatch, 3)
+    partial = out / "samples.partial.jsonl"
+    partial.write_bytes(partial.read_bytes()[:-20])
+    wanted = asked_again(monkeypatch)
+    evaluate(model, "tiny", SETTINGS, out)
+    assert wanted == [2]
+    assert len(read_jsonl(out / "samples.jsonl")) == 4
+
+
+@pytest.mark.parametrize("name", ["samples.jsonl", "samples.partial.jsonl"])
+@pytest.mark.parametrize("change", [{"prompt": "another"}, {"prompt": None}, {"task_id": None}, {"sample": "0"}])
+def test_samples_of_another_prompt_are_not_taken(
+    change: dict[str, Any], name: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the way to ask has changed between two versions, or somebody has edited the file."""
+    out = tmp_path / "out"
+    evaluate(model, "tiny", SETTINGS, out)
+    rows = read_jsonl(out / "samples.jsonl")
+    rows[1] = {key: value for key, value in (rows[1] | change).items() if value is not None}
+    (out / "samples.jsonl").unlink()
+    write_jsonl(out / name, rows)
+    wanted = asked_again(monkeypatch)
+    evaluate(model, "tiny", SETTINGS, out)
+    assert wanted == [4]
+    assert read_jsonl(out / "earlier-1" / name) == rows
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 99_999])
+def test_a_broken_request_is_another_one(text: str, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    evaluate(model, "tiny", SETTINGS, out)
+    (out / "request.json").write_text(text)
+    evaluate(model, "tiny", SETTINGS, out)
+    assert (out / "earlier-1" / "request.json").read_text() == text
+
+
+def test_samples_of_another_tool_are_not_overwritten(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "samples.jsonl").write_text("{}\n")
+    with pytest.raises(UserError, match=r"samples\.jsonl: is not of codedistill generate; rename it or choose"):
+        evaluate(model, "tiny", SETTINGS, tmp_path)
+    assert (tmp_path / "samples.jsonl").read_text() == "{}\n"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").write_text("")
+    with pytest.raises(UserError, match="run: holds a run; choose another output"):
+        evaluate(model, "tiny", SETTINGS, tmp_path / "run")
+
+
+def test_missing_tensors_are_an_error(model: Path) -> None:
+    def drop(tensors: dict[str, Any]) -> dict[str, Any]:
+        return {name: tensor for name, tensor in tensors.items() if "layers.2.mlp" not in name}
+
+    change_weights(model, drop)
+    with pytest.raises(UserError, match=r"its weights lack 3 tensors, model\.layers\.2\.mlp"):
+        evaluate(model, "tiny", SETTINGS)
+
+
+def test_a_broken_weights_file_is_an_error(model: Path) -> None:
+    (model / "model.safetensors").write_bytes(b"version https://git-lfs")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        evaluate(model, "tiny", SETTINGS)
+
+
+def test_the_defaults_leave_the_prompt_whole() -> None:
+    """The window is 512 tokens, and so is the default limit of a completion."""
+    settings = Evaluation(limit=3)
+    assert settings.max_new_tokens >= 512
+    assert evaluate("tiny/teacher", "tiny", settings).values["pass@1"] > 0
+
+
+def test_an_unknown_template_and_an_unusable_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="template nope: does not exist; known: alpaca"):
+        evaluate("tiny/student", "tiny", SETTINGS, template="nope")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file: cannot be used: File exists"):
+        evaluate("tiny/student", "tiny", SETTINGS, tmp_path / "file")
