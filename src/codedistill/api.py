@@ -263,7 +263,7 @@ def _evaluate_one(
     watch: Watch,
 ) -> ModelResult:
     watch.stage(f"evaluating {who} on {tasks.name}")
-    folder = directory.evaluation(who, tasks.name)
+    folder = directory.evaluation(who, tasks.name).path
     return _generate_and_execute(spec, tasks, recipe.evaluation, folder, template, watch)
 
 
@@ -287,7 +287,7 @@ def _generate_and_execute(
 
 def _paired(directory: RunDirectory, benchmark: str) -> dict[str, Any] | None:
     """Distilled student minus base student on the same tasks."""
-    files = [directory.evaluation(who, benchmark) / "results.jsonl" for who in ("student", "base")]
+    files = [directory.evaluation(who, benchmark).results for who in ("student", "base")]
     if not all(file.exists() for file in files):
         return None
     student, base = (_per_task(read_jsonl(file)) for file in files)

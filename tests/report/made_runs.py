@@ -90,7 +90,7 @@ def tell_again(folder: Path) -> None:
     directory = RunDirectory(folder)
     summary = json.loads(directory.summary.read_text())
     for row in summary["models"]:
-        evaluation = directory.evaluation(row["who"], row["benchmark"])
+        evaluation = directory.evaluation(row["who"], row["benchmark"]).path
         results = [json.loads(line) for line in (evaluation / "results.jsonl").read_text().splitlines()]
         row |= json.loads((evaluation / "summary.json").read_text()) | summarize(results).to_json()
     write_json(directory.summary, summary)
@@ -111,7 +111,7 @@ def metrics(step: int, steps: int, method: str) -> dict[str, Any]:
 
 
 def _evaluation(directory: RunDirectory, who: str, benchmark: str, tasks: int, student_fails: int) -> ModelResult:
-    folder, samples, results = directory.evaluation(who, benchmark), [], []
+    folder, samples, results = directory.evaluation(who, benchmark).path, [], []
     for task in range(tasks):
         passed, name = passes(who, task, student_fails), f"{benchmark}/{task}"
         source, failure = program(who, task, passed), FAILURES[task // 4 % len(FAILURES)]

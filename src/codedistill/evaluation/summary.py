@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from codedistill.evaluation.metrics import pass_at_k
 from codedistill.evaluation.statistics import Interval, share_interval, wilson_interval
@@ -96,14 +96,39 @@ def summarize(rows: Sequence[Mapping[str, Any]]) -> Summary:
     return summary
 
 
-def check_identities(summary: Summary) -> None:
-    """The identities of table 13: complete + incomplete = programs; the categories but for wrong answers add up to
-    incomplete; correct <= complete, more exactly correct + wrong answers = complete.
+class Counts(Protocol):
+    """Counts of programs."""
+
+    @property
+    def samples(self) -> int: ...
+    @property
+    def complete(self) -> int: ...
+    @property
+    def incomplete(self) -> int: ...
+    @property
+    def correct(self) -> int: ...
+    @property
+    def categories(self) -> Mapping[str, int]: ...
+
+
+def check_identities(counts: Counts) -> None:
+    """Check the identities of table 13 of the AKD paper.
+
+    complete + incomplete = samples; the categories other than wrong answers add up to incomplete; correct + wrong
+    answers = complete.
 
     Raises:
         ValueError: one of them does not hold.
     """
-    _check(summary.samples, summary.complete, summary.incomplete, summary.correct, summary.categories)
+    complete, incomplete, correct = counts.complete, counts.incomplete, counts.correct
+    failing = sum(count for name, count in counts.categories.items() if name not in COMPLETE)
+    wrong = counts.categories.get(Category.WRONG_ANSWER, 0)
+    if complete + incomplete != counts.samples:
+        raise ValueError(f"complete {complete} + incomplete {incomplete} is not {counts.samples} programs")
+    if failing != incomplete:
+        raise ValueError(f"the categories add up to {failing}, incomplete is {incomplete}")
+    if correct + wrong != complete:
+        raise ValueError(f"correct {correct} + wrong answers {wrong} is not complete {complete}")
 
 
 def check_saved(row: Mapping[str, Any]) -> None:
@@ -121,15 +146,12 @@ def check_saved(row: Mapping[str, Any]) -> None:
     for name, value in [*((name, row.get(name)) for name in names), *categories.items()]:
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise ValueError(f"{name} must be a count, not {value!r}")
-    _check(row["samples"], row["complete"], row["incomplete"], row["correct"], categories)
+    check_identities(_Saved(row["samples"], row["complete"], row["incomplete"], row["correct"], categories))
 
 
-def _check(samples: int, complete: int, incomplete: int, correct: int, categories: Mapping[str, int]) -> None:
-    failing = sum(count for name, count in categories.items() if name not in COMPLETE)
-    wrong = categories.get(Category.WRONG_ANSWER, 0)
-    if complete + incomplete != samples:
-        raise ValueError(f"complete {complete} + incomplete {incomplete} is not {samples} programs")
-    if failing != incomplete:
-        raise ValueError(f"the categories add up to {failing}, incomplete is {incomplete}")
-    if correct + wrong != complete:
-        raise ValueError(f"correct {correct} + wrong answers {wrong} is not complete {complete}")
+class _Saved(NamedTuple):
+    samples: int
+    complete: int
+    incomplete: int
+    correct: int
+    categories: Mapping[str, int]

@@ -136,7 +136,7 @@ def files(run: Run) -> list[str]:
     paths = [directory.recipe, directory.environment, directory.metrics, directory.model]
     for evaluated in run.evaluations:
         folder = directory.evaluation(evaluated.who, evaluated.benchmark)
-        paths += [folder / "samples.jsonl", folder / "results.jsonl", folder / "summary.json"]
+        paths += [folder.samples, folder.results, folder.summary]
     paths += [directory.summary]
     return [_relative(path, run.path) for path in paths if path.exists()]
 

@@ -207,7 +207,7 @@ def _finite(value: Any, where: str) -> float | None:
 
 def _evaluated(directory: RunDirectory, told: ResultRow, sha256: Any) -> Evaluated:
     """One evaluation's files. The run's summary tells of it `told`, and that the benchmark's data have this SHA-256."""
-    folder = directory.evaluation(told.who, told.benchmark)
+    folder = directory.evaluation(told.who, told.benchmark).path
     about = _object(folder / "summary.json") if (folder / "summary.json").exists() else {}
     _check_counts(about, str(folder / "summary.json"))
     samples = {}

@@ -1,4 +1,4 @@
-"""The run directory: what lies where, who may write, and how a file is written so that it is never half there."""
+"""The names of all files in a run directory, and which folders a command may write to."""
 
 from __future__ import annotations
 
@@ -9,43 +9,37 @@ from codedistill.errors import UserError
 from codedistill.runs.lock import hold, is_held
 
 
-class RunDirectory:
-    """The folder of one run; every path in it has its name here."""
+class EvaluationDirectory:
+    """The files of one model's evaluation on one benchmark."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.request = path / "request.json"
+        self.samples = path / "samples.jsonl"
+        self.unfinished_samples = path / "samples.partial.jsonl"
+        self.results = path / "results.jsonl"
+        self.unfinished_results = path / "results.partial.jsonl"
+        self.summary = path / "summary.json"
 
-    @property
-    def recipe(self) -> Path:
-        return self.path / "recipe.yaml"
 
-    @property
-    def environment(self) -> Path:
-        return self.path / "environment.json"
+class RunDirectory:
+    """The files of one run."""
 
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe = path / "recipe.yaml"
+        self.environment = path / "environment.json"
+        self.metrics = path / "metrics.jsonl"
+        self.checkpoints = path / "checkpoints"
+        self.model = path / "model"
+        self.evaluations = path / "evaluation"
+        self.summary = path / "summary.json"
+        self.report = path / "report.html"
+        self.markdown_report = path / "report.md"
 
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def model(self) -> Path:
-        return self.path / "model"
-
-    @property
-    def summary(self) -> Path:
-        return self.path / "summary.json"
-
-    @property
-    def report(self) -> Path:
-        return self.path / "report.html"
-
-    def evaluation(self, who: str, benchmark: str) -> Path:
-        """Folder of one model's results on one benchmark; `who` is teacher, base or student."""
-        return self.path / "evaluation" / who / Path(benchmark).stem
+    def evaluation(self, who: str, benchmark: str) -> EvaluationDirectory:
+        """The evaluation of `who` (teacher, base or student) on one benchmark."""
+        return EvaluationDirectory(self.evaluations / who / Path(benchmark).stem)
 
     @property
     def holds_a_run(self) -> bool:
@@ -53,29 +47,29 @@ class RunDirectory:
 
     @property
     def is_unfinished(self) -> bool:
-        """A run was begun here, is not going on now, and has no student yet, or not all of its evaluation."""
-        evaluating = (self.path / "evaluation").exists() and not self.summary.exists()
+        """Whether a run was begun here, no process works on it, and its student or an evaluation is missing."""
+        evaluating = self.evaluations.exists() and not self.summary.exists()
         return self.holds_a_run and (evaluating or not self.model.exists()) and not is_held(self.path)
 
     def require_own(self) -> None:
-        """Refuse a folder that holds no run, but files in whose place a run would put its own.
+        """Refuse a folder that holds no run but files that a run would overwrite.
 
         Raises:
-            UserError: there is one.
+            UserError: there is such a file.
         """
         if self.holds_a_run:
             return
-        for name in ("config.json", self.model.name, self.report.name, "report.md", self.summary.name):
-            if (self.path / name).exists():
-                raise UserError(f"output {self.path}: holds {name}, which is of no run; choose another output")
+        for file in (self.path / "config.json", self.model, self.report, self.markdown_report, self.summary):
+            if file.exists():
+                raise UserError(f"output {self.path}: contains {file.name} but no run; choose another output")
 
     def locked(self) -> AbstractContextManager[None]:
-        """Hold the folder for this process, see `locks.hold`."""
+        """Lock the folder for this process, see `lock.hold`."""
         return hold(self.path)
 
 
 def free_directory(name: str, root: Path = Path("runs")) -> Path:
-    """runs/<name>, or runs/<name>-2 and so on when a run lies there already."""
+    """runs/<name>, or the first of runs/<name>-2, runs/<name>-3, ... that holds no run."""
     path, number = root / name, 1
     while RunDirectory(path).holds_a_run:
         number += 1
@@ -84,7 +78,7 @@ def free_directory(name: str, root: Path = Path("runs")) -> Path:
 
 
 def newest_directory(name: str, root: Path = Path("runs")) -> Path:
-    """The last of runs/<name>, runs/<name>-2, ... that holds a run; the first when none does."""
+    """The last of runs/<name>, runs/<name>-2, ... that holds a run; runs/<name> if none does."""
     path, number = root / name, 1
     while RunDirectory(following := root / f"{name}-{number + 1}").holds_a_run:
         path, number = following, number + 1
@@ -92,20 +86,20 @@ def newest_directory(name: str, root: Path = Path("runs")) -> Path:
 
 
 def require_no_run(folder: Path) -> None:
-    """Refuse a run's own folder for the files of one evaluation: they would take the place of its summary.
+    """Refuse a run directory as the output of one evaluation, which would overwrite the run's summary.
 
     Raises:
-        UserError: it is one.
+        UserError: the folder holds a run.
     """
     if RunDirectory(folder).holds_a_run:
         raise UserError(f"output {folder}: holds a run; choose another output")
 
 
 def require_outside_of_runs(folder: Path) -> None:
-    """Refuse a folder anywhere in a run's: its report would be of two evaluations.
+    """Refuse a folder inside a run directory, whose report would mix two evaluations.
 
     Raises:
-        UserError: it is one.
+        UserError: the folder or one of its parents holds a run.
     """
     for parent in (folder, *folder.absolute().parents):
         if RunDirectory(parent).holds_a_run:

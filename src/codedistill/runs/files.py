@@ -8,11 +8,25 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from codedistill.errors import UserError
+
+
+class Record(BaseModel):
+    """What a file or a line of one holds. Values are never converted: "1" and true are not numbers."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", populate_by_name=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data with the file's keys: the fields that were given, in the order of their declaration."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+Model = TypeVar("Model", bound=Record)
 
 
 def make_folder(path: Path) -> None:
@@ -59,6 +73,63 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
 def append_jsonl(path: Path, row: Mapping[str, Any]) -> None:
     with path.open("a", encoding="utf-8") as handle:
         handle.write(json.dumps(row, ensure_ascii=True) + "\n")
+
+
+def load(model: type[Model], value: Any, where: str) -> Model:
+    """Plain data as a model.
+
+    Raises:
+        UserError: it does not fit; the message names `where` and the first field at fault.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise UserError(f"{where}: {_explain(error)}") from None
+
+
+def write_model(path: Path, record: Record) -> None:
+    write_json(path, record.to_json())
+
+
+def write_rows(path: Path, rows: Iterable[Record]) -> None:
+    write_jsonl(path, [row.to_json() for row in rows])
+
+
+def append_row(path: Path, row: Record) -> None:
+    append_jsonl(path, row.to_json())
+
+
+def read_model(path: Path, model: type[Model]) -> Model:
+    """A JSON file.
+
+    Raises:
+        UserError: it cannot be read or does not fit the model; the message names the file and the field.
+    """
+    return load(model, parse_json(read_text(path), str(path)), str(path))
+
+
+def read_rows(path: Path, model: type[Model]) -> list[Model]:
+    """The lines of a JSONL file.
+
+    Raises:
+        UserError: it cannot be read, or a line does not fit the model; the message names file, line and field.
+    """
+    return [load(model, row, f"{path}: line {number}") for number, row in numbered_rows(path)]
+
+
+def _explain(error: ValidationError) -> str:
+    """The first fault in one line, as `models[0].pass@1: must be a number`."""
+    fault = error.errors(include_url=False)[0]
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
+    if fault["type"] == "missing":
+        problem = "is missing"
+    elif fault["type"] == "extra_forbidden":
+        problem = "is not known here; was the file written by a newer version of codedistill?"
+    else:
+        problem = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        problem += "; evaluate again, or put the file back as it was" * (fault["type"] == "value_error")
+    where = field if field.isprintable() else ascii(field)  # a key of the file may hold control characters
+    return f"{where}: {problem}" if where else problem
 
 
 def read_bytes(path: Path) -> bytes:

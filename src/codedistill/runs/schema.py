@@ -1,0 +1,273 @@
+"""One model for each file of a run directory. A file is written by dumping its model and read by validating it.
+
+metrics.jsonl           StepMetrics, one line per optimizer step
+samples.jsonl           SampleRow, one line per completion
+results.jsonl           ResultRow, one line per verdict
+results.partial.jsonl   ResultsRequest on the first line, then FinishedRow
+request.json            SamplesRequest
+evaluation/*/*/summary.json    EvaluationSummary
+summary.json            RunSummary
+
+Only the fields that were given are written, in the order in which the models declare them: a column such as
+`base_passed` stands where it means something. Fields that an older version did not write have a default. A field that
+this version does not know is refused: a newer version wrote the file, and its numbers may mean something else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, NonNegativeInt, field_validator, model_validator
+
+from codedistill.evaluation.summary import check_identities
+from codedistill.runs.files import Record
+
+Who = Literal["teacher", "base", "student"]
+
+Status = Literal["passed", "failed", "timeout", "memory", "crashed", "exited"]
+"""How a program ended: the values of `sandbox.Status`."""
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+Interval = Annotated[tuple[float, float], Field(strict=False)]  # JSON has no tuples
+
+
+class StepMetrics(Record):
+    """One optimizer step: means over the step's response tokens.
+
+    `lr` is the learning rate and `grad_norm` the gradient's norm before clipping. `tokens` counts response tokens,
+    `padding` is the share of the batch's positions that hold no token, `seconds` the wall time of the step. A quantity
+    that the method does not have, or that is not finite, is None. Further numbers of the method are in `extra`; in the
+    file they stand beside the others.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float | None]
+
+    step: Annotated[int, Field(ge=1)]
+    epoch: NonNegativeInt = 0
+    loss: float | None
+    forward_kl: float | None = None
+    reverse_kl: float | None = None
+    beta: float | None = None
+    beta_loss: float | None = None
+    lr: float | None = None
+    grad_norm: float | None = None
+    tokens: NonNegativeInt | None = None
+    padding: float | None = None
+    seconds: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_finite(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+
+    @property
+    def extra(self) -> dict[str, float | None]:
+        return dict(self.__pydantic_extra__)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        return self.tokens / self.seconds if self.tokens is not None and self.seconds else None
+
+
+class SampleRow(Record):
+    """One completion and the program that it became.
+
+    `completion` is the model's text, `solution` the whole program. `finish` says why the completion ended: "eos",
+    "stop" or "length"; it is None in samples of other tools, as are `tokens` and `prompt_form`.
+    """
+
+    task_id: str
+    sample: NonNegativeInt = 0
+    prompt: str = ""
+    completion: str
+    solution: str
+    finish: str | None = None
+    tokens: NonNegativeInt | None = None
+    prompt_form: str | None = None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.task_id, self.sample
+
+
+class ResultRow(Record):
+    """One verdict.
+
+    `base_passed` is the verdict on EvalPlus's base inputs alone and absent for other benchmarks. `category` is an
+    `evaluation.Category`, or the name of an exception that has none. `line` is 1-based, in the program. `sandbox` names
+    the layers between program and machine. `isolation` says whether the checks ran in another process ("data") or in
+    the program's ("shared").
+    """
+
+    task_id: str
+    sample: NonNegativeInt = 0
+    passed: bool
+    base_passed: bool | None = None
+    status: Status
+    category: str
+    error_type: str | None = None
+    message: str = ""
+    line: int | None = None
+    seconds: float = 0.0
+    sandbox: str | None = None
+    isolation: Literal["data", "shared"] | None = None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.task_id, self.sample
+
+
+class SamplesRequest(Record):
+    """What decides a model's completions. Samples are used again only for an equal request.
+
+    `weights` and `benchmark` are SHA-256 sums. `template` is None where the prompt is code to continue.
+    """
+
+    model: str
+    keep_layers: int | None = None
+    template: str | None
+    form: str
+    samples: int
+    temperature: float
+    seed: int
+    max_new_tokens: int
+    parameters: int
+    weights: str
+    benchmark: str
+
+
+class ResultsRequest(Record):
+    """What decides the verdicts. `samples` and `benchmark` are SHA-256 sums, `timeout` is in seconds."""
+
+    samples: str
+    benchmark: str
+    timeout: float
+    sandbox: str
+    version: str
+    isolation: str | None = None
+
+
+class FinishedRow(Record):
+    """One verdict as it came: `row` is the number of its sample in the samples file, from 0.
+
+    `base_passed` of a verdict is None as long as the base inputs have not been tried.
+    """
+
+    row: NonNegativeInt
+    verdict: ResultRow
+
+
+class EvaluationSummary(Record):
+    """One model on one benchmark. Counts are of programs; `categories` counts every failing program.
+
+    `tasks` were evaluated, of `benchmark_tasks`. `pass_at_k` is absent where some task has fewer than k samples,
+    `base_pass_at_k` where the benchmark is not of EvalPlus. `interval` is the 95% interval of pass@1. `sha256` is of
+    the benchmark's data; `inputs_left_out` counts test inputs without an expected output. Model, parameters, form and
+    template are absent where the samples came from a file.
+    """
+
+    model: str | None = None
+    parameters: NonNegativeInt | None = None
+    benchmark: str
+    benchmark_tasks: NonNegativeInt | None = None
+    tasks: NonNegativeInt
+    samples: NonNegativeInt
+    pass_at_1: Fraction = Field(validation_alias="pass@1", serialization_alias="pass@1")
+    pass_at_5: Fraction | None = Field(None, validation_alias="pass@5", serialization_alias="pass@5")
+    pass_at_10: Fraction | None = Field(None, validation_alias="pass@10", serialization_alias="pass@10")
+    pass_at_100: Fraction | None = Field(None, validation_alias="pass@100", serialization_alias="pass@100")
+    base_pass_at_1: Fraction | None = Field(None, validation_alias="base_pass@1", serialization_alias="base_pass@1")
+    base_pass_at_5: Fraction | None = Field(None, validation_alias="base_pass@5", serialization_alias="base_pass@5")
+    base_pass_at_10: Fraction | None = Field(None, validation_alias="base_pass@10", serialization_alias="base_pass@10")
+    base_pass_at_100: Fraction | None = Field(
+        None, validation_alias="base_pass@100", serialization_alias="base_pass@100"
+    )
+    interval: Interval
+    complete: NonNegativeInt
+    incomplete: NonNegativeInt
+    correct: NonNegativeInt
+    categories: dict[str, NonNegativeInt]
+    sandbox: str | None = None
+    sha256: str | None = None
+    inputs_left_out: NonNegativeInt = 0
+    seconds: float | None = None
+    prompt_form: str | None = None
+    template: str | None = None
+
+    @model_validator(mode="after")
+    def _identities(self) -> EvaluationSummary:
+        check_identities(self)
+        return self
+
+    @property
+    def more_pass_at(self) -> dict[str, float]:
+        """The shares beside pass@1 by their keys in the file, such as "pass@5"."""
+        return dict(self._more())
+
+    def _more(self) -> Iterator[tuple[str, float]]:
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if "pass_at_" in name and name != "pass_at_1" and value is not None:
+                yield str(field.serialization_alias), value
+
+
+class _ModelOfARun(Record):
+    who: Who
+    accuracy_loss: float | None
+
+
+class ModelSummary(EvaluationSummary, _ModelOfARun):
+    """An evaluation of a run: an EvaluationSummary with who was evaluated and the accuracy loss before its fields.
+
+    `accuracy_loss` is in percent of the teacher's pass@1; None for the teacher, and where the teacher has 0.
+    """
+
+
+class PairedDifference(Record):
+    """Distilled student minus base student, over the tasks of one benchmark: pass@1, 95% interval, p-value and test."""
+
+    difference: float
+    interval: Interval
+    p: float
+    test: str
+
+
+class TrainingSummary(Record):
+    """What training did: optimizer steps, examples used, truncated and dropped. Memory is in megabytes."""
+
+    steps: NonNegativeInt
+    examples: NonNegativeInt
+    cut: NonNegativeInt
+    dropped: NonNegativeInt
+    peak_memory_mb: float | None = None
+
+
+class RunSummary(Record):
+    """The table that the terminal shows.
+
+    `accuracy_loss` and `paired` are the distilled student's, by benchmark. `seconds` is wall time from start to end,
+    `finished` the end in UTC (ISO 8601).
+    """
+
+    name: str
+    run_directory: str
+    method: str
+    models: list[ModelSummary]
+    accuracy_loss: dict[str, float | None]
+    paired: dict[str, PairedDifference | None]
+    training: TrainingSummary | None = None
+    seconds: float | None = None
+    finished: str | None = None
+
+    @field_validator("models")
+    @classmethod
+    def _not_empty(cls, models: list[ModelSummary]) -> list[ModelSummary]:
+        if not models:
+            raise ValueError("lists no evaluated model")
+        return models
