@@ -26,8 +26,11 @@ from codedistill.runs.files import Record
 
 Who = Literal["teacher", "base", "student"]
 
-Status = Literal["passed", "failed", "timeout", "memory", "crashed", "exited"]
+Status = Literal["passed", "failed", "timeout", "memory", "crashed", "exited", "broken_checks"]
 """How a program ended: the values of `sandbox.Status`."""
+
+Isolation = Literal["data", "shared"]
+"""Whether the checks ran in another process or in the program's, see docs/sandbox.md."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -83,7 +86,7 @@ class SampleRow(Record):
     """
 
     task_id: str
-    sample: NonNegativeInt = 0
+    sample: int = 0
     prompt: str = ""
     completion: str
     solution: str
@@ -101,12 +104,11 @@ class ResultRow(Record):
 
     `base_passed` is the verdict on EvalPlus's base inputs alone and absent for other benchmarks. `category` is an
     `evaluation.Category`, or the name of an exception that has none. `line` is 1-based, in the program. `sandbox` names
-    the layers between program and machine. `isolation` says whether the checks ran in another process ("data") or in
-    the program's ("shared").
+    the layers between program and machine.
     """
 
     task_id: str
-    sample: NonNegativeInt = 0
+    sample: int = 0
     passed: bool
     base_passed: bool | None = None
     status: Status
@@ -116,7 +118,7 @@ class ResultRow(Record):
     line: int | None = None
     seconds: float = 0.0
     sandbox: str | None = None
-    isolation: Literal["data", "shared"] | None = None
+    isolation: Isolation | None = None
 
     @property
     def key(self) -> tuple[str, int]:
@@ -150,7 +152,7 @@ class ResultsRequest(Record):
     timeout: float
     sandbox: str
     version: str
-    isolation: str | None = None
+    isolation: Isolation | None = None
 
 
 class FinishedRow(Record):
@@ -167,9 +169,10 @@ class EvaluationSummary(Record):
     """One model on one benchmark. Counts are of programs; `categories` counts every failing program.
 
     `tasks` were evaluated, of `benchmark_tasks`. `pass_at_k` is absent where some task has fewer than k samples,
-    `base_pass_at_k` where the benchmark is not of EvalPlus. `interval` is the 95% interval of pass@1. `sha256` is of
-    the benchmark's data; `inputs_left_out` counts test inputs without an expected output. Model, parameters, form and
-    template are absent where the samples came from a file.
+    `base_pass_at_k` where the benchmark is not of EvalPlus. `interval` is the 95% interval of pass@1. `isolation` joins
+    the rows' with "+". `sha256` is of the benchmark's data. `without_verdict` counts programs whose checks are broken,
+    `inputs_left_out` test inputs without an expected output. Model, parameters, form and template are absent where the
+    samples came from a file.
     """
 
     model: str | None = None
@@ -194,7 +197,9 @@ class EvaluationSummary(Record):
     correct: NonNegativeInt
     categories: dict[str, NonNegativeInt]
     sandbox: str | None = None
+    isolation: str | None = None
     sha256: str | None = None
+    without_verdict: NonNegativeInt = 0
     inputs_left_out: NonNegativeInt = 0
     seconds: float | None = None
     prompt_form: str | None = None
