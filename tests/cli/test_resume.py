@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -93,6 +94,7 @@ def test_an_unfinished_run_of_the_same_name_is_said(
 
     def opened() -> str:
         assert _open(recipe, Advice().listen(Watch())).path == Path("runs/tiny-2")
+        shutil.rmtree("runs/tiny-2")
         return capsys.readouterr().err
 
     write_text(first.recipe, "")

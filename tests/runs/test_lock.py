@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from codedistill.errors import UserError
-from codedistill.runs import lock as locks
 from codedistill.runs.files import write_json
 from codedistill.runs.lock import hold, is_held
 
@@ -22,6 +21,15 @@ from codedistill.runs.lock import hold
 with hold(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
+"""
+
+STARTER = """
+import sys
+from pathlib import Path
+from codedistill.runs.directory import free_directory
+print("ready", flush=True)
+sys.stdin.readline()
+print(free_directory("a", Path(sys.argv[1])).name)
 """
 
 WRITER = """
@@ -39,13 +47,13 @@ def test_a_folder_has_one_holder(tmp_path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         assert is_held(folder)
-        with pytest.raises(UserError, match=rf"in use by a live run \(process {other.pid}\)"), hold(folder):
+        with pytest.raises(UserError, match=rf"{folder}: .*\(process {other.pid}\)"), hold(folder):
             pass
         other.kill()
     assert not is_held(folder)  # whatever the process left behind
     with hold(folder):
         assert is_held(folder)
-    assert not list(folder.iterdir())
+    assert not folder.exists()  # nothing was put into it
 
 
 def test_a_folder_that_was_made_for_nothing_is_gone(tmp_path: Path) -> None:
@@ -57,12 +65,19 @@ def test_a_folder_that_was_made_for_nothing_is_gone(tmp_path: Path) -> None:
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["file"]
 
 
-def test_whoever_asks_only_does_not_stop_a_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_is_not_empty_stays(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with hold(tmp_path):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_short_wait_is_not_an_error(tmp_path: Path) -> None:
     with hold(tmp_path):
         waiting = threading.Thread(target=lambda: held.append(_held(tmp_path)))
         held: list[bool] = []
         waiting.start()
-        waiting.join(1.5 * locks.PAUSE)
+        waiting.join(0.15)
         assert waiting.is_alive()
     waiting.join()
     assert held == [True]
@@ -71,6 +86,22 @@ def test_whoever_asks_only_does_not_stop_a_holder(tmp_path: Path, monkeypatch: p
 def _held(folder: Path) -> bool:
     with hold(folder):
         return is_held(folder)
+
+
+def test_runs_that_start_at_once_get_folders_of_their_own(tmp_path: Path) -> None:
+    starts = [
+        subprocess.Popen([sys.executable, "-c", STARTER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    for start in starts:  # all have imported what they need and wait
+        assert start.stdout is not None
+        assert start.stdout.readline() == b"ready\n"
+    for start in starts:
+        assert start.stdin is not None
+        start.stdin.write(b"go\n")
+        start.stdin.flush()
+    found = sorted(start.communicate()[0].decode().strip() for start in starts)
+    assert found == ["a", "a-2", "a-3", "a-4"]
 
 
 def test_two_processes_may_write_one_file(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from codedistill.errors import UserError
-from codedistill.runs.lock import hold, is_held
+from codedistill.runs.files import make_folder
+from codedistill.runs.lock import LOCK, hold, is_held
 
 
 class EvaluationDirectory:
@@ -69,12 +70,26 @@ class RunDirectory:
 
 
 def free_directory(name: str, root: Path = Path("runs")) -> Path:
-    """runs/<name>, or the first of runs/<name>-2, runs/<name>-3, ... that holds no run."""
-    path, number = root / name, 1
-    while RunDirectory(path).holds_a_run:
+    """Claim runs/<name>, or runs/<name>-2 and so on when a run is there already or is about to start there.
+
+    The claim is an empty lock file, which only one of several processes can create; `hold` then takes it over.
+
+    Raises:
+        UserError: the folder cannot be created.
+    """
+    number = 1
+    while True:
+        path = root / (f"{name}-{number}" if number > 1 else name)
+        make_folder(path)
+        if not RunDirectory(path).holds_a_run:
+            try:
+                (path / LOCK).open("x").close()
+                return path
+            except FileExistsError:
+                pass
+            except OSError as error:
+                raise UserError(f"output {path}: cannot be used: {error.strerror}; choose another output") from None
         number += 1
-        path = root / f"{name}-{number}"
-    return path
 
 
 def newest_directory(name: str, root: Path = Path("runs")) -> Path:

@@ -1,83 +1,62 @@
-"""One writer to a folder. The lock ends with its process, however that ends, so that none is ever left behind."""
+"""One writer to a folder. The operating system frees the lock when its process ends, however it ends."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from codedistill.errors import UserError
 
 LOCK = ".lock"
 
-ATTEMPTS, PAUSE = 5, 0.1
-"""Tries at a lock: whoever only asks whether a folder is held, holds it for a moment."""
+PATIENCE = 0.5
+"""Seconds to wait for a lock: `is_held` takes it for a moment."""
 
 
 @contextlib.contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process. It is made if need be, and removed again if nothing was put into it.
+    """Hold a folder for this process. It is created if need be, and removed again if nothing was put into it.
 
     Raises:
         UserError: another live process holds it, or it cannot be used.
     """
-    made = not folder.exists()
+    path = folder / LOCK
+    lock = FileLock(path, timeout=PATIENCE)
     try:
+        made = not folder.exists() or list(folder.iterdir()) == [path]  # nothing but a claim: see `free_directory`
         folder.mkdir(parents=True, exist_ok=True)
-        handle = _locked(folder / LOCK)
+        lock.acquire()
+    except Timeout:
+        owner = ""
+        with contextlib.suppress(OSError):
+            owner = f" (process {path.read_text()})"
+        raise UserError(f"output {folder}: in use by a live run{owner}; wait for it or choose another output") from None
     except OSError as error:
-        raise UserError(f"output {folder}: cannot be used: {error.strerror}; choose another output") from None
-    with handle:
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        try:
-            yield
-        finally:
+        raise UserError(f"output {folder}: cannot be used: {error.strerror or error}; choose another output") from None
+    try:
+        with contextlib.suppress(OSError):
+            path.write_text(str(os.getpid()))
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()  # before the release: whoever waits for the removed file then opens a new one
+        lock.release()
+        if made:
             with contextlib.suppress(OSError):
-                os.unlink(folder / LOCK)
-                if made:
-                    folder.rmdir()
+                folder.rmdir()
 
 
 def is_held(folder: Path) -> bool:
     """Another process holds the folder, or this one does."""
+    path = folder / LOCK
     try:
-        with (folder / LOCK).open() as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+        with FileLock(path, timeout=0) if path.exists() else contextlib.nullcontext():
+            return False
+    except Timeout:
         return True
     except OSError:
-        return False
-    return False
-
-
-def _locked(path: Path) -> IO[str]:
-    owner = "unknown"
-    for attempt in range(ATTEMPTS):
-        time.sleep(PAUSE * bool(attempt))
-        handle = path.open("a+")
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            owner = handle.read().strip() or owner
-        else:
-            if _is_file(handle, path):
-                return handle
-        handle.close()
-    raise UserError(
-        f"output {path.parent}: in use by a live run (process {owner}); wait for it or choose another output"
-    )
-
-
-def _is_file(handle: IO[str], path: Path) -> bool:
-    """The open file still has that name: its last holder may have removed it since."""
-    try:
-        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
-    except FileNotFoundError:
         return False
