@@ -1,4 +1,4 @@
-"""Callbacks through which a long call says how far it is."""
+"""Callbacks that report how far a long call has got. There is no terminal code here."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Watch:
-    """Who wants to show progress gives these; the default shows nothing.
+    """Progress callbacks; the defaults show nothing.
 
-    `stage`: a new stage begins. `step`: an optimiser step is done, of so many. `count`: so many of so many are done.
-    `directory`: where the run goes, and an unfinished run of the same name that it leaves alone, if there is one.
+    `stage`: a new stage begins. `step`: the metrics of a finished optimizer step, and the number of steps in all.
+    `count`: what is counted, how many are done, and of how many. `directory`: the run directory, and an unfinished run
+    of the same name that this run does not touch, or None.
     """
 
     stage: Callable[[str], None] = lambda text: None
@@ -26,13 +27,13 @@ class Watch:
     directory: Callable[[Path, Path | None], None] = lambda path, unfinished: None
 
     def counter(self, what: str, total: int) -> Callable[..., None]:
-        """A callback that counts its calls, whatever it is called with."""
+        """A callback that counts its calls and ignores its arguments."""
         numbers = itertools.count(1)
         return lambda *_: self.count(what, next(numbers), total)
 
 
 class TrainingStages:
-    """Training's callbacks, for a watch. Where the teacher writes first, that is a stage of its own."""
+    """Training's callbacks for a watch. If the teacher writes responses first, that is a stage of its own."""
 
     def __init__(self, watch: Watch, training: str, writes_first: bool) -> None:
         self._watch, self._training = watch, training
