@@ -28,15 +28,14 @@ def samples(tmp_path: Path) -> Path:
     return tmp_path / "my samples.jsonl"
 
 
-def test_an_interrupted_execute_says_in_one_line_how_to_go_on(
+def test_an_interrupted_execute_names_the_command_that_resumes(
     samples: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(sandbox, "run_programs", interrupt)
         assert call(patch, "execute", samples, "--benchmark", "tiny", "timeout=9") == 130
-    (line,) = capsys.readouterr().err.strip().splitlines()
     command = f"codedistill execute '{samples}' --benchmark tiny timeout=9"
-    assert line == f"codedistill: interrupted, what is done is kept; go on with: {command}"
+    assert capsys.readouterr().err.splitlines()[-1] == f"resume with: {command}"
 
 
 @pytest.mark.parametrize("verb", ["generate", "evaluate", "execute"])
@@ -51,14 +50,14 @@ def test_a_folder_in_use_is_left_alone(
 
 
 @pytest.mark.parametrize("verb", ["generate", "evaluate"])
-def test_an_interrupted_generation_says_how_to_go_on(
+def test_an_interrupted_generation_names_the_command_that_resumes(
     verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [verb, "tiny/student", "--benchmark", "tiny", "--output", tmp_path / "out", "limit=2"]
     with monkeypatch.context() as patch:
         patch.setattr(generation, "generate", interrupt)
         assert call(patch, *arguments) == 130
-    assert f"go on with: codedistill {verb} tiny/student --benchmark tiny" in capsys.readouterr().err
+    assert f"resume with: codedistill {verb} tiny/student --benchmark tiny" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

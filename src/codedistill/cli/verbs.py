@@ -8,6 +8,7 @@ Nothing heavy is imported before a verb needs it.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +17,7 @@ import typer
 
 from codedistill import parallel as processes
 from codedistill.cli.overrides import evaluation_settings, split_recipe
-from codedistill.cli.resume import Advice, kept
+from codedistill.cli.resume import RerunHint, ResumeHint
 from codedistill.errors import CodedistillError, UserError
 
 app = typer.Typer(
@@ -79,8 +80,8 @@ def run(
     if processes.rank() > 0:
         take_part(recipe, overrides)
         return
-    with Advice() as advice, progress() as watch:
-        result = distill(recipe, overrides, advice.listen(watch))
+    with ResumeHint() as hint, progress() as watch:
+        result = distill(recipe, overrides, hint.listen(watch))
         page = write_report(result.directory.path)
     if as_json:
         _print_json(result.to_json())
@@ -101,8 +102,8 @@ def train(
     if processes.rank() > 0:
         take_part(recipe, overrides or [])
         return
-    with Advice() as advice, progress() as watch:
-        model = train_only(recipe, overrides or [], advice.listen(watch))
+    with ResumeHint() as hint, progress() as watch:
+        model = train_only(recipe, overrides or [], hint.listen(watch))
     _print_json({"model": str(model)}) if as_json else typer.echo(f"the student is in {model}")
 
 
@@ -131,7 +132,7 @@ def generate(
     tasks = load_benchmark(benchmark, settings.limit)
     folder = output or _default_output(model, benchmark)
     require_outside_of_runs(folder)
-    with kept(), hold(folder), progress() as watch:
+    with RerunHint(), hold(folder), progress() as watch:
         write_samples(ModelSpec(path=model, dtype=dtype), tasks, settings, folder, template, watch)
     path = folder / "samples.jsonl"
     _print_json({"samples": str(path)}) if as_json else typer.echo(f"samples are in {path}")
@@ -155,7 +156,7 @@ def execute(
         if override.partition("=")[0].removeprefix("evaluation.") != "timeout":
             raise UserError(f"override {override}: has no effect here; programs are only run: give timeout=SECONDS")
     tasks, folder = load_benchmark(benchmark), output or samples.parent
-    with kept(), hold(folder), progress() as watch:
+    with RerunHint(), hold(folder), progress() as watch:
         result = execute_samples(samples, tasks, evaluation_settings(overrides), folder, watch)
     if result.values["tasks"] < result.values["benchmark_tasks"]:
         typer.echo(f"{result.values['tasks']} of {result.values['benchmark_tasks']} tasks have samples", err=True)
@@ -178,7 +179,7 @@ def evaluate(
 
     settings = evaluation_settings(overrides, benchmarks="--benchmark names it")
     folder = output or _default_output(model, benchmark)
-    with kept(), progress() as watch:
+    with RerunHint(), progress() as watch:
         result = evaluate_model({"path": model, "dtype": dtype}, benchmark, settings, folder, template, watch)
     _show_model(result.to_json(), folder, as_json)
 
@@ -308,6 +309,7 @@ def _print_json(value: dict[str, Any]) -> None:
 
 def main() -> None:
     """Entry point: turns our errors into one line and an exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same message and exit code as Ctrl-C
     try:
         code = app(standalone_mode=False)
     except CodedistillError as error:

@@ -154,6 +154,8 @@ def train(
                     keep = recipe.training.keep_checkpoints
                     save_checkpoint(directory.checkpoints, setup.student.model, state, keep)
                 accelerator.wait_for_everyone()
+            if step + 1 == setup.steps:  # no later step would notice a signal that arrived while this one was saved
+                stopped = _anywhere(caught(), accelerator)
             if stopped:  # after the last step too: what comes next is not what was asked for
                 raise Interrupted(
                     f"stopped after step {step + 1} of {setup.steps}; checkpoint saved in {directory.checkpoints}"
