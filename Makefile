@@ -1,6 +1,10 @@
-# make demo   a virtual environment, the package, and the embedded pair distilled: about three minutes on two cores,
-#             after the packages are installed
-# make test   the same environment and the whole test suite
+# make demo        a virtual environment, the package, and the embedded pair distilled: about three minutes on two cores,
+#                  after the packages are installed
+# make test        the same environment, then `make check` and the whole test suite
+# make test-fast   the tests that take less than ten seconds each
+# make check       lint, formatting and types
+# make fix         mends what lint and formatting can mend by themselves
+# make clean       removes the environment and runs/
 #
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu   takes torch's CPU build, where pip would take the larger CUDA build
 
@@ -8,17 +12,28 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
 BIN = $(VENV)/bin
+SOURCES = src tests benchmarks examples
+PYTEST = $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: demo test check clean
+.PHONY: demo test test-fast check fix clean
 
 demo: $(VENV)/installed
 	$(BIN)/codedistill run
 
-test: $(VENV)/installed
-	$(BIN)/ruff check src tests benchmarks examples
-	$(BIN)/ruff format --check src tests benchmarks examples
+test: check
+	$(PYTEST)
+
+test-fast: $(VENV)/installed
+	$(PYTEST) -m "not slow"
+
+check: $(VENV)/installed
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+
+fix: $(VENV)/installed
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

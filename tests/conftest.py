@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one thread for each worker, as there is a worker for each core
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 # Some virtual machines announce AMX and fail at its first instruction. Read by torch when it is imported, here and in
 # every process that a test starts.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")

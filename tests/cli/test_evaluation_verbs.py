@@ -13,7 +13,6 @@ from codedistill.cli import verbs as cli
 from codedistill.runs.files import write_jsonl
 from codedistill.runs.lock import hold
 from codedistill.tiny.datasets import benchmark
-from codedistill.training import switches
 from tests.command_line import call
 
 
@@ -150,15 +149,20 @@ def test_weights_are_loaded_as_asked(
 ) -> None:
     used = []
     load = models.load_model
-    monkeypatch.setattr(models, "load_model", lambda spec, key: used.append(spec.dtype) or load(spec, key))
-    monkeypatch.setattr(switches, "bfloat16_fault", lambda: None)
+
+    def note(spec: Any, key: str) -> Any:
+        used.append(spec.dtype)
+        return load(spec, key)
+
+    monkeypatch.setattr(models, "load_model", note)
+    monkeypatch.setattr("codedistill.models.precision.bfloat16_fault", lambda: None)
     small = [verb, "tiny/student", "--benchmark", "tiny", "limit=1", "max_new_tokens=1"]
     assert call(monkeypatch, *small, "--output", tmp_path / "a", "--dtype", "bfloat16") == 0
     assert call(monkeypatch, *small, "--output", tmp_path / "b") == 0
     assert used == ["bfloat16", "float32"]
     assert call(monkeypatch, *small, "--output", tmp_path / "c", "--dtype", "int8") == 2
     assert "'int8' is not one of 'float32', 'bfloat16', 'float16'" in capsys.readouterr().err
-    monkeypatch.setattr(switches, "bfloat16_fault", lambda: "a matrix product ended with signal 4")
+    monkeypatch.setattr("codedistill.models.precision.bfloat16_fault", lambda: "a matrix product ended with signal 4")
     assert call(monkeypatch, *small, "--output", tmp_path / "d", "--dtype", "bfloat16") == 2
     assert "dtype bfloat16: a matrix product ended with signal 4; set" in capsys.readouterr().err
 

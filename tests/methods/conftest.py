@@ -44,7 +44,8 @@ class Bench:
     def logits(self, who: Loaded, batch: Batch) -> torch.Tensor:
         """Full logits [N, V] of the tokenizer's V tokens at the batch's rows, as the model itself gives them."""
         logits = who.model(batch.ids, attention_mask=batch.attention).logits.flatten(0, 1)[batch.rows]
-        return logits[:, : len(self.student.tokenizer)]
+        cut: torch.Tensor = logits[:, : len(self.student.tokenizer)]
+        return cut
 
     def step(self, number: int = 0) -> Batch:
         """The batch of an optimiser step, as the method wants to see it."""

@@ -18,7 +18,7 @@ def layer(request: pytest.FixtureRequest) -> str:
     (found,) = (layer for layer in describe_layers() if layer["name"] == request.param)
     if not found["available"]:
         pytest.skip(found["why"])
-    return found["name"]
+    return str(found["name"])
 
 
 @pytest.fixture

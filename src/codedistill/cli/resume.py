@@ -8,6 +8,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import typer
 
@@ -20,7 +21,7 @@ class RerunHint:
 
     kept = "; finished work is kept"
 
-    def __enter__(self) -> RerunHint:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:

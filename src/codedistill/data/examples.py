@@ -104,7 +104,8 @@ def _read_jsonl(path: Path) -> list[Any]:
 def _read_parquet(path: Path) -> list[Any]:
     import pyarrow.parquet
 
-    return pyarrow.parquet.read_table(path).to_pylist()
+    rows: list[Any] = pyarrow.parquet.read_table(path).to_pylist()
+    return rows
 
 
 def _read_lines(path: Path) -> list[Any]:

@@ -28,7 +28,8 @@ class HiddenStates(nn.Module):
     def forward(self, batch: Batch) -> torch.Tensor:
         decoder = base_model(self.model).get_decoder()
         hidden = decoder(input_ids=batch.ids, attention_mask=batch.attention, use_cache=False).last_hidden_state
-        return hidden.flatten(0, 1)[batch.rows]
+        rows: torch.Tensor = hidden.flatten(0, 1)[batch.rows]
+        return rows
 
 
 def base_model(model: Any) -> Any:

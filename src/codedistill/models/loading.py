@@ -160,6 +160,7 @@ def _from_architecture(fields: dict[str, Any], tokenizer: Any, key: str) -> PreT
             },
             **values,
         )
-        return AutoModelForCausalLM.from_config(config)
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+        return model
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{key}.architecture: {first_line(error)}; give model_type and its config fields") from None

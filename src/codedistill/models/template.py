@@ -13,6 +13,7 @@ TEMPLATE_FILE = "codedistill.json"
 def saved_template(spec: ModelSpec) -> str | None:
     """The template that a student of ours was trained with, if `spec` is one's folder."""
     try:
-        return json.loads((Path(spec.path or "") / TEMPLATE_FILE).read_text())["template"]
+        name: str = json.loads((Path(spec.path or "") / TEMPLATE_FILE).read_text())["template"]
+        return name
     except (OSError, ValueError, KeyError):
         return None

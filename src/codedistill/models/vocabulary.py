@@ -43,7 +43,7 @@ def own_vocabulary(model: Loaded) -> int:
     Raises:
         UserError: the head lacks some of the tokenizer's tokens.
     """
-    entries = max(model.tokenizer.get_vocab().values()) + 1
+    entries: int = max(model.tokenizer.get_vocab().values()) + 1
     size = model.model.get_output_embeddings().weight.shape[0]
     if size < entries:
         raise UserError(f"{model.name}: its head has {size} entries, its tokenizer {entries}; resize the embeddings")

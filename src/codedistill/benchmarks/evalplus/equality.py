@@ -62,7 +62,7 @@ def truth(value: Any) -> bool:
 
 
 def _same_truth(output: Any, expected: Any, atol: float, arguments: Any) -> bool:
-    return truth(output) == expected
+    return bool(truth(output) == expected)
 
 
 def _root(output: Any, expected: Any, atol: float, arguments: Any) -> bool:
@@ -71,7 +71,7 @@ def _root(output: Any, expected: Any, atol: float, arguments: Any) -> bool:
 
 
 def _distance(x: Any, coefficients: Any) -> float:
-    return abs(sum(c * math.pow(x, i) for i, c in enumerate(coefficients)))
+    return float(abs(sum(c * math.pow(x, i) for i, c in enumerate(coefficients))))
 
 
 def _any(output: Any, expected: Any, atol: float, arguments: Any) -> bool:
