@@ -221,7 +221,7 @@ VALUE = [
     *alike(C.INAPPROPRIATE_ARGUMENT, body("return [3, 1][::0]")),
     *near(C.INAPPROPRIATE_ARGUMENT, C.INCOMPATIBLE_OPERATION, body("return max()"), body("return chr('a')")),
     *near(C.INAPPROPRIATE_ARGUMENT, "UnicodeDecodeError", body("return b'\\xff'.decode()")),
-    *near(C.INAPPROPRIATE_ARGUMENT, "OverflowError", body("return chr(10 ** 100)")),
+    *near(C.INAPPROPRIATE_ARGUMENT, "OverflowError", body("return 'a' * 10 ** 100")),
 ]
 
 ONE_EXCEPTION_EACH = [

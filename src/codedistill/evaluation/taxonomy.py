@@ -245,7 +245,7 @@ def _left_open(source: str) -> set[int]:
                 opened.append(token.start[0])
             elif token.type == tokenize.OP and token.string in ")]}" and opened:
                 opened.pop()
-    except (tokenize.TokenError, SyntaxError):
+    except (tokenize.TokenError, SyntaxError, UnicodeError):  # UnicodeError: a lone surrogate, from Python 3.12 on
         pass  # the end of the text within a bracket, or what is no token: what was seen so far counts
     return set(opened)
 
