@@ -3,7 +3,7 @@
 # make test        the same environment, then `make check` and the whole test suite
 # make test-fast   the tests that take less than ten seconds each
 # make check       lint, formatting and types
-# make fix         mends what lint and formatting can mend by themselves
+# make fix         applies the corrections that ruff can make by itself
 # make clean       removes the environment and runs/
 #
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu   takes torch's CPU build, where pip would take the larger CUDA build
