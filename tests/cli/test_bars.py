@@ -76,10 +76,11 @@ def test_a_log_shows_life_while_nothing_is_counted() -> None:
     log.watch.stage("evaluating student on tiny")
     for _ in range(65):
         log.wait(1.0)
-    assert log.lines[1:] == ["  0:00:30 elapsed", "  0:01:00 elapsed"]
+    stage = "  evaluating student on tiny"
+    assert log.lines[1:] == [f"{stage}  0:00:30 elapsed", f"{stage}  0:01:00 elapsed"]
     log.watch.count("generated", 2, 2)
     log.wait(LINE_SECONDS)
-    assert log.lines[3:] == ["  0:00:30 elapsed"]
+    assert log.lines[3:] == [f"{stage}  0:00:30 elapsed"]
 
 
 def screen(width: int) -> tuple[Display, io.StringIO]:

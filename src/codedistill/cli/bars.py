@@ -134,7 +134,7 @@ class Display:
     def _state(self) -> str:
         [task] = self.bars.tasks
         if task.total is None or (task.finished and task.fields["what"] != "step"):
-            return f"  {timedelta(seconds=int(task.elapsed or 0))} elapsed"
+            return f"  {task.description}  {timedelta(seconds=int(task.elapsed or 0))} elapsed"
         parts = [f"  {task.fields['what']} {task.completed:.0f} of {task.total:.0f}", task.fields["detail"]]
         left = task.time_remaining
         return "  ".join([*filter(None, parts), *([f"{timedelta(seconds=round(left))} left"] if left else [])])
