@@ -27,8 +27,9 @@ def hold(folder: Path) -> Iterator[None]:
     path = folder / LOCK
     lock = FileLock(path, timeout=PATIENCE)
     try:
-        made = not folder.exists() or list(folder.iterdir()) == [path]  # nothing but a claim: see `free_directory`
+        made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
+        made = made or list(folder.iterdir()) == [path]  # nothing but a claim, see `free_directory`
         lock.acquire()
     except Timeout:
         owner = ""
