@@ -237,7 +237,6 @@ def test_gap_driven() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"initial": (0.1, 0.6), "strategy": "fixed"},
         {"initial": 1.2},
         {"initial": (0.1, 0.2, 0.3)},
         {"strategy": "M4"},

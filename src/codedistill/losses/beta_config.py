@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from codedistill.errors import did_you_mean
@@ -89,9 +89,7 @@ class BetaConfig(BaseModel):
 
     strategy: str = Field("M3", description=f"how beta moves: {', '.join(STRATEGIES)}")
     initial: float | tuple[float, float] = Field(
-        (0.1, 0.6),
-        validate_default=True,
-        description="the first beta: a number from 0 to 1, or a range from which it is drawn",
+        (0.1, 0.6), description="the first beta: a number from 0 to 1, or a range from which it is drawn"
     )
     learning_rate: float = Field(0.01, gt=0, description="learning rate of beta's own optimizer")
     regulariser: str = Field("eq13", description=f"keeps beta away from some values: {', '.join(REGULARISERS)}")
@@ -116,18 +114,20 @@ class BetaConfig(BaseModel):
 
     @field_validator("initial", mode="before")
     @classmethod
-    def _one_number_or_a_range(cls, value: object, info: ValidationInfo) -> object:
+    def _one_number_or_a_range(cls, value: object) -> object:
         numbers = tuple(value) if isinstance(value, list | tuple) else (value, value)
         if len(numbers) != 2 or not all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers):
             raise ValueError(f"should be a number in [0, 1] or a range, such as [0.1, 0.6], not {value!r}")
         if not 0.0 <= numbers[0] <= numbers[1] <= 1.0:
             raise ValueError(f"should be a number in [0, 1] or a rising pair of them, not {value!r}")
-        strategy = info.data.get("strategy")
-        if isinstance(value, list | tuple) and strategy in STRATEGIES and not STRATEGIES[strategy].draws:
-            raise PydanticCustomError(
-                "beta_range", f"strategy={strategy} needs one number, such as 0.3", {"keys": ("initial", "strategy")}
-            )
         return numbers if isinstance(value, list | tuple) else value
+
+    @model_validator(mode="after")
+    def _one_number_if_nothing_is_drawn(self) -> BetaConfig:
+        if isinstance(self.initial, tuple) and not STRATEGIES[self.strategy].draws:
+            message = f"strategy={self.strategy} needs initial to be one number, such as 0.3"
+            raise PydanticCustomError("one_number", message, {"keys": ("initial", "strategy")})
+        return self
 
     def ineffective(self) -> dict[str, str]:
         """Fields that have no effect, each with the key=value that makes it so."""
