@@ -17,6 +17,7 @@ from typer.main import get_command
 
 import codedistill
 from codedistill.cli import verbs as cli
+from codedistill.cli.overrides import evaluation_settings
 from codedistill.recipe.sections import Evaluation
 from codedistill.runs.directory import RunDirectory
 from tests.command_line import call
@@ -241,9 +242,9 @@ def _broken(*_: object) -> None:
 
 
 def test_evaluate_asks_with_the_documented_defaults() -> None:
-    assert cli._evaluation([]) == Evaluation()
+    assert evaluation_settings([]) == Evaluation()
     asked = ["limit=3", "temperature=0.5", "evaluation.seed=2"]
-    assert cli._evaluation(asked) == Evaluation(limit=3, temperature=0.5, seed=2)
+    assert evaluation_settings(asked) == Evaluation(limit=3, temperature=0.5, seed=2)
 
 
 def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

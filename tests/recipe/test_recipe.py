@@ -146,8 +146,8 @@ def test_the_override_of_the_other_key_is_blamed() -> None:
     """The recipe's key is right by itself."""
     error = fault(MINIMAL | {"loss": {"temperature": 2}}, "data.limit=3", "method=sft")
     assert (error.key, error.override) == ("loss.temperature", "method=sft")
-    error = fault(MINIMAL | {"training": {"steps": 10, "warmup_steps": 5}}, "training.steps=4")
-    assert (error.key, error.override) == ("training.warmup_steps", "training.steps=4")
+    error = fault(MINIMAL | {"training": {"micro_batch_size": 5}}, "training.batch_size=4")
+    assert (error.key, error.override) == ("training.micro_batch_size", "training.batch_size=4")
 
 
 @pytest.mark.parametrize(
@@ -243,6 +243,14 @@ def test_text_alone_is_a_list_of_one() -> None:
 def test_an_override_of_steps_replaces_the_recipes_epochs() -> None:
     recipe = load_recipe(MINIMAL | {"training": {"epochs": 3}}, ["training.steps=5"])
     assert (recipe.training.steps, recipe.training.epochs) == (5, None)
+
+
+def test_an_override_of_steps_shortens_the_recipes_warm_up() -> None:
+    long = MINIMAL | {"training": {"steps": 500, "warmup_steps": 40}}
+    assert [load_recipe(long, [f"training.steps={n}"]).training.warmup_steps for n in (7, 40, 41)] == [7, 40, 40]
+    assert load_recipe(long, ["training.epochs=2"]).training.warmup_steps == 40
+    assert fault(long, "training.steps=7", "training.warmup_steps=8").key == "training.warmup_steps"
+    assert fault(MINIMAL | {"training": {"steps": 7, "warmup_steps": 8}}).key == "training.warmup_steps"
 
 
 ROUND_TRIPS = {

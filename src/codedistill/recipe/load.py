@@ -37,10 +37,21 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe | None = None, o
         values = read_yaml(where)
         values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", where.stem).lstrip("._-") or "run")
     parsed = parse_overrides(overrides)
-    lengths = {each.path for each in parsed} & {("training", "steps"), ("training", "epochs")}
-    if len(lengths) == 1 and isinstance(training := values.get("training"), dict):  # replaces the recipe's other one
-        training.pop("epochs" if ("training", "steps") in lengths else "steps", None)
+    changes = {each.path[1]: each.value for each in parsed if each.path[:-1] == ("training",)}
+    _fit_length(values.get("training"), changes)
     return validate(values, where, parsed)
+
+
+def _fit_length(training: Any, changes: Mapping[str, Any]) -> None:
+    """Make room in the recipe for an override of the training's length: it replaces the other measure of length, and
+    shortens a longer warm-up."""
+    if not isinstance(training, dict):
+        return
+    if len(given := {"steps", "epochs"} & changes.keys()) == 1:
+        training.pop(*({"steps", "epochs"} - given), None)
+    steps, warmup = changes.get("steps"), training.get("warmup_steps")
+    if isinstance(steps, int) and isinstance(warmup, int) and steps < warmup:
+        training["warmup_steps"] = steps
 
 
 def load_evaluation(settings: Evaluation | Mapping[str, Any], overrides: Iterable[str] = ()) -> Evaluation:

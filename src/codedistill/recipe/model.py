@@ -90,6 +90,10 @@ class Recipe(Section):
                 "training.precision",
                 "student.dtype",
             )
+        steps, warmup = self.training.steps, self.training.warmup_steps
+        if steps is not None and warmup > steps and self.resume == "never":  # runs of version 0.1 may continue
+            message = f"training.warmup_steps={warmup} is more than training.steps={steps}; lower it"
+            raise wrong(message, "training.warmup_steps", "training.steps")
         if self.loss.divergence is not None or self.loss.parameters:
             self._check_divergence()
         return self

@@ -43,6 +43,9 @@ braces or brackets: the shell would split it. A key that does not exist, or that
 error, and so is an argument that replaces an earlier one. `codedistill recipes show mine.yaml` prints every value that
 a run would use, and `codedistill recipes validate mine.yaml` checks the file without running it.
 
+A `training.steps` on the command line replaces the file's `epochs`, and the other way round. It also shortens the
+file's `warmup_steps` if they are more than the steps.
+
 The only key that every recipe needs is `student`; every method but `sft` needs `teacher` too.
 
 A run that is resumed (`resume: auto`) needs the recipe that it was started with. Only the keys marked "may change" may

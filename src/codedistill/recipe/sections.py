@@ -131,10 +131,6 @@ class Training(Section):
     def _consistent(self) -> Training:
         if self.steps is not None and self.epochs is not None:
             raise wrong("give steps or epochs, not both", "steps", "epochs")
-        if self.steps is not None and self.warmup_steps > self.steps:
-            raise wrong(
-                f"warmup_steps={self.warmup_steps} is more than steps={self.steps}; lower it", "warmup_steps", "steps"
-            )
         if self.micro_batch_size is not None and self.micro_batch_size > self.batch_size:
             raise wrong(
                 f"micro_batch_size={self.micro_batch_size} is more than batch_size={self.batch_size}; lower it or "
