@@ -47,8 +47,9 @@ def _fit_length(training: Any, changes: Mapping[str, Any]) -> None:
     shortens a longer warm-up."""
     if not isinstance(training, dict):
         return
-    if len(given := {"steps", "epochs"} & changes.keys()) == 1:
-        training.pop(*({"steps", "epochs"} - given), None)
+    for one, other in (("steps", "epochs"), ("epochs", "steps")):
+        if one in changes and other not in changes:
+            training.pop(other, None)
     steps, warmup = changes.get("steps"), training.get("warmup_steps")
     if isinstance(steps, int) and isinstance(warmup, int) and steps < warmup:
         training["warmup_steps"] = steps
