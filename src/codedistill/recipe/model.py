@@ -66,7 +66,7 @@ class Recipe(Section):
     def _consistent(self) -> Recipe:
         entry, dtype, precision = METHODS[self.method], self.student.dtype, self.training.precision
         if entry.teacher and self.teacher is None:
-            raise wrong(f"method {self.method} needs a teacher", "teacher", "method")
+            raise wrong(f"method {self.method} needs a teacher; set teacher", "teacher", "method")
         if entry.warm and self.student.architecture is not None:
             raise wrong(
                 f"method {self.method} starts from a trained student; train one with method=sft",
