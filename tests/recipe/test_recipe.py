@@ -131,6 +131,7 @@ def test_messages(overrides: list[str], message: str) -> None:
         (["method=sft", "data.max_length=2"], 1),
         (["evaluation.limit=2", "evaluation.samples=3"], 1),
         (["beta={strategy: M9}", "beta.initial=0.3"], 0),
+        (["lora={}", "lora.rank=0"], 1),
         (["beta.smoothing=0.3", "beta.strategy=M3"], 0),
         (["method=kd", "loss.divergence=jsd", "loss.parameters.beta=3"], 2),
         (["method=kd", "loss={divergence: jsd, parameters: {beta: 3}}"], 1),
