@@ -96,7 +96,7 @@ def measure(recipe: dict[str, Any], steps: int, threads: int) -> Found:
     """Steps in this process."""
     import torch
 
-    from codedistill.recipe.model import Recipe
+    from codedistill.recipe.load import load_recipe
     from codedistill.runs.directory import RunDirectory
     from codedistill.training import StepMetrics, train
 
@@ -117,7 +117,7 @@ def measure(recipe: dict[str, Any], steps: int, threads: int) -> Found:
             raise Enough
 
     with tempfile.TemporaryDirectory() as place, suppress(Enough):
-        train(Recipe.model_validate(recipe), RunDirectory(Path(place)), note)
+        train(load_recipe(recipe), RunDirectory(Path(place)), note)
     seconds = [b - a for a, b in pairwise(ends)]
     return Found(seconds, losses, before, peak_megabytes(), phases[1:], counts[1:])
 

@@ -109,10 +109,12 @@ def test_evaluate_takes_mappings(run: Any, tmp_path: Path) -> None:
     again = evaluate(model, settings={"limit": 6, "max_new_tokens": 80}, output=str(tmp_path / "out"))
     assert again.to_json()["correct"] == run.to_json()["models"][2]["correct"]
     assert (tmp_path / "out" / "results.jsonl").is_file()
-    with pytest.raises(UserError, match=r"evaluation\.limt is not a recipe key; did you mean evaluation\.limit\?"):
+    with pytest.raises(UserError) as error:
         evaluate(model, settings={"limt": 6})
-    with pytest.raises(UserError, match=r"student\.dtype: should be 'float32'"):
+    assert error.value.key == "limt"
+    with pytest.raises(UserError) as error:
         evaluate({"path": "m", "dtype": "int8"})
+    assert error.value.key == "dtype"
 
 
 def test_the_teacher_can_and_the_base_student_can_less() -> None:

@@ -45,13 +45,14 @@ def test_instruct_eval_asks_for_code_alone() -> None:
 
 
 def test_starcoder_refuses_a_tokenizer_without_its_tokens() -> None:
-    with pytest.raises(
-        UserError, match=r"template starcoder: the tokenizer has no <fim_prefix>, <fim_suffix>, <fim_middle>"
-    ):
+    with pytest.raises(UserError) as error:
         TEMPLATES["starcoder"].check(tokenizer("a"))
+    assert error.value.key == "template"
+    assert "<fim_prefix>, <fim_suffix>, <fim_middle>" in str(error.value)
     TEMPLATES["starcoder"].check(tokenizer("<fim_prefix>", "<fim_suffix>", "<fim_middle>"))
 
 
 def test_chat_refuses_a_tokenizer_without_a_template() -> None:
-    with pytest.raises(UserError, match="has no chat template"):
+    with pytest.raises(UserError) as error:
         TEMPLATES["chat"].check(tokenizer())
+    assert error.value.key == "template"

@@ -8,6 +8,9 @@ CodedistillError          failed at run time: exit code 1
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class CodedistillError(Exception):
     """Base of all errors here. `exit_code` is what the command line returns for it.
@@ -20,9 +23,19 @@ class CodedistillError(Exception):
 
 
 class UserError(CodedistillError):
-    """The user's input is wrong. The message is one line: the file, the key or row, and what to do about it."""
+    """The user's input is wrong. The message is one line: the file, the key or row, and what to do about it.
+
+    file, key, override: the same as data, where they are known: the file at fault, the dotted recipe key, and the
+    `key=value` argument that set it.
+    """
 
     exit_code = 2
+
+    def __init__(
+        self, message: str, *, file: str | None = None, key: str | None = None, override: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.file, self.key, self.override = file, key, override
 
 
 class ChecksError(UserError):
@@ -45,3 +58,14 @@ class InfrastructureError(CodedistillError):
 def first_line(error: Exception) -> str:
     """What another library says, short enough for one of our own lines."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name that is most similar to this one, if any is."""
+    return next(iter(difflib.get_close_matches(name, list(known), 1, cutoff)), None)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint for a name that does not exist: the most similar known name, or else all of them."""
+    near = closest(name, known := list(known))
+    return f"did you mean {near}?" if near else f"known: {', '.join(known)}"

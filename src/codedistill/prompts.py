@@ -14,7 +14,7 @@ from codedistill.errors import UserError
 
 
 class Tokenizer(Protocol):
-    """The little that templates need of a tokenizer."""
+    """The part of a tokenizer that templates use."""
 
     chat_template: Any
 
@@ -53,7 +53,7 @@ def _lines(instruction: str, given: str) -> str:
 
 @dataclass(frozen=True)
 class Template:
-    """A named way of asking. `requires` are special tokens that the tokenizer must have."""
+    """A named prompt format. requires: special tokens that the tokenizer must have."""
 
     name: str
     text: Callable[[str, str], str] | None  # None: the tokenizer's own chat template
@@ -61,29 +61,30 @@ class Template:
     for_instructions: bool = True  # False: the prompts of the data may have any form
 
     def check(self, tokenizer: Tokenizer) -> None:
-        """Refuse a tokenizer that cannot carry this template.
+        """Raise if the tokenizer lacks what this template needs.
 
         Raises:
             UserError: special tokens or the chat template are missing.
         """
         missing = [token for token in self.requires if token not in tokenizer.get_vocab()]
         if missing:
-            raise UserError(
-                f"template {self.name}: the tokenizer has no {', '.join(missing)}; use template=alpaca or such a model"
-            )
+            tokens = ", ".join(missing)
+            message = f"template {self.name}: the tokenizer has no {tokens}; use template=alpaca or a model with it"
+            raise UserError(message, key="template")
         if self.text is None and not tokenizer.chat_template:
-            raise UserError(f"template {self.name}: the tokenizer has no chat template; use template=alpaca")
+            message = f"template {self.name}: the tokenizer has no chat template; use template=alpaca"
+            raise UserError(message, key="template")
 
     def render(self, instruction: str, given: str, tokenizer: Tokenizer) -> str:
-        """The prompt for an instruction and its input (`given`, may be empty: its part is then left out)."""
+        """The prompt for an instruction and its input. given: the input; if empty, its part is left out."""
         if self.text is not None:
             return self.text(instruction, given)
         return render_chat([{"role": "user", "content": _lines(instruction, given)}], tokenizer)
 
     def as_chat_template(self, before: str = "") -> str | None:
-        """The same for one message of a user as a chat template in Jinja; None where there is none to make.
+        """This template for one user message, as a chat template in Jinja; None if it has no such form.
 
-        before: what the tokenizer puts before every text by itself. A chat template has to write it.
+        before: the text that the tokenizer adds before every text. A chat template has to write it itself.
         """
         if self.text is None or not self.for_instructions:
             return None
@@ -103,9 +104,13 @@ def render_chat(messages: list[dict[str, str]], tokenizer: Tokenizer) -> str:
 
 
 TEMPLATES = {
-    "alpaca": Template("alpaca", _alpaca),
-    "starcoder": Template("starcoder", _starcoder, requires=("<fim_prefix>", "<fim_suffix>", "<fim_middle>")),
-    "instruct_eval": Template("instruct_eval", _instruct_eval),
-    "chat": Template("chat", None),
-    "plain": Template("plain", _plain, for_instructions=False),
+    template.name: template
+    for template in (
+        Template("alpaca", _alpaca),
+        Template("starcoder", _starcoder, requires=("<fim_prefix>", "<fim_suffix>", "<fim_middle>")),
+        Template("instruct_eval", _instruct_eval),
+        Template("chat", None),
+        Template("plain", _plain, for_instructions=False),
+    )
 }
+"""Every template by its name in a recipe."""

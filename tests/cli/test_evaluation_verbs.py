@@ -98,12 +98,12 @@ def test_settings_that_cannot_be_meant(
     ("override", "says"),
     [
         ("training.steps=3", "has no effect here; only evaluation keys are read: limit, form, "),
-        ("limits=3", "is not an evaluation key; did you mean limit?"),
-        ("evaluation.limits=3", "is not an evaluation key; did you mean limit?"),
-        ("colour=red", "is not an evaluation key; known here: limit, form, "),
+        ("limits=3", "limits is not an evaluation key; did you mean limit?"),
+        ("evaluation.limits=3", "limits is not an evaluation key; did you mean limit?"),
+        ("colour=red", "colour is not an evaluation key; "),
         ("template=alpaca", "has no effect here; use --template"),
-        ("limit=0", "evaluation.limit: should be "),
-        ("evaluation.limit=0", "evaluation.limit: should be "),
+        ("limit=0", "limit: should be "),
+        ("evaluation.limit=0", "limit: should be "),
     ],
 )
 def test_a_wrong_setting_is_quoted_as_it_was_written(

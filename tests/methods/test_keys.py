@@ -13,13 +13,12 @@ import torch
 from codedistill.data import Encoded, Example, collate
 from codedistill.errors import UserError
 from codedistill.generation import Finish, Mixture, Request, Sampling, generate
-from codedistill.losses import BetaConfig, forward_kl, head_tail_gap, reverse_kl
-from codedistill.losses.beta import draw_initial
+from codedistill.losses import STRATEGIES, BetaPolicy, forward_kl, head_tail_gap, reverse_kl
 from codedistill.losses.logits import Projected
 from codedistill.methods import METHODS
 from codedistill.methods.base import StepStatistics, Workplace
 from codedistill.methods.seqkd import teacher_examples
-from codedistill.methods.settings import STRATEGY_KEYS
+from codedistill.methods.settings import readers
 from codedistill.recipe.model import recipe_keys
 from tests.families import favour_end
 from tests.methods.full_logits import beta_by_hand, distillation_loss, mean, minillm_loss, picked, rewritten
@@ -99,7 +98,7 @@ ELSEWHERE = {
 
 
 def reads(method: str, key: str) -> bool:
-    return key == "loss.normalization" or bool({key, key.split(".")[0]} & set(METHODS[method].reads))
+    return method in (readers(key) or METHODS)
 
 
 def test_no_key_is_left_out() -> None:
@@ -115,7 +114,7 @@ def of(method: str, case: Case | None, key: str) -> tuple[list[str], list[str]]:
     """Overrides without the key and with it."""
     needs, value = case or ([], "")
     common = [f"method={method}", *SETTINGS[method], *needs]
-    return common, [*common, f"{key}={value}"]
+    return common, [*(each for each in common if not each.startswith(f"{key}=")), f"{key}={value}"]
 
 
 def assert_follows(made: Any, out: Any, expected: torch.Tensor) -> None:
@@ -264,9 +263,9 @@ def test_no_more_than_batch_size_responses_are_written_at_once(method: str, benc
 
 
 def cases_of_beta() -> Iterator[tuple[str, str, str]]:
-    for strategy, keys in STRATEGY_KEYS.items():
-        yield from (("akd", strategy, key) for key in sorted(keys))
-        if "initial" in keys and strategy != "fixed":
+    for strategy, entry in STRATEGIES.items():
+        yield from (("akd", strategy, key) for key in sorted(entry.reads))
+        if "initial" in entry.reads and entry.draws:
             yield "akd", strategy, "training.seed"
     yield from ((method, "M3", "learning_rate") for method in ("seqkd", "gkd"))
 
@@ -276,10 +275,11 @@ def test_beta(method: str, strategy: str, key: str, bench: Bench) -> None:
     """Two epochs of two steps, by hand; the loss is the mix at the beta that is logged for its step."""
     needs, value = BETA.get(key, ([], "5"))
     common = [f"method={method}", f"beta.strategy={strategy}", *needs]
-    common += [] if key == "training.seed" else ["beta.initial=0.15"]
     common += [] if method == "akd" else ["loss.divergence=akd"]
     changed = f"{key}={value}" if key == "training.seed" else f"beta.{key}={value}"
-    paths = [beta_path(bench([*common, *more], wide=True)) for more in ([], [changed])]
+    before = [] if key == "training.seed" else ["beta.initial=0.15"]
+    after = [changed] if key == "initial" else [*before, changed]
+    paths = [beta_path(bench([*common, *more], wide=True)) for more in (before, after)]
     assert paths[0] != pytest.approx(paths[1], abs=1e-5)
 
 
@@ -290,8 +290,8 @@ def beta_path(made: Any) -> list[float]:
         gaps = head_tail_gap(*logits, 1.0, recipe.beta.head_mass)
         rows = [forward_kl(*logits), reverse_kl(*logits), *gaps]
         forward, reverse, *gaps = (mean(each, batch.owner, "sample").item() for each in rows)
-    config = BetaConfig(initial=recipe.beta.initial, seed=recipe.training.seed)
-    expected = beta_by_hand(recipe, [draw_initial(config, epoch) for epoch in (0, 1)], forward, reverse, gaps)
+    policy = BetaPolicy(recipe.beta, recipe.training.seed)
+    expected = beta_by_hand(recipe, [policy.draw(epoch) for epoch in (0, 1)], forward, reverse, gaps)
     found: list[float] = []
     for step, beta in enumerate(expected):
         if step % 2 == 0:

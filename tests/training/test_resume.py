@@ -145,13 +145,10 @@ def test_a_signal_in_the_last_step_stops_too(micro_recipe: dict[str, Any]) -> No
 def test_resume_refuses_another_recipe_and_other_data(micro_recipe: dict[str, Any]) -> None:
     directory = RunDirectory(Path(micro_recipe["output"]))
     train(load_recipe(micro_recipe), directory)
-    for override, message in (
-        ("training.learning_rate=0.5", "was trained with training.learning_rate=0.001"),
-        ("beta.strategy=M2", "was trained with beta.strategy=M3"),
-        ("data.limit=39", "was trained with data.limit=40"),
-    ):
-        with pytest.raises(UserError, match=message):
+    for override in ("training.learning_rate=0.5", "beta.strategy=M2", "data.limit=39"):
+        with pytest.raises(UserError) as error:
             train(load_recipe(micro_recipe, ["resume=auto", override]), directory)
+        assert error.value.key == override.partition("=")[0]
 
 
 def test_half_a_checkpoint_is_not_one(tmp_path: Path) -> None:

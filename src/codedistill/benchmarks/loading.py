@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from codedistill.benchmarks.checks import require_checks
 from codedistill.benchmarks.formats import format_of
 from codedistill.benchmarks.problems import Benchmark, Problem
 from codedistill.benchmarks.sources import BENCHMARKS, Data, find, read_file
-from codedistill.errors import UserError
+from codedistill.errors import UserError, closest
 
 
 def load_benchmark(name_or_path: str, limit: int | None = None) -> Benchmark:
@@ -57,6 +56,6 @@ def read_benchmark(name_or_path: str) -> tuple[str, Data]:
 def _unknown(name: str) -> str:
     if Path(name).suffix in (".jsonl", ".json", ".gz") or "/" in name:
         return f"benchmark {name}: no such file; known names: {', '.join(BENCHMARKS)}"
-    near = difflib.get_close_matches(name.replace("-", "_").replace("+", "_plus").lower(), BENCHMARKS, 1, 0.5)
-    hint = f"did you mean {near[0]}?" if near else "give a name or a file;"
+    near = closest(name.replace("-", "_").replace("+", "_plus").lower(), BENCHMARKS, 0.5)
+    hint = f"did you mean {near}?" if near else "give a name or a file;"
     return f"benchmark {name!r} does not exist; {hint} known: {', '.join(BENCHMARKS)}"

@@ -11,7 +11,7 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +19,7 @@ from codedistill import parallel as processes
 from codedistill.cli.overrides import evaluation_settings, split_recipe
 from codedistill.cli.resume import RerunHint, ResumeHint
 from codedistill.errors import CodedistillError, UserError
+from codedistill.recipe import Dtype
 
 app = typer.Typer(
     name="codedistill",
@@ -37,9 +38,7 @@ BenchmarkName = Annotated[str, typer.Option("--benchmark", help="A benchmark's n
 Output = Annotated[Path | None, typer.Option("--output", help="Folder for the files this writes.")]
 ModelName = Annotated[str, typer.Argument(help="A model folder, a hub id, tiny/teacher or tiny/student.")]
 TemplateName = Annotated[str | None, typer.Option("--template", help="Prompt template; default: the model's own.")]
-Dtype = Annotated[
-    Literal["float32", "bfloat16", "float16"], typer.Option("--dtype", help="The type that the weights are loaded in.")
-]
+DtypeName = Annotated[Dtype, typer.Option("--dtype", help="The type that the weights are loaded in.")]
 
 
 @app.callback()
@@ -114,7 +113,7 @@ def generate(
     overrides: Overrides = None,
     output: Output = None,
     template: TemplateName = None,
-    dtype: Dtype = "float32",
+    dtype: DtypeName = "float32",
     as_json: Json = False,
 ) -> None:
     """Completions only, into OUTPUT/samples.jsonl."""
@@ -170,7 +169,7 @@ def evaluate(
     overrides: Overrides = None,
     output: Output = None,
     template: TemplateName = None,
-    dtype: Dtype = "float32",
+    dtype: DtypeName = "float32",
     as_json: Json = False,
 ) -> None:
     """Generate and execute: one model on one benchmark."""

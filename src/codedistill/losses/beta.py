@@ -1,76 +1,41 @@
-"""The controller of beta, the share of the reverse KL in  beta RKL + (1 - beta) FKL  (the AKD paper, eqs. 9 to 16).
+"""The controllers of beta, the share of the reverse KL in  beta RKL + (1 - beta) FKL.
 
-beta is a number that is trained against the student, once per optimiser step, from the step's mean divergences:
+M1, M2 and M3 are those of the AKD paper (Shu et al. 2025, eqs. 9 to 16): beta is a number that is trained against the
+student, once per optimizer step, from the step's mean divergences,
 
     L_beta = s (beta RKL + (1 - beta) FKL) + lambda Reg(beta)
 
-    strategy   s     reset each epoch   regulariser
+    strategy   s     reset each epoch   regularizer
     M1         +1    no                 none
     M2         -1    no                 as configured
     M3         -1    yes                as configured      (AKD)
     fixed      beta never moves: 0 is KD, 1 is RKD
 
-With s = -1 beta rises while RKL > FKL: the student always faces the divergence on which it is worse.
+With s = -1 beta rises while RKL > FKL: the student always faces the divergence on which it is worse. The controllers
+per token, per example and by the head and tail gap are not from that paper.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from codedistill.errors import UserError
+from codedistill.losses.beta_config import REGULARISERS, STRATEGIES, BetaConfig
 from codedistill.losses.objective import BetaShare
-
-SIGNS: dict[str, float] = {"M1": 1.0, "M2": -1.0, "M3": -1.0}
-"""s of each strategy of `BetaController`."""
-
-
-@dataclass(frozen=True)
-class BetaConfig:
-    """strategy: a key of SIGNS, or of BETA_CONTROLLERS. initial: beta's start, one value or (low, high) for a seeded
-    uniform draw. regulariser: a key of REGULARISERS. lambda_ and epsilon: the regulariser's weight and guard.
-    seed: of the draws. For the gap-driven controller, smoothing: the share of the old value that it keeps at each step;
-    head_mass: the teacher's probability that makes up its head.
-
-    Raises UserError for values that cannot be meant.
-    """
-
-    strategy: str = "M3"
-    initial: float | tuple[float, float] = (0.1, 0.6)
-    learning_rate: float = 0.01
-    regulariser: str = "eq13"
-    lambda_: float = 0.5
-    epsilon: float = 1e-4
-    seed: int = 0
-    smoothing: float = 0.9
-    head_mass: float = 0.5
-
-    def __post_init__(self) -> None:
-        bounds = self.initial if isinstance(self.initial, tuple) else (self.initial, self.initial)
-        if len(bounds) != 2 or not 0.0 <= bounds[0] <= bounds[1] <= 1.0:
-            raise UserError(f"beta.initial must be one value or low and high in [0, 1], not {self.initial}")
-        if self.strategy == "fixed" and bounds[0] != bounds[1]:
-            raise UserError("beta.initial must be one value where the strategy is fixed")
-        if self.regulariser not in REGULARISERS:
-            raise UserError(f"beta.regulariser must be one of {', '.join(REGULARISERS)}, not {self.regulariser!r}")
-        if not self.learning_rate >= 0.0 or not self.lambda_ >= 0.0 or not self.epsilon > 0.0:
-            raise UserError("beta: learning_rate and lambda must be at least 0, epsilon above 0")
-        if not 0.0 <= self.smoothing < 1.0:
-            raise UserError(f"beta.smoothing must be at least 0 and below 1, not {self.smoothing}")
-        if not 0.0 < self.head_mass < 1.0:
-            raise UserError(f"beta.head_mass must lie strictly between 0 and 1, not {self.head_mass}")
 
 
 @dataclass(frozen=True)
 class BetaStatistics:
-    """Means over one optimiser step, detached, over every process. The gaps are needed by the gap-driven controller
-    alone: sum |p - q| over the teacher's head and tail (`divergences.head_tail_gap`)."""
+    """Means over one optimizer step, detached, over every process. Only the gap-driven controller needs the gaps:
+    sum |p - q| over the teacher's head and tail (`divergences.head_tail_gap`)."""
 
     forward_kl: float
     reverse_kl: float
@@ -79,21 +44,30 @@ class BetaStatistics:
 
 
 class BetaPolicy:
-    """What decides beta: the interface of every controller, and a beta that never moves.
+    """Decides beta: the interface of every controller, and a beta that never moves.
 
     `value` is the scalar beta, or the last step's mean for the log. `start_epoch` is called at the start of every epoch
-    (not again for an epoch that is resumed), `row_beta` for every micro-batch, `update` after every optimiser step.
+    (not again for an epoch that is resumed), `row_beta` for every micro-batch, `update` after every optimizer step.
+    seed: of the draws from `config.initial`.
     """
 
     per_row: bool = False
-    """Every row has a beta of its own, which the fused pass finds."""
+    """Every row has a beta of its own, which the fused pass computes."""
 
     head_mass: float | None = None
     """If set, the fused pass measures the gaps of `BetaStatistics` at this mass."""
 
-    def __init__(self, config: BetaConfig) -> None:
-        self.config = config
-        self.value = draw_initial(config, epoch=0)
+    def __init__(self, config: BetaConfig, seed: int = 0) -> None:
+        self.config, self.seed = config, seed
+        self.value = self.draw(epoch=0)
+
+    def draw(self, epoch: int) -> float:
+        """beta at the start of an epoch: the one value, or a uniform draw that depends on seed and epoch alone."""
+        if not isinstance(self.config.initial, tuple):
+            return float(self.config.initial)
+        low, high = self.config.initial
+        # A seed of text: neighboring (seed, epoch) pairs give unrelated draws.
+        return min(high, low + (high - low) * random.Random(f"beta {self.seed} {epoch}").random())
 
     def row_beta(self, examples: Tensor | None = None) -> float | BetaShare:
         """`Objective.beta` of the next micro-batch; examples: the example number of each row, int64 [N]."""
@@ -103,7 +77,7 @@ class BetaPolicy:
         """Nothing is carried from epoch to epoch."""
 
     def update(self, statistics: BetaStatistics) -> float:
-        """Takes one optimiser step's means. Returns the value that beta's objective had before."""
+        """Takes one optimizer step's means. Returns the value that beta's objective had before."""
         return _mix(self.value, statistics)
 
     def state_dict(self) -> dict[str, Any]:
@@ -113,36 +87,34 @@ class BetaPolicy:
         self.value = float(state["value"])
 
 
-class BetaController(BetaPolicy):
+class M2(BetaPolicy):
     """The paper's controller: a scalar beta with its own AdamW, lr `learning_rate`, no weight decay."""
 
-    def __init__(self, config: BetaConfig) -> None:
-        if config.strategy not in SIGNS:
-            raise UserError(f"beta.strategy must be one of {', '.join(SIGNS)}, not {config.strategy!r}")
-        super().__init__(config)
+    sign = -1.0
+    """s."""
+
+    def __init__(self, config: BetaConfig, seed: int = 0) -> None:
+        super().__init__(config, seed)
+        self._regularizer, self._slope = REGULARISERS[self._regularizer_name()]
         self._start(self.value)
 
-    def start_epoch(self, epoch: int) -> None:
-        """Draws beta anew and forgets the optimiser's state under M3; nothing under the other strategies."""
-        if self.config.strategy == "M3":
-            self._start(draw_initial(self.config, epoch))
+    def _regularizer_name(self) -> str:
+        return self.config.regulariser
 
     def objective(self, beta: float, statistics: BetaStatistics) -> float:
         """L_beta."""
-        function, _ = REGULARISERS[self._regulariser()]
-        data = SIGNS[self.config.strategy] * _mix(beta, statistics)
-        return data + self.config.lambda_ * function(beta, self.config.epsilon)
+        penalty = self.config.regulariser_weight * self._regularizer(beta, self.config.epsilon)
+        return self.sign * _mix(beta, statistics) + penalty
 
     def gradient(self, beta: float, statistics: BetaStatistics) -> float:
         """d L_beta / d beta."""
-        _, derivative = REGULARISERS[self._regulariser()]
-        data = SIGNS[self.config.strategy] * (statistics.reverse_kl - statistics.forward_kl)
-        return data + self.config.lambda_ * derivative(beta, self.config.epsilon)
+        penalty = self.config.regulariser_weight * self._slope(beta, self.config.epsilon)
+        return self.sign * (statistics.reverse_kl - statistics.forward_kl) + penalty
 
     def update(self, statistics: BetaStatistics) -> float:
         """One AdamW step, then beta is clamped to [0, 1]. Returns L_beta as it was before the step.
 
-        Raises ValueError, and moves nothing, where a divergence is not finite.
+        Raises ValueError, and moves nothing, if a divergence is not finite.
         """
         if not (math.isfinite(statistics.forward_kl) and math.isfinite(statistics.reverse_kl)):
             raise ValueError(f"beta cannot learn from {statistics}")
@@ -166,17 +138,72 @@ class BetaController(BetaPolicy):
         self._beta = torch.nn.Parameter(torch.tensor(value, dtype=torch.float64))
         self._optimizer = torch.optim.AdamW([self._beta], lr=self.config.learning_rate, weight_decay=0.0)
 
-    def _regulariser(self) -> str:
-        return "none" if self.config.strategy == "M1" else self.config.regulariser
+
+class M1(M2):
+    """M2 with s = +1 and no regularizer."""
+
+    sign = 1.0
+
+    def _regularizer_name(self) -> str:
+        return "none"
 
 
-def draw_initial(config: BetaConfig, epoch: int) -> float:
-    """beta at the start of an epoch: the one value, or a uniform draw that depends on seed and epoch alone."""
-    if not isinstance(config.initial, tuple):
-        return float(config.initial)
-    low, high = config.initial
-    # A seed of text: neighbouring (seed, epoch) pairs give unrelated draws.
-    return min(high, low + (high - low) * random.Random(f"beta {config.seed} {epoch}").random())
+class M3(M2):
+    """M2 that draws beta anew and forgets the optimizer's state at the start of every epoch: AKD."""
+
+    def start_epoch(self, epoch: int) -> None:
+        self._start(self.draw(epoch))
+
+
+class PerTokenBeta(BetaPolicy):
+    """beta of each row is RKL / (FKL + RKL) of that row: the larger divergence weighs more. No state but the log's."""
+
+    per_row = True
+
+    def row_beta(self, examples: Tensor | None = None) -> float | BetaShare:
+        return BetaShare()
+
+    def update(self, statistics: BetaStatistics) -> float:
+        """`value` becomes the share of the step's means. Returns the mix at that share."""
+        self.value = _share(statistics.reverse_kl, statistics.forward_kl)
+        return super().update(statistics)
+
+
+class PerExampleBeta(PerTokenBeta):
+    """beta of each example is RKL / (FKL + RKL) of the example's means, the same in all its rows."""
+
+    def row_beta(self, examples: Tensor | None = None) -> float | BetaShare:
+        if examples is None:
+            raise UserError("beta per example needs the example number of each row")
+        return BetaShare(examples)
+
+
+class GapBeta(BetaPolicy):
+    """One beta, drawn towards the tail's share of the gap: value <- s value + (1 - s) g_tail / (g_head + g_tail).
+
+    After Wu et al. 2024 (AKL), where a large gap in the tail calls for the reverse KL; here smoothed over steps (s is
+    `smoothing`) instead of taken per token.
+    """
+
+    def __init__(self, config: BetaConfig, seed: int = 0) -> None:
+        super().__init__(config, seed)
+        self.head_mass = config.head_mass
+
+    def update(self, statistics: BetaStatistics) -> float:
+        """Returns the mix at the old value. Raises UserError if the step's gaps were not measured."""
+        head, tail = statistics.head_gap, statistics.tail_gap
+        if head is None or tail is None:
+            raise UserError("gap-driven beta needs the head and tail gaps of the step: set Objective.head_mass")
+        before = super().update(statistics)
+        keep = self.config.smoothing
+        self.value = keep * self.value + (1.0 - keep) * _share(tail, head)
+        return before
+
+
+def beta_controller(config: BetaConfig, seed: int = 0) -> BetaPolicy:
+    """The controller of config.strategy. seed: of the draws from `config.initial`."""
+    policy: BetaPolicy = resolve_name(STRATEGIES[config.strategy].build)(config, seed)
+    return policy
 
 
 def _mix(beta: float, statistics: BetaStatistics) -> float:
@@ -185,40 +212,7 @@ def _mix(beta: float, statistics: BetaStatistics) -> float:
     return sum(share * value for share, value in parts if share > 0.0)
 
 
-def _eq13(beta: float, epsilon: float) -> float:
-    away = 2.0 * abs(beta - 0.5)
-    return -math.log(epsilon + away) - math.log(epsilon + 1.0 - away)
-
-
-def _eq13_derivative(beta: float, epsilon: float) -> float:
-    away = 2.0 * abs(beta - 0.5)
-    return 2.0 * _sign(beta - 0.5) * (1.0 / (epsilon + 1.0 - away) - 1.0 / (epsilon + away))
-
-
-def _algorithm1(beta: float, epsilon: float) -> float:
-    return -math.log(epsilon + 2.0 * abs(beta - 0.5)) - math.log(epsilon + 2.0 * abs(1.0 - beta - 0.5))
-
-
-def _algorithm1_derivative(beta: float, epsilon: float) -> float:
-    return -4.0 * _sign(beta - 0.5) / (epsilon + 2.0 * abs(beta - 0.5))
-
-
-def _none(beta: float, epsilon: float) -> float:
-    return 0.0
-
-
-def _sign(value: float) -> float:
-    """The subgradient of abs that autograd takes too: 0 at 0."""
-    return float((value > 0.0) - (value < 0.0))
-
-
-Regulariser = Callable[[float, float], float]
-"""(beta, epsilon) -> value."""
-
-REGULARISERS: dict[str, tuple[Regulariser, Regulariser]] = {
-    "eq13": (_eq13, _eq13_derivative),
-    "algorithm1": (_algorithm1, _algorithm1_derivative),
-    "none": (_none, _none),
-}
-"""Name -> (function, derivative). eq13 keeps beta off 0, 0.5 and 1; algorithm1 only off 0.5, so it drives beta to 0 or
-1; eq. 16 as printed is none: its two terms cancel."""
+def _share(part: float, rest: float) -> float:
+    if not (math.isfinite(part) and math.isfinite(rest)):
+        raise ValueError(f"beta cannot be a share of {part} and {rest}")
+    return part / (part + rest) if part + rest > 0.0 else 0.5

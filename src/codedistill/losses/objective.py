@@ -54,7 +54,7 @@ class Objective:
         from autograd, a few rows at a time; both KLs are still reported.
     head_mass: if given, the gap |p - q| over the teacher's head and tail is reported too (`head_tail_gap`).
     vocabulary_size: cuts both heads (or the given logits) to their first entries; None: the two must be equally long.
-    chunk_rows: rows that meet the heads at once; None: as many as keep the two [rows, V] buffers within 256 MB.
+    chunk_rows: rows that meet the heads at once; None: as many as fit into `logits.CHUNK_BYTES`.
     """
 
     beta: float | Tensor | BetaShare = 0.0

@@ -14,6 +14,7 @@ from codedistill.data import Batch, Encoded
 from codedistill.generation import Sampling
 from codedistill.methods.base import Ingredients, LossSum, StepStatistics, row_weights
 from codedistill.methods.kd import Distillation
+from codedistill.methods.settings import Gkd
 from codedistill.methods.writing import write_together
 
 
@@ -27,7 +28,7 @@ class OnPolicyDistillation(Distillation):
 
     def __init__(self, given: Ingredients) -> None:
         super().__init__(given)
-        self._given, self._gkd, self._seed = given, given.recipe.gkd, given.recipe.training.seed
+        self._given, self._gkd, self._seed = given, given.recipe.section(Gkd), given.recipe.training.seed
         self._sampling = Sampling(
             max_new_tokens=self._gkd.max_new_tokens,
             temperature=self._gkd.temperature,

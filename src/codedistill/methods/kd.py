@@ -10,7 +10,6 @@ from codedistill.data import Batch
 from codedistill.losses import BetaConfig, BetaPolicy, BetaStatistics, Objective, beta_controller, fused_divergence
 from codedistill.methods.base import Ingredients, LossSum, Method, StepStatistics, row_weights
 from codedistill.methods.divergence import divergence_function
-from codedistill.recipe.model import Recipe
 
 ENDS = {"forward_kl": 0.0, "reverse_kl": 1.0}
 """Divergences that are the mix at a fixed beta, and so have gradients in closed form."""
@@ -31,7 +30,7 @@ class Distillation(Method):
         self._controller: BetaPolicy | None = None
         self._divergence = None
         if name == "akd":
-            self._controller = beta_controller(beta_config(recipe))
+            self._controller = beta_controller(recipe.beta, recipe.training.seed)
         elif name in ENDS:
             self._controller = beta_controller(BetaConfig(strategy="fixed", initial=ENDS[name]))
         else:
@@ -97,19 +96,3 @@ class Distillation(Method):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if self._controller is not None:
             self._controller.load_state_dict(state["beta"])
-
-
-def beta_config(recipe: Recipe) -> BetaConfig:
-    """The recipe's `beta` section as its controller takes it; its draws follow training.seed."""
-    beta = recipe.beta
-    return BetaConfig(
-        strategy=beta.strategy,
-        initial=beta.initial,
-        learning_rate=beta.learning_rate,
-        regulariser=beta.regulariser,
-        lambda_=beta.regulariser_weight,
-        epsilon=beta.epsilon,
-        seed=recipe.training.seed,
-        smoothing=beta.smoothing,
-        head_mass=beta.head_mass,
-    )

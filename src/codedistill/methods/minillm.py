@@ -25,6 +25,7 @@ from codedistill.generation import Sampling
 from codedistill.losses import Objective, fused_cross_entropy, fused_divergence
 from codedistill.methods.base import Ingredients, LossSum, Method, row_weights
 from codedistill.methods.policy import clipped_loss, mixed_log_probability, returns, rewards, whitened
+from codedistill.methods.settings import Minillm
 from codedistill.methods.writing import evaluating, write_together
 from codedistill.prompts import TEMPLATES
 
@@ -46,7 +47,7 @@ class MiniLLM(Method):
     def __init__(self, given: Ingredients) -> None:
         assert given.teacher is not None
         self._given, self._teacher, self._head = given, given.teacher, given.head
-        self._settings, self._loss = given.recipe.minillm, given.recipe.loss
+        self._settings, self._loss = given.recipe.section(Minillm), given.recipe.loss
         self.updates = self._settings.updates
         self._rollouts: dict[int, Rollout] = {}
         self._advantages: dict[int, torch.Tensor] = {}
@@ -220,6 +221,7 @@ class MiniLLM(Method):
 
 def _corpus(given: Ingredients) -> list[Encoded]:
     recipe = given.recipe
-    examples = load_examples(recipe.minillm.corpus or "", recipe.minillm.corpus_limit, "minillm.corpus")
+    settings = recipe.section(Minillm)
+    examples = load_examples(settings.corpus or "", settings.corpus_limit, "minillm.corpus")
     template, tokenizer = TEMPLATES[recipe.instructions_template], given.student.tokenizer
     return encode_examples(examples, template, tokenizer, recipe.data.max_length)[0]

@@ -16,6 +16,7 @@ from codedistill.errors import UserError
 from codedistill.generation import Sampling
 from codedistill.methods.base import Ingredients, Method, Rewritten, Workplace
 from codedistill.methods.kd import Distillation
+from codedistill.methods.settings import Seqkd
 from codedistill.methods.sft import SupervisedFineTuning
 from codedistill.models import Loaded
 from codedistill.prompts import TEMPLATES
@@ -34,7 +35,7 @@ def teacher_examples(recipe: Recipe, examples: list[Example], teacher: Loaded, p
     Raises:
         UserError: `seqkd.responses` names a file that does not fit, or training on other responses has begun.
     """
-    settings, template = recipe.seqkd, TEMPLATES[recipe.instructions_template]
+    settings, template = recipe.section(Seqkd), TEMPLATES[recipe.instructions_template]
     check_templates(examples, template, teacher.tokenizer)
     prompts = {example.id: prompt_text(example, template, teacher.tokenizer) for example in examples}
     sampling = Sampling(settings.max_new_tokens, settings.temperature, settings.seed, settings.batch_size)

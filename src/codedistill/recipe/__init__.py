@@ -3,7 +3,15 @@
 model.py      the recipe, validated
 sections.py   its sections; those of methods are in methods/settings.py
 load.py       recipes from files, shipped names and mappings, with overrides
-explain.py    errors of validation in one line
+explain.py    validation errors in one line
 reference.py  what every key means, for docs/recipe.md and `recipes show`
 shipped/      the recipes that come with the package
 """
+
+from typing import Literal
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+"""Types that weights are loaded in."""
+
+Precision = Literal["float32", "bfloat16"]
+"""Types that training computes matrix products in."""

@@ -1,13 +1,16 @@
-"""What is wrong with a recipe, in one line: where it comes from, the key and what to do about it."""
+"""Validation errors of a recipe in one line: where the fault comes from, the key and what to do about it."""
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+
+from codedistill.errors import UserError, closest
 
 OTHER_NAMES = {
     "kl": "forward_kl",
@@ -55,7 +58,7 @@ OTHER_NAMES = {
     "output_dir": "output",
     "resume_from_checkpoint": "resume",
 }
-"""What papers and other tools call our divergences and keys; with a section where the name alone says too little."""
+"""Names of our divergences and keys in papers and other tools; with a section where the name alone is ambiguous."""
 
 
 IN_WORDS = {
@@ -67,93 +70,73 @@ IN_WORDS = {
     "dict_type": "should be a mapping of keys to values",
     "string_pattern_mismatch": "letters, digits, dots, dashes and underscores are allowed, the first a letter or digit",
 }
-"""What pydantic's kinds of errors mean for the author of a recipe."""
+"""Pydantic's error types in words for the author of a recipe."""
 
 
-def explain(error: ValidationError, where: str, overrides: Sequence[str], known: Sequence[str]) -> str:
-    """The first problem of several, with its cause: one of the `overrides`, or `where` the rest of the recipe is from.
+@dataclass(frozen=True)
+class Override:
+    """A `key=value` argument: its text as written, the key's parts and the value."""
 
-    known: every key that a recipe may have.
+    text: str
+    path: tuple[str, ...]
+    value: Any
+
+    def touches(self, key: str) -> bool:
+        """Sets the key, a section around it, or a part of it."""
+        return all(a == b for a, b in zip(self.path, key.split("."), strict=False))
+
+
+def explain(
+    error: ValidationError, kind: str, known: Sequence[str], where: str | Path, overrides: Sequence[Override] = ()
+) -> UserError:
+    """The first fault of a validation as an error, with its cause: one of the `overrides`, or `where` the rest is from.
+
+    kind: what was validated: "a recipe", "an evaluation". known: every key that it may have.
     """
-    first, *others = sorted(error.errors(include_url=False), key=_comes_later)
+    # A key that is missing may be one that is misspelled, so unknown keys come first.
+    first, *others = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+    place = [str(part) for part in first["loc"]]
+    keys = [".".join([*place, key]) for key in first.get("ctx", {}).get("keys", ())] or [".".join(place)]
+    cause = next((each for key in keys for each in reversed(overrides) if each.touches(key)), None)
+    file = where if isinstance(where, Path) and cause is None else None
+    source = f"override {cause.text}" if cause else where.name if isinstance(where, Path) else where
     more = f" (and {len(others)} more)" if others else ""
-    message = _in_words(first, known)
-    return f"{_cause(first, message, overrides) or where}: {message}{more}"
+    return UserError(
+        f"{source}: {_in_words(first, kind, known)}{more}",
+        file=None if file is None else str(file),
+        key=keys[0],
+        override=None if cause is None else cause.text,
+    )
 
 
-def near(name: str, known: Iterable[str]) -> list[str]:
-    """The known name that is most like this one, if any is."""
-    return difflib.get_close_matches(name, list(known), 1)
-
-
-def _comes_later(problem: ErrorDetails) -> bool:
-    """A key that is missing was likely written wrongly elsewhere, so what is unknown is said first."""
-    return problem["type"] != "extra_forbidden"
-
-
-def _in_words(problem: ErrorDetails, known: Sequence[str]) -> str:
-    """A problem in one line."""
+def _in_words(problem: ErrorDetails, kind: str, known: Sequence[str]) -> str:
     location = [str(part) for part in problem["loc"]]
-    key, kind, given = ".".join(location), problem["type"], problem["input"]
-    if kind == "extra_forbidden":
-        return f"{key} is not a recipe key; {_suggest(location, known)}"
-    if kind == "missing":
+    key, error, given = ".".join(location), problem["type"], problem["input"]
+    if error == "extra_forbidden":
+        return f"{key} is not {kind} key; {_suggest(location, known)}"
+    if error == "missing":
         return f"{key} is missing; add it, for example {key}=tiny/{key}"
-    if kind == "model_type":
+    if error == "model_type":
         return f"{key}: is a section with keys; write {key}={{}} for its defaults, not {given!r}"
-    message = IN_WORDS.get(kind) or problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    instead = "" if isinstance(given, dict) or kind == "value_error" else f", not {given!r}"
+    message = IN_WORDS.get(error) or problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    ours = error == "value_error" or "keys" in problem.get("ctx", {})
+    instead = "" if ours or isinstance(given, dict) else f", not {given!r}"
     return f"{key + ': ' if key else ''}{message}{instead}"
 
 
 def _suggest(location: list[str], known: Sequence[str]) -> str:
-    names = (".".join(location), location[-1])
-    if (other := next((OTHER_NAMES[n.lower()] for n in names if n.lower() in OTHER_NAMES), None)) in known:
+    key, name = ".".join(location), location[-1]
+    other = OTHER_NAMES.get(key.lower()) or OTHER_NAMES.get(name.lower()) or ""
+    if other not in known:
+        other = other.rpartition(".")[2]  # of a single section
+    if other in known:
         return f"did you mean {other}?"
-    close = [k for k in known if k.split(".")[-1] == location[-1]]  # the right name in the wrong section
-    if not close:
-        others = [k for k in known if k != ".".join(location[:-1])]
-        close = difflib.get_close_matches(".".join(location), others, 1, 0.6)
-    if not close:
-        tails = {k.split(".")[-1]: k for k in known}
-        close = [tails[t] for t in difflib.get_close_matches(location[-1], list(tails), 1, 0.7)]
-    if close:
+    if close := [k for k in known if k.split(".")[-1] == name]:  # the right name in the wrong section
         return f"did you mean {' or '.join(close)}?"
-    section = [k for k in known if k.rpartition(".")[0] == ".".join(location[:-1])]
-    return f"known here: {', '.join(section)}"
-
-
-def _cause(problem: ErrorDetails, message: str, overrides: Sequence[str]) -> str | None:
-    """The override that a problem comes from. Of those at its place it is the one whose key the message mentions first,
-    else the last that sets the whole place, else the last. A mention alone counts where the whole recipe is at fault.
-    """
-    place = [str(part) for part in problem["loc"]] or _place_named(message)
-    body = message.removeprefix(f"{'.'.join(place)}: ")
-    latest = list(reversed(overrides))  # of one key, the last value counts
-    here = [each for each in latest if place and all(a == b for a, b in zip(_parts(each), place, strict=False))]
-    mentioned: dict[int, str] = {}
-    for override in here or ([] if problem["loc"] else latest):
-        if (at := _mention(_parts(override), place, body)) is not None:
-            mentioned.setdefault(at, override)
-    whole = [override for override in here if len(_parts(override)) <= len(place)]
-    found = mentioned[min(mentioned)] if mentioned else next(iter(whole + here), None)
-    return f"override {found}" if found else None
-
-
-def _parts(override: str) -> list[str]:
-    return override.partition("=")[0].split(".")
-
-
-def _place_named(message: str) -> list[str]:
-    """The key that a message about the whole recipe begins with, as `loss.parameters: ...` does."""
-    named = re.match(r"([\w.]+): ", message)
-    return named[1].split(".") if named else []
-
-
-def _mention(parts: list[str], place: list[str], body: str) -> int | None:
-    """Where a message mentions a key: by its whole name, or by the name that it has inside the message's place."""
-    names = {".".join(parts)}
-    if parts[: len(place)] == place:
-        names.add(".".join(parts[len(place) :]))
-    found = [re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", body) for name in names if name]
-    return min((match.start() for match in found if match), default=None)
+    parent = ".".join(location[:-1])
+    if near := closest(key, [k for k in known if k != parent]):
+        return f"did you mean {near}?"
+    tails = {k.split(".")[-1]: k for k in known}
+    if near := closest(name, tails, 0.7):
+        return f"did you mean {tails[near]}?"
+    return f"known here: {', '.join(k for k in known if k.rpartition('.')[0] == parent)}"

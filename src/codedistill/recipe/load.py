@@ -10,17 +10,14 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from codedistill.errors import UserError
-from codedistill.recipe.explain import explain, near
-from codedistill.recipe.model import Recipe, recipe_keys
-from codedistill.recipe.sections import Evaluation, Model, ModelSpec, Section
+from codedistill.errors import UserError, did_you_mean
+from codedistill.recipe.explain import Override, explain
+from codedistill.recipe.model import Recipe, recipe_fields, recipe_model
+from codedistill.recipe.sections import Evaluation, ModelSpec, Section
 
 S = TypeVar("S", bound=Section)
 
-
 RECIPES = Path(__file__).parent / "shipped"
-
-
 DEFAULT_RECIPE = "tiny"
 
 
@@ -30,59 +27,76 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe | None = None, o
     Raises:
         UserError: no such recipe, not YAML, an unknown key, a wrong type or a contradiction.
     """
+    where: str | Path = "recipe"
     if isinstance(recipe, Recipe):
-        where, values = "recipe", recipe.model_dump(mode="json", exclude_unset=True)
+        values = recipe.model_dump(mode="json", exclude_unset=True)
     elif isinstance(recipe, Mapping):
-        where, values = "recipe", _copy(recipe)
+        values = _copy(recipe)
     else:
-        path = find_recipe(str(recipe or DEFAULT_RECIPE))
-        where, values = path.name, read_yaml(path)
-        values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-") or "run")
-    overrides = list(overrides)
-    for override in overrides:
-        _apply(values, override)
-    return validate(values, where, overrides)
+        where = find_recipe(str(recipe or DEFAULT_RECIPE))
+        values = read_yaml(where)
+        values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", where.stem).lstrip("._-") or "run")
+    parsed = parse_overrides(overrides)
+    changes = {each.path[1]: each.value for each in parsed if each.path[:-1] == ("training",)}
+    _fit_length(values.get("training"), changes)
+    return validate(values, where, parsed)
+
+
+def _fit_length(training: Any, changes: Mapping[str, Any]) -> None:
+    """Make room in the recipe for an override of the training's length: it replaces the other measure of length, and
+    shortens a longer warm-up."""
+    if not isinstance(training, dict):
+        return
+    for one, other in (("steps", "epochs"), ("epochs", "steps")):
+        if one in changes and other not in changes:
+            training.pop(other, None)
+    steps, warmup = changes.get("steps"), training.get("warmup_steps")
+    if isinstance(steps, int) and isinstance(warmup, int) and steps < warmup:
+        training["warmup_steps"] = steps
 
 
 def load_evaluation(settings: Evaluation | Mapping[str, Any], overrides: Iterable[str] = ()) -> Evaluation:
-    """Settings of an evaluation without a run, as such or as a mapping of the section's keys, with overrides.
+    """Settings of an evaluation without a run: keys of the recipe's section, with overrides.
+
+    An override may name the section, as in evaluation.limit=10, or leave it out.
 
     Raises:
-        UserError: as of `load_recipe`; keys carry their section's name.
+        UserError: as for `load_recipe`.
     """
     values = settings.model_dump(mode="json", exclude_unset=True) if isinstance(settings, Evaluation) else settings
-    return load_recipe({"student": "tiny/student", "method": "sft", "evaluation": values}, overrides).evaluation
-
-
-class _OneModel(Section):
-    """A model that nothing trains: what a student may not be, such as float16, it may."""
-
-    student: Model
+    parsed = parse_overrides(overrides, section="evaluation")
+    return _validated(Evaluation, values, "an evaluation", "settings", parsed)
 
 
 def load_spec(model: str | Path | Mapping[str, Any]) -> ModelSpec:
     """A model as a recipe names one: a folder, a hub id, or a mapping of `student`'s keys.
 
+    Unlike a student, which is trained, it may be in float16.
+
     Raises:
-        UserError: as of `load_recipe`.
+        UserError: as for `load_recipe`.
     """
-    given = model if isinstance(model, Mapping) else {"path": str(model)}
-    return _validated(_OneModel, {"student": _copy(given)}, "recipe").student
+    return _validated(ModelSpec, model if isinstance(model, Mapping) else {"path": str(model)}, "a model", "model")
 
 
-def validate(values: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> Recipe:
-    """A `Recipe` from plain data, or a `UserError` that names its cause, the key and what to do.
+def validate(values: Mapping[str, Any], where: str | Path, overrides: Sequence[Override] = ()) -> Recipe:
+    """A `Recipe` from plain data with overrides, or a `UserError` that names its cause, the key and what to do.
 
-    The cause is one of the `overrides` that are in the data already, or `where` the rest of it comes from.
+    where: the file of the data, or a word for its origin.
     """
-    return _validated(Recipe, values, where, overrides)
+    return _validated(recipe_model(), values, "a recipe", where, overrides)
 
 
-def _validated(section: type[S], values: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> S:
+def _validated(
+    section: type[S], values: Mapping[str, Any], kind: str, where: str | Path, overrides: Sequence[Override] = ()
+) -> S:
+    values = _copy(values)
+    for override in overrides:
+        _apply(values, override)
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        raise UserError(explain(error, where, overrides, recipe_keys())) from None
+        raise explain(error, kind, list(recipe_fields(section)), where, overrides) from None
 
 
 def find_recipe(name: str) -> Path:
@@ -93,10 +107,8 @@ def find_recipe(name: str) -> Path:
     shipped = RECIPES / f"{name.removesuffix('.yaml')}.yaml"
     if shipped.is_file():
         return shipped
-    known = shipped_recipes()
-    close = near(name, known)
-    hint = f"did you mean {close[0]}?" if close else f"shipped recipes: {', '.join(known)}"
-    raise UserError(f"recipe {name}: no such file and no such shipped recipe; {hint}")
+    hint = did_you_mean(name, shipped_recipes())
+    raise UserError(f"recipe {name}: no such file and no such shipped recipe; {hint}", file=name)
 
 
 def shipped_recipes() -> list[str]:
@@ -105,75 +117,99 @@ def shipped_recipes() -> list[str]:
 
 
 def described_recipes() -> dict[str, str]:
-    """The shipped recipes that are meant to be run as they are or copied, each with the first line of its file."""
-    names = [name for name in shipped_recipes() if "/" not in name]  # in folders are those that made the embedded pair
+    """The shipped recipes to run or to copy, each with the first line of its file."""
+    names = [name for name in shipped_recipes() if "/" not in name]  # those in folders made the embedded pair
     return {name: (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name in names}
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as the standard has it: a key that stands twice in a mapping is an error, not silently the last one."""
+    """YAML in which a repeated key of a mapping is an error, as the standard says, and not silently the last one."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         seen = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key.value} is there twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value} is repeated", problem_mark=key.start_mark)
             seen.add(key.value)
         return node
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping from a file, or a `UserError` with the line where it goes wrong."""
+    """A YAML mapping from a file, or a `UserError` with the line of the fault."""
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
-        raise UserError(f"{path}: {line}not valid YAML: {getattr(error, 'problem', None) or error}") from None
+        reason = getattr(error, "problem", None) or error
+        raise UserError(f"{path}: {line}not valid YAML: {reason}", file=str(path)) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
+        raise UserError(f"{path}: cannot be read: {error}", file=str(path)) from None
     if not isinstance(values, dict):
-        raise UserError(f"{path}: a recipe is a mapping of keys to values, this is a {type(values).__name__}")
+        kind = type(values).__name__
+        raise UserError(f"{path}: a recipe is a mapping of keys to values, this is a {kind}", file=str(path))
     return values
+
+
+def parse_overrides(texts: Iterable[str], section: str = "") -> list[Override]:
+    """`key=value` arguments. section: may stand before the keys and is then left out.
+
+    Raises:
+        UserError: not key=value, a value that is not YAML, or a key that an earlier argument has set.
+    """
+    overrides: list[Override] = []
+    for text in texts:
+        key, equals, given = text.partition("=")
+        path = tuple(key.split("."))
+        if not equals or not key:
+            raise UserError(f"override {text!r}: write key=value, for example training.steps=100", override=text)
+        try:
+            value = yaml.load(given, _Loader)
+        except yaml.YAMLError as error:
+            reason = f": {getattr(error, 'problem', None) or error}"
+            if any(given.count(opening) > given.count(closing) for opening, closing in ("{}", "[]")):
+                # A shell has split the argument at its spaces.
+                reason = "; quote the whole argument, such as 'student={path: FOLDER}'"
+            message = f"override {text!r}: the value is not valid YAML{reason}"
+            raise UserError(message, key=key, override=text) from None
+        if isinstance(value, str):
+            value = _number(value)
+        new = Override(text, path[1:] if len(path) > 1 and path[0] == section else path, value)
+        for earlier in overrides:
+            if any(leaf[: len(new.path)] == new.path for leaf in _leaves(earlier.path, earlier.value)):
+                message = f"override {text}: replaces the override {earlier.text}; remove one of them"
+                raise UserError(message, key=".".join(new.path), override=text)
+        overrides.append(new)
+    return overrides
+
+
+def _leaves(path: tuple[str, ...], value: object) -> list[tuple[str, ...]]:
+    """The keys that a value sets at a path; an empty section sets itself."""
+    if not isinstance(value, dict) or not value:
+        return [path]
+    return [leaf for name, each in value.items() for leaf in _leaves((*path, str(name)), each)]
 
 
 def _copy(mapping: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in mapping.items()}
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise UserError(f"override {override!r}: write key=value, for example training.steps=100")
-    try:
-        value = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        reason = f": {getattr(error, 'problem', None) or error}"
-        if _cut_off(text):
-            reason = "; quote the whole argument, such as 'student={path: FOLDER}'"
-        raise UserError(f"override {override!r}: the value is not valid YAML{reason}") from None
-    if isinstance(value, str):
-        value = _number(value)
-    *parents, last = key.split(".")
+def _apply(values: dict[str, Any], override: Override) -> None:
+    *parents, last = override.path
     for parent in parents:
         child = values.get(parent)
         if isinstance(child, str) and parent in ("teacher", "student"):
             child = {"path": child}
         if child is not None and not isinstance(child, dict):
             raise UserError(
-                f"override {override!r}: {parent} is a section with keys, but the recipe says {parent}: {child!r}"
+                f"override {override.text!r}: {parent} is a section with keys, but the recipe says {parent}: {child!r}",
+                key=parent,
+                override=override.text,
             )
         values[parent] = child or {}
         values = values[parent]
-    if parents == ["training"] and last in ("steps", "epochs"):  # the override wins over the recipe's other one
-        values.pop("epochs" if last == "steps" else "steps", None)
-    values[last] = value
-
-
-def _cut_off(text: str) -> bool:
-    """A brace or a bracket that opens and does not close: a shell takes an argument apart at its spaces."""
-    return any(text.count(opening) > text.count(closing) for opening, closing in ("{}", "[]"))
+    values[last] = override.value
 
 
 def _number(text: str) -> str | float:

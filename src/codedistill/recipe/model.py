@@ -1,47 +1,51 @@
-"""The recipe: every knob of a run, validated at the door.
+"""The recipe: every setting of a run, validated before anything starts.
 
-Unknown keys, wrong types and contradictions are errors. `recipe.load` reads the file that a recipe comes from.
+Unknown keys, wrong types and contradictions are errors. `recipe.load` reads the file of a recipe.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from functools import cache
+from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import create_model, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
-from codedistill.methods.settings import METHODS, Beta, Gkd, Loss, Minillm, Seqkd
-from codedistill.recipe.explain import OTHER_NAMES, near
-from codedistill.recipe.sections import Data, Evaluation, Lora, Model, Section, Training
+from codedistill.errors import did_you_mean
+from codedistill.methods.settings import METHODS, Beta, Loss, readers
+from codedistill.prompts import TEMPLATES
+from codedistill.recipe.explain import OTHER_NAMES
+from codedistill.recipe.sections import Data, Evaluation, Lora, Model, Section, Training, key, wrong
+
+S = TypeVar("S", bound=Section)
 
 
 class Recipe(Section):
-    """A whole run. `codedistill recipes show tiny` prints one."""
+    """A whole run, without the sections of single methods: `recipe_model` adds those. `load_recipe` makes one."""
 
-    name: str = Field(
+    name: str = key(
         "run",
+        "name of the run; default: the recipe file's own name",
+        free=True,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        description="what the run is called; default: the recipe file's own name",
     )
-    teacher: Model | None = Field(None, description="the large model; every method but `sft` needs one")
-    student: Model = Field(description="the small model that is trained")
-    method: str = Field("akd", description=f"the objective: {', '.join(METHODS)}; see methods.md")
-    template: Literal["alpaca", "starcoder", "instruct_eval", "chat", "plain"] | None = Field(
+    teacher: Model | None = key(None, "the large model; every method but `sft` needs one")
+    student: Model = key(..., "the small model that is trained")
+    method: str = key("akd", f"the objective: {', '.join(METHODS)}; see methods.md")
+    template: str | None = key(
         None,
-        description="how an instruction becomes a prompt; default: alpaca, or what the data's rows bring with them",
+        "how an instruction becomes a prompt, see below; default: alpaca, or the prompts that the data's rows contain",
     )
-    data: Data = Field(Data(), description="what is trained on")
-    training: Training = Field(Training(), description="the optimiser and the loop")
-    loss: Loss = Field(Loss(), description="how student and teacher are compared")
-    beta: Beta = Field(Beta(), description="the mix of forward and reverse KL")
-    seqkd: Seqkd = Field(Seqkd(), description="responses that the teacher writes before training")
-    gkd: Gkd = Field(Gkd(), description="responses that the student writes while it learns")
-    minillm: Minillm = Field(Minillm(), description="reverse KL by policy gradient")
-    lora: Lora | None = Field(None, description="low-rank adapters instead of full training; default: off")
-    evaluation: Evaluation = Field(Evaluation(), description="which benchmarks judge the models, and how")
-    output: str | None = Field(
-        None, description="the run directory; default: `runs/NAME`, or `runs/NAME-2` and so on where that is taken"
+    data: Data = key(Data(), "the training examples")
+    training: Training = key(Training(), "the optimizer and the training loop")
+    loss: Loss = key(Loss(), "the comparison of student and teacher")
+    beta: Beta = key(Beta(), "the mix of forward and reverse KL")
+    lora: Lora | None = key(None, "low-rank adapters instead of full training; default: off")
+    evaluation: Evaluation = key(Evaluation(), "the benchmarks, and how the models answer them", free=True)
+    output: str | None = key(
+        None, "the run directory; default: `runs/NAME`, or `runs/NAME-2` and so on if that exists", free=True
     )
-    resume: Literal["never", "auto"] = Field("never", description="auto: go on from the newest whole checkpoint")
+    resume: Literal["never", "auto"] = key("never", "auto: continue from the newest checkpoint", free=True)
 
     @field_validator("lora", mode="before")
     @classmethod
@@ -50,38 +54,58 @@ class Recipe(Section):
             raise ValueError(f"write lora={'{}' if lora else 'null'}, not {str(lora).lower()}")
         return lora
 
-    @field_validator("method")
+    @field_validator("method", "template")
     @classmethod
-    def _known(cls, method: str) -> str:
-        if method not in METHODS:
-            close = near(method, METHODS)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise ValueError(f"should be {', '.join(repr(name) for name in METHODS)}, not {method!r}{hint}")
-        return method
+    def _known(cls, name: str | None, info: Any) -> str | None:
+        known = METHODS if info.field_name == "method" else TEMPLATES
+        if name is not None and name not in known:
+            raise ValueError(f"there is no {info.field_name} {name}; {did_you_mean(name, known)}")
+        return name
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        if METHODS[self.method].teacher and self.teacher is None:
-            raise ValueError(f"method {self.method} needs a teacher")
-        if METHODS[self.method].warm and self.student.architecture is not None:
-            raise ValueError(f"method {self.method} starts from a student that can answer; train one with method=sft")
-        for key, reason in self.unread().items():
-            section, name = key.split(".")
-            if name in getattr(self, section).model_fields_set:
-                raise ValueError(f"{key} would have no effect with {reason}")
-        self._check_precision()
+        entry, dtype, precision = METHODS[self.method], self.student.dtype, self.training.precision
+        if entry.teacher and self.teacher is None:
+            raise wrong(f"method {self.method} needs a teacher; set teacher", "teacher", "method")
+        if entry.warm and self.student.architecture is not None:
+            raise wrong(
+                f"method {self.method} starts from a trained student; train one with method=sft",
+                "student.architecture",
+                "method",
+            )
+        for name, cause in self.ineffective().items():
+            section, _, rest = name.partition(".")
+            if rest in getattr(self, section).model_fields_set:
+                changed = cause.partition("=")[0]
+                instead = f"use method={' or '.join(readers(name))}" if changed == "method" else f"change {changed}"
+                raise wrong(f"{name} would have no effect with {cause}; remove it or {instead}", name, changed)
+        if dtype == "float16":
+            raise wrong(
+                "student.dtype float16: its range is too small for Adam; use float32 with training.precision=bfloat16",
+                "student.dtype",
+            )
+        if precision == "bfloat16" and dtype != "float32":
+            raise wrong(
+                f"training.precision bfloat16 needs weights in float32, not student.dtype {dtype}; remove one of them",
+                "training.precision",
+                "student.dtype",
+            )
+        steps, warmup = self.training.steps, self.training.warmup_steps
+        if steps is not None and warmup > steps and self.resume == "never":  # runs of version 0.1 may continue
+            message = f"training.warmup_steps={warmup} is more than training.steps={steps}; lower it"
+            raise wrong(message, "training.warmup_steps", "training.steps")
         if self.loss.divergence is not None or self.loss.parameters:
             self._check_divergence()
         return self
 
     @property
     def instructions_template(self) -> str:
-        """The template of instructions, which do not bring a prompt of their own."""
+        """The template for instructions without a prompt of their own."""
         return self.template or "alpaca"
 
     @property
     def divergence(self) -> str | None:
-        """What the method compares the two models by; None: it has its own objective."""
+        """The divergence of the method; None: it has its own objective."""
         return self.loss.divergence or METHODS[self.method].divergence
 
     @property
@@ -91,9 +115,13 @@ class Recipe(Section):
 
     @property
     def _text_only(self) -> bool:
-        section, _, rest = (METHODS[self.method].text_only or "").partition(".")
-        name, _, value = rest.partition("=")
-        return bool(section) and getattr(getattr(self, section), name) == value
+        name, _, value = (METHODS[self.method].text_only or "").partition("=")
+        section, _, field = name.partition(".")
+        return bool(section) and getattr(getattr(self, section), field) == value
+
+    def section(self, kind: type[S]) -> S:
+        """The section of this class, such as that of a method."""
+        return next(value for _, value in self if isinstance(value, kind))
 
     def divergence_parameters(self) -> dict[str, float]:
         """Every parameter of the divergence, defaults included."""
@@ -101,45 +129,33 @@ class Recipe(Section):
 
         return divergence.divergence_parameters(self.divergence or "") | self.loss.parameters
 
-    def unread(self) -> dict[str, str]:
-        """Keys of the sections that would have no effect in this recipe, each with what makes it so."""
+    def ineffective(self) -> dict[str, str]:
+        """Keys of the sections that have no effect in this recipe, each with the key=value that makes it so."""
         entry, idle = METHODS[self.method], {}
-        for key in _keys_of({key for other in METHODS.values() for key in other.reads} - set(entry.reads)):
-            idle[key] = f"method {self.method}; remove it or use method={_readers(key)}"
-        if "beta" in entry.reads and self.divergence != "akd":
-            idle |= dict.fromkeys(_keys_of({"beta"}), "this loss.divergence; remove it or set loss.divergence=akd")
-        if self._text_only:
-            compared = {key for key in entry.reads if key.startswith("loss.")} | {"beta"}
-            idle |= dict.fromkeys(_keys_of(compared), f"{entry.text_only}; remove one of them")
-        for name in type(self).model_fields:
-            section = getattr(self, name)
-            for key, reason in section.unread().items() if isinstance(section, Section) else ():
-                idle.setdefault(f"{name}.{key}", f"{name}.{reason}; remove it")
+        for name in (name for name in recipe_fields(type(self)) if "." in name):
+            section, _, field = name.partition(".")
+            compares = section == "beta" or name in entry.reads
+            if (methods := readers(name)) and self.method not in methods:
+                idle[name] = f"method={self.method}"
+            elif compares and self._text_only:
+                idle[name] = str(entry.text_only)
+            elif section == "beta" and self.divergence != "akd":
+                idle[name] = f"loss.divergence={self.divergence}"
+            elif isinstance(values := getattr(self, section), Section) and field in (own := values.ineffective()):
+                idle[name] = f"{section}.{own[field]}"
         return idle
 
     def dump(self) -> dict[str, Any]:
         """The resolved recipe as plain data: every value that is used, and none that is not.
         It is a recipe again, and its dump is the same: resuming compares them.
         """
-        resolved, idle = self.model_dump(mode="json"), self.unread()
+        resolved, idle = self.model_dump(mode="json"), self.ineffective()
         if "loss.divergence" not in idle:
-            resolved["loss"]["divergence"] = self.divergence
-            resolved["loss"]["parameters"] = self.divergence_parameters()
-        for key in idle:
-            section, name = key.split(".")
-            del resolved[section][name]
+            resolved["loss"] |= {"divergence": self.divergence, "parameters": self.divergence_parameters()}
+        for name in idle:
+            section, _, field = name.partition(".")
+            del resolved[section][field]
         return {name: value for name, value in resolved.items() if value != {}}
-
-    def _check_precision(self) -> None:
-        dtype, precision = self.student.dtype, self.training.precision
-        if dtype == "float16":
-            raise ValueError(
-                "student.dtype float16: its range is too small for Adam; use float32 with training.precision=bfloat16"
-            )
-        if precision == "bfloat16" and dtype != "float32":
-            raise ValueError(
-                f"training.precision bfloat16: keeps float32 weights, student.dtype is {dtype}; drop one of them"
-            )
 
     def _check_divergence(self) -> None:
         from codedistill.losses import DIVERGENCES
@@ -147,44 +163,52 @@ class Recipe(Section):
 
         known = [*DIVERGENCES, *(["akd"] if "beta" in METHODS[self.method].reads else [])]
         name = str(self.divergence)
-        if name in METHODS and name not in known:
-            raise ValueError(
-                f"loss.divergence {name} is a method of its own: use method={name}, without loss.divergence"
-            )
         if name not in known:
-            close = [OTHER_NAMES[name.lower()]] if name.lower() in OTHER_NAMES else near(name, known)
-            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
-            raise ValueError(f"loss.divergence {name} is not one that method {self.method} knows; {hint}")
-        check_divergence(name, self.loss.parameters)
+            if name in METHODS:
+                hint = f"use method={name}, without loss.divergence"
+            else:
+                other = OTHER_NAMES.get(name.lower())
+                hint = f"did you mean {other}?" if other in known else did_you_mean(name, known)
+            raise wrong(f"loss.divergence: method {self.method} has no {name}; {hint}", "loss.divergence", "method")
+        try:
+            check_divergence(name, self.loss.parameters)
+        except ValueError as error:
+            raise wrong(str(error), "loss.parameters", "loss.divergence") from None
 
 
-def _keys_of(reads: set[str]) -> list[str]:
-    """The dotted keys behind names of keys and of whole sections, in a steady order."""
-    every = [key for key in recipe_keys() if "." in key]
-    return [key for key in every if key in reads or key.split(".")[0] in reads]
+def recipe_model() -> type[Recipe]:
+    """`Recipe` with one section, of the method's name, for every entry of METHODS that has settings."""
+    return _with_sections(tuple((name, entry.settings) for name, entry in METHODS.items() if entry.settings))
 
 
-def _readers(key: str) -> str:
-    """The methods that read a key."""
-    section = key.split(".")[0]
-    return " or ".join(name for name, entry in METHODS.items() if key in entry.reads or section in entry.reads)
+@cache
+def _with_sections(sections: tuple[tuple[str, type[Section]], ...]) -> type[Recipe]:
+    fields: dict[str, Any] = {name: (kind, key(kind(), f"settings of the method `{name}`")) for name, kind in sections}
+    return create_model("Recipe", __base__=Recipe, __doc__=Recipe.__doc__, **fields)
 
 
-def recipe_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> list[str]:
+def recipe_fields(model: type[Section] | None = None, prefix: str = "") -> dict[str, FieldInfo]:
+    """Every dotted key that a recipe (or a section) may have, sections included."""
+    fields = {}
+    for name, field in (model or recipe_model()).model_fields.items():
+        fields[prefix + name] = field
+        if section := section_of(field.annotation):
+            fields |= recipe_fields(section, f"{prefix}{name}.")
+    return fields
+
+
+def recipe_keys() -> list[str]:
     """Every dotted key that a recipe may have, sections included."""
-    keys = []
-    for name, field in model.model_fields.items():
-        keys.append(prefix + name)
-        section = _section_of(field.annotation)
-        if section:
-            keys += recipe_keys(section, f"{prefix}{name}.")
-    return keys
+    return list(recipe_fields())
 
 
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, Section):
-            return candidate
-        if get_args(candidate) and candidate is not annotation and (found := _section_of(candidate)):
-            return found
-    return None
+def free_keys() -> set[str]:
+    """Keys and sections that a resumed run may change."""
+    return {name for name, field in recipe_fields().items() if field.json_schema_extra == {"free": True}}
+
+
+def section_of(annotation: Any) -> type[Section] | None:
+    """The section that a field holds; None for a plain value."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for each in get_args(annotation) if (found := section_of(each))), None)

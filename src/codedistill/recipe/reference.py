@@ -1,6 +1,6 @@
-"""What every recipe key means, from the descriptions in its sections: docs/recipe.md, and comments in a recipe.
+"""What every recipe key means, from the descriptions of the fields: docs/recipe.md, and comments in a recipe.
 
-A test compares docs/recipe.md with what this makes; after a change to a section, write the file again:
+A test compares docs/recipe.md with the output; after a change to a section, write the file again:
 
     python -m codedistill.recipe.reference > docs/recipe.md
 """
@@ -15,17 +15,16 @@ from typing import Any
 import yaml
 from pydantic_core import PydanticUndefined
 
-from codedistill.methods import METHODS
+from codedistill.methods.settings import METHODS, readers
 from codedistill.prompts import TEMPLATES, Template
-from codedistill.recipe import sections
-from codedistill.recipe.model import Recipe
-from codedistill.recipe.sections import Section
+from codedistill.recipe.model import recipe_model, section_of
+from codedistill.recipe.sections import ModelSpec, Section
 
 INTRODUCTION = """\
 # The recipe
 
 Every key of a recipe. A recipe file holds only what differs from the defaults below. A `key=value` on the command line
-replaces what the file says:
+replaces the value in the file:
 
 ```yaml
 # mine.yaml
@@ -40,19 +39,25 @@ codedistill run mine.yaml training.steps=100 'student={path: /models/big, keep_l
 ```
 
 A key inside a section is written with a dot, as in `training.steps`. Values are YAML. Quote an argument with spaces,
-braces or brackets: the shell would take it apart. A key that does not exist, or that the chosen method does not
-read, is an error. `codedistill recipes show mine.yaml` prints every value that a run would use, and
-`codedistill recipes validate mine.yaml` checks the file without running it.
+braces or brackets: the shell would split it. A key that does not exist, or that the chosen method does not read, is an
+error, and so is an argument that replaces an earlier one. `codedistill recipes show mine.yaml` prints every value that
+a run would use, and `codedistill recipes validate mine.yaml` checks the file without running it.
+
+A `training.steps` on the command line replaces the file's `epochs`, and the other way round. It also shortens the
+file's `warmup_steps` if they are more than the steps.
 
 The only key that every recipe needs is `student`; every method but `sft` needs `teacher` too.
+
+A run that is resumed (`resume: auto`) needs the recipe that it was started with. Only the keys marked "may change" may
+have another value: they decide where files go, or how much memory is used at once, and not what is trained.
 """
 
 TEMPLATES_INTRODUCTION = """\
 ## Prompt templates
 
-`template` says how an instruction becomes the text that the models see. Rows of data with a `prompt` of their own stay
-as they are, and rows with `messages` go through the tokenizer's chat template. The input's part is left out where a
-task has none. `\\n` stands for the end of a line.
+`template` decides how an instruction becomes the text that the models see. Rows of data with a `prompt` of their own
+stay as they are, and rows with `messages` go through the tokenizer's chat template. The part for the input is left out
+if a task has none. `\\n` stands for the end of a line.
 """
 
 SCALARS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
@@ -60,28 +65,27 @@ SCALARS = {"integer": "whole number", "number": "number", "string": "text", "boo
 
 def recipe_reference() -> str:
     """The whole page as Markdown."""
-    parts = [INTRODUCTION, "## Top level\n", _table(Recipe, "")]
-    parts += ["## `teacher` and `student`\n", f"{_linked(sections.ModelSpec)}\n", _table(sections.ModelSpec, "student")]
-    for name, field in Recipe.model_json_schema()["properties"].items():
-        reference = _reference(field)
-        if reference and name not in ("teacher", "student"):
-            section = getattr(sections, reference)
-            parts += [f"## `{name}`\n", f"{_linked(section)}{_readers_of_section(name)}\n", _table(section, name)]
+    model = recipe_model()
+    parts = [INTRODUCTION, "## Top level\n", _table(model, "")]
+    parts += ["## `teacher` and `student`\n", f"{_with_links(ModelSpec.__doc__ or '')}\n", _table(ModelSpec, "student")]
+    for name, field in model.model_fields.items():
+        section = section_of(field.annotation)
+        if section is not None and section is not ModelSpec:
+            methods = f" {_listed(readers(name))}" if readers(name) else ""
+            parts += [f"## `{name}`\n", f"{_with_links(section.__doc__ or '')}{methods}\n", _table(section, name)]
     parts += [TEMPLATES_INTRODUCTION, _templates()]
     return "\n".join(parts)
 
 
 def with_meanings(resolved: Mapping[str, Any]) -> str:
     """A resolved recipe as YAML, with the meaning of every key as a comment behind it."""
-    lines = []
-    for name, schema in Recipe.model_json_schema()["properties"].items():
-        if name not in resolved:
-            continue
-        value, reference = resolved[name], _reference(schema)
-        if reference and isinstance(value, dict):
-            lines += [f"{name}:", *(f"  {line}" for line in _commented(getattr(sections, reference), value))]
-        else:
-            lines += _commented(Recipe, {name: value})
+    lines, model = [], recipe_model()
+    for name, field in model.model_fields.items():
+        section = section_of(field.annotation)
+        if name in resolved and section is not None and isinstance(resolved[name], dict):
+            lines += [f"{name}:", *(f"  {line}" for line in _commented(section, resolved[name]))]
+        elif name in resolved:
+            lines += _commented(model, {name: resolved[name]})
     return "\n".join(lines)
 
 
@@ -95,11 +99,6 @@ def _yaml(value: Any) -> str:
     return text.strip().removesuffix("...").strip()
 
 
-def _linked(section: type[Section]) -> str:
-    """What a section says of itself."""
-    return _with_links(section.__doc__ or "")
-
-
 def _with_links(text: str) -> str:
     return re.sub(r"\b(\w+\.md)", r"[\1](\1)", text)
 
@@ -107,26 +106,22 @@ def _with_links(text: str) -> str:
 def _table(section: type[Section], name: str) -> str:
     """A row for every key of a section."""
     rows = ["| key | values | default | |", "|---|---|---|---|"]
-    for key, schema in section.model_json_schema()["properties"].items():
-        default = section.model_fields[key].get_default(call_default_factory=True)
-        meaning = _with_links(schema["description"]) + _readers_of_key(name, key)
-        cells = (f"`{key}`", _values(schema), _default(default), meaning)
+    schemas = section.model_json_schema()["properties"]
+    for key, field in section.model_fields.items():
+        kind = section_of(field.annotation)
+        default = field.get_default(call_default_factory=True)
+        meaning = _with_links(field.description or "") + ("; may change" if field.json_schema_extra else "")
+        dotted = f"{name}.{key}"
+        if any(dotted in entry.reads for entry in METHODS.values()):
+            meaning += f". {_listed(readers(dotted))}".removesuffix(".")
+        place = "a model, see below" if kind is ModelSpec else "a section, see below"
+        cells = (f"`{key}`", _values(schemas[key]) if kind is None else place, _default(default), meaning)
         rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(rows) + "\n"
 
 
-def _reference(field: Mapping[str, Any]) -> str:
-    """The name of the section that a key holds; empty for a plain value."""
-    for each in (field, *field.get("anyOf", ())):
-        if "$ref" in each:
-            return str(each["$ref"]).rsplit("/", 1)[-1]
-    return ""
-
-
 def _values(field: Mapping[str, Any]) -> str:
-    """What may be set, in words."""
-    if name := _reference(field):
-        return "a model, see below" if name == "ModelSpec" else "a section, see below"
+    """The allowed values, in words."""
     if "anyOf" in field:
         return " or ".join(_values(each) for each in field["anyOf"] if each.get("type") != "null")
     if "enum" in field:
@@ -156,22 +151,10 @@ def _default(value: Any) -> str:
     return f"`{_yaml(list(value) if isinstance(value, tuple) else value)}`"
 
 
-def _readers_of_section(section: str) -> str:
-    """Which methods read the section, where not all do."""
-    if not any(section in entry.reads for entry in METHODS.values()):
-        return ""
-    names = [name for name, entry in METHODS.items() if section in entry.reads]
-    return f" Read by the method{'s' if len(names) > 1 else ''} {_listed(names)}."
-
-
-def _readers_of_key(section: str, key: str) -> str:
-    names = [name for name, entry in METHODS.items() if f"{section}.{key}" in entry.reads]
-    return f". Read by {_listed(names)}" if names else ""
-
-
-def _listed(names: list[str]) -> str:
-    quoted = [f"`{name}`" for name in names]
-    return " and ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else quoted[0]
+def _listed(methods: list[str]) -> str:
+    """The methods that read a key or section."""
+    names = [f"`{name}`" for name in methods]
+    return f"Read by {' and '.join([', '.join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]}."
 
 
 def _templates() -> str:

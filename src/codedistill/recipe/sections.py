@@ -1,6 +1,7 @@
-"""The sections of a recipe: what may be set, within which limits, and what it is when nobody sets it.
+"""The sections of a recipe: the keys, their ranges and their defaults.
 
-`Section.unread` names the keys that another key of the same section makes pointless; `recipe/model.py` refuses those.
+A new key is one `key(...)` here, or in a method's section in methods/settings.py. Checks of a section raise ValueError,
+or `wrong(...)` if they concern several keys.
 """
 
 from __future__ import annotations
@@ -8,6 +9,23 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from codedistill.recipe import Dtype, Precision
+
+
+def key(default: Any, description: str, *, free: bool = False, **limits: Any) -> Any:
+    """A key of a section.
+
+    free: a resumed run may change it, because it decides where things go or how much memory is used at once, not what
+    is trained. limits: `ge`, `gt`, `le`, `lt`, `pattern`, as of `pydantic.Field`.
+    """
+    return Field(default, description=description, json_schema_extra={"free": True} if free else None, **limits)
+
+
+def wrong(message: str, *keys: str) -> PydanticCustomError:
+    """A fault for a validator to raise. keys: those it concerns, the likeliest cause first, as named in the section."""
+    return PydanticCustomError("wrong", "{message}", {"message": message, "keys": keys})
 
 
 class Section(BaseModel):
@@ -15,34 +33,31 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    def unread(self) -> dict[str, str]:
-        """Keys of this section that would have no effect, each with the key=value that makes it so."""
+    def ineffective(self) -> dict[str, str]:
+        """Keys of this section that have no effect, each with the key=value that makes it so: setting them is an
+        error."""
         return {}
 
 
 class ModelSpec(Section):
     """A model. Text alone, as in `student: tiny/student`, is its `path`."""
 
-    path: str | None = Field(
-        None, description="a folder in transformers' format, a hub id, `tiny/teacher` or `tiny/student`"
-    )
-    tokenizer: str | None = Field(None, description="folder or hub id of the tokenizer; default: the model's own")
-    keep_layers: int | None = Field(None, ge=1, description="cut the model to this many of its layers, evenly spread")
-    architecture: dict[str, Any] | None = Field(
+    path: str | None = key(None, "a folder in transformers' format, a hub id, `tiny/teacher` or `tiny/student`")
+    tokenizer: str | None = key(None, "folder or hub id of the tokenizer; default: the model's own")
+    keep_layers: int | None = key(None, "cut the model to this many of its layers, evenly spread", ge=1)
+    architecture: dict[str, Any] | None = key(
         None,
-        description="instead of `path`: a new model with random weights, from the fields of a transformers config "
+        "instead of `path`: a new model with random weights, from the fields of a transformers config "
         "(`model_type`, `hidden_size` and so on); needs `tokenizer`",
     )
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="the type that the weights are loaded in; a student cannot be trained in float16"
-    )
+    dtype: Dtype = key("float32", "the type that the weights are loaded in; a student cannot be trained in float16")
 
     @model_validator(mode="after")
     def _one_origin(self) -> ModelSpec:
         if (self.path is None) == (self.architecture is None):
-            raise ValueError("give either a path or an architecture")
+            raise wrong("give either a path or an architecture", "path", "architecture")
         if self.architecture is not None and self.tokenizer is None:
-            raise ValueError("an architecture needs a tokenizer beside it")
+            raise wrong("an architecture needs a tokenizer", "tokenizer", "architecture")
         return self
 
     def __str__(self) -> str:
@@ -69,15 +84,13 @@ Model = Annotated[ModelSpec, BeforeValidator(_spec)]
 
 
 class Data(Section):
-    """Where the examples come from and how long they may be."""
+    """The training examples and their maximum length."""
 
-    source: str = Field(
-        "tiny", description="`tiny` and `tiny/text` (both embedded), a JSON, JSONL, Parquet or text file, or a hub id"
+    source: str = key(
+        "tiny", "`tiny` and `tiny/text` (both embedded), a JSON, JSONL, Parquet or text file, or a hub id"
     )
-    limit: int | None = Field(None, ge=1, description="use only this many rows, the first ones")
-    max_length: int = Field(
-        512, ge=8, description="most tokens of prompt and response together; longer examples are cut at the end"
-    )
+    limit: int | None = key(None, "use only the first so many rows", ge=1)
+    max_length: int = key(512, "maximum tokens of prompt and response together; longer examples are truncated", ge=8)
 
 
 def _pair(value: object) -> object:
@@ -87,50 +100,43 @@ def _pair(value: object) -> object:
 
 
 class Training(Section):
-    """The optimiser and the loop."""
+    """The optimizer and the training loop."""
 
-    steps: int | None = Field(None, ge=1, description="optimiser steps; instead of epochs")
-    epochs: int | None = Field(None, ge=1, description="passes over the data; 1 when neither is given")
-    batch_size: int = Field(8, ge=1, description="examples per optimiser step and process")
-    micro_batch_size: int | None = Field(None, ge=1, description="examples per forward pass; default: batch_size")
-    learning_rate: float = Field(1e-5, gt=0, description="the highest learning rate of the student's optimiser, AdamW")
-    schedule: Literal["constant", "linear", "cosine"] = Field(
-        "constant", description="how the learning rate goes on after the warm-up; linear and cosine fall to 0"
+    steps: int | None = key(None, "optimizer steps; instead of epochs", ge=1)
+    epochs: int | None = key(None, "passes over the data; 1 if neither steps nor epochs is set", ge=1)
+    batch_size: int = key(8, "examples per optimizer step and process", ge=1)
+    micro_batch_size: int | None = key(None, "examples per forward pass; default: batch_size", free=True, ge=1)
+    learning_rate: float = key(1e-5, "the peak learning rate of the student's optimizer, AdamW", gt=0)
+    schedule: Literal["constant", "linear", "cosine"] = key(
+        "constant", "the learning rate after the warm-up; linear and cosine decay to 0"
     )
-    warmup_steps: int = Field(0, ge=0, description="optimiser steps in which the learning rate rises from 0")
-    weight_decay: float = Field(0.0, ge=0, description="of AdamW, on every weight that is trained")
-    adam_betas: Annotated[tuple[Decay, Decay], BeforeValidator(_pair)] = Field(
-        (0.9, 0.999), description="of AdamW: how slowly its means of gradients and of their squares change"
+    warmup_steps: int = key(0, "optimizer steps in which the learning rate rises from 0", ge=0)
+    weight_decay: float = key(0.0, "AdamW's weight decay, applied to every trained weight", ge=0)
+    adam_betas: Annotated[tuple[Decay, Decay], BeforeValidator(_pair)] = key(
+        (0.9, 0.999), "AdamW's decay rates for the means of the gradients and of their squares"
     )
-    max_grad_norm: float | None = Field(
-        1.0, gt=0, description="a step's gradient is scaled down to this length if it is longer; null: never"
+    max_grad_norm: float | None = key(1.0, "clip the gradient of a step to this norm; null: never", gt=0)
+    seed: int = key(0, "seed of the data order and of every draw in training", ge=0, le=2**32 - 1)
+    checkpoint_every: int = key(200, "optimizer steps between checkpoints", free=True, ge=1)
+    keep_checkpoints: int = key(1, "how many of the newest checkpoints are kept", free=True, ge=1)
+    gradient_checkpointing: bool = key(
+        False, "compute the student's activations twice instead of keeping them: less memory, more time"
     )
-    seed: int = Field(
-        0, ge=0, le=2**32 - 1, description="decides the order of the data and everything that is drawn in training"
+    precision: Precision = key(
+        "float32", "the type of matrix products in training; weights, softmax and sums stay in float32"
     )
-    checkpoint_every: int = Field(200, ge=1, description="optimiser steps between checkpoints")
-    keep_checkpoints: int = Field(1, ge=1, description="how many of the newest checkpoints are kept")
-    gradient_checkpointing: bool = Field(
-        False, description="compute the student's activations twice instead of keeping them: less memory, more time"
-    )
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32",
-        description="the type that matrix products are computed in; weights, softmax and sums stay in float32",
-    )
-    compile: bool = Field(False, description="torch.compile of student and teacher; needs a C++ compiler")
+    compile: bool = key(False, "torch.compile of student and teacher; needs a C++ compiler")
 
     @model_validator(mode="after")
-    def _one_length(self) -> Training:
+    def _consistent(self) -> Training:
         if self.steps is not None and self.epochs is not None:
-            raise ValueError("give steps or epochs, not both")
-        return self
-
-    @model_validator(mode="after")
-    def _parts_of_a_batch(self) -> Training:
+            raise wrong("give steps or epochs, not both", "steps", "epochs")
         if self.micro_batch_size is not None and self.micro_batch_size > self.batch_size:
-            raise ValueError(
-                f"micro_batch_size={self.micro_batch_size} is more than batch_size={self.batch_size}, of which it is a "
-                "part; lower it or leave it out"
+            raise wrong(
+                f"micro_batch_size={self.micro_batch_size} is more than batch_size={self.batch_size}; lower it or "
+                "leave it out",
+                "micro_batch_size",
+                "batch_size",
             )
         return self
 
@@ -138,33 +144,35 @@ class Training(Section):
 class Lora(Section):
     """Train low-rank adapters on the student instead of its weights. `lora: {}` takes the defaults, null is off."""
 
-    rank: int = Field(8, ge=1, description="size of the adapters")
-    alpha: int = Field(32, ge=1, description="the adapters' output is multiplied by alpha / rank")
-    dropout: float = Field(0.1, ge=0, lt=1, description="share of the adapters' inputs that are set to 0 in training")
-    targets: TextList | None = Field(
-        None, description="names of the layers that get an adapter; default: the inputs of the attention"
-    )
+    rank: int = key(8, "rank of the adapters", ge=1)
+    alpha: int = key(32, "the adapters' output is multiplied by alpha / rank", ge=1)
+    dropout: float = key(0.1, "share of the adapters' inputs that are set to 0 in training", ge=0, lt=1)
+    targets: TextList | None = key(None, "names of the adapted layers; default: the inputs of the attention")
 
 
 class Evaluation(Section):
-    """Which benchmarks judge the models, and how they are asked."""
+    """The benchmarks, and how the models answer them."""
 
     benchmarks: TextList = Field(default_factory=lambda: ["tiny"], description="names or files, see benchmarks.md")
-    limit: int | None = Field(None, ge=1, description="only this many tasks of each benchmark, the first ones")
-    form: Literal["complete", "instruct", "chat"] = Field(
+    limit: int | None = key(None, "only the first so many tasks of each benchmark", ge=1)
+    form: Literal["complete", "instruct", "chat"] = key(
         "instruct",
-        description="`instruct`: a task is an instruction in the prompt template; `chat`: a message in the model's own "
-        "chat template; `complete`: code to go on with",
+        "`instruct`: a task is an instruction in the prompt template; `chat`: a message in the model's own chat "
+        "template; `complete`: code to continue",
     )
-    samples: int = Field(1, ge=1, description="completions per task; more than 1 need a temperature above 0")
-    temperature: float = Field(0.0, ge=0, description="of the sampling; 0: greedy, always the likeliest token")
-    seed: int = Field(0, ge=0, description="of the sampling")
-    max_new_tokens: int = Field(512, ge=1, description="the longest completion that a model may write, in tokens")
-    batch_size: int = Field(32, ge=1, description="tasks that a model answers at once")
-    timeout: float = Field(5.0, gt=0, le=86_400, description="seconds a program may take")
+    samples: int = key(1, "completions per task; more than 1 need a temperature above 0", ge=1)
+    temperature: float = key(0.0, "sampling temperature; 0: greedy, always the most likely token", ge=0)
+    seed: int = key(0, "seed of the sampling", ge=0)
+    max_new_tokens: int = key(512, "maximum length of a completion, in tokens", ge=1)
+    batch_size: int = key(32, "tasks that a model answers at once", ge=1)
+    timeout: float = key(5.0, "seconds that a program may run", gt=0, le=86_400)
 
     @model_validator(mode="after")
     def _samples_differ(self) -> Evaluation:
         if self.samples > 1 and self.temperature == 0:
-            raise ValueError(f"samples={self.samples} needs a temperature above 0: greedy ones are all the same")
+            raise wrong(
+                f"samples={self.samples} needs a temperature above 0: greedy samples are all the same",
+                "samples",
+                "temperature",
+            )
         return self

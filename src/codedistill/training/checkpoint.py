@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from codedistill.errors import UserError, first_line
+from codedistill.recipe.model import free_keys
 
 WEIGHTS, STATE = "weights.safetensors", "state.pt"
 
@@ -169,13 +170,14 @@ def check_same_recipe(state: TrainState, recipe: dict[str, Any], processes: int,
     Raises:
         UserError: names the keys that differ.
     """
-    before, now = _deciding(state.recipe), _deciding(recipe)
+    free = free_keys()
+    before, now = _deciding(state.recipe, free), _deciding(recipe, free)
     other = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
     # A key that only one side has follows from another one that differs.
     other = [key for key in other if key in before and key in now] or other
     if other:
         told = ", ".join(f"{key}={before.get(key)} (the recipe says {now.get(key)})" for key in other)
-        raise UserError(f"{path}: was trained with {told}; use the same recipe or another output")
+        raise UserError(f"{path}: was trained with {told}; use the same recipe or another output", key=other[0])
     if len(state.random) != processes:
         raise UserError(
             f"{path}: was trained by {len(state.random)} processes, now there are {processes}; "
@@ -195,32 +197,15 @@ def check_same_data(state: TrainState, data_fingerprint: str, path: Path) -> Non
         )
 
 
-FREE_TO_CHANGE = (
-    "resume",
-    "output",
-    "name",
-    "evaluation",
-    "training.checkpoint_every",
-    "training.keep_checkpoints",
-    "training.micro_batch_size",
-    "loss.chunk_rows",
-    "seqkd.batch_size",
-    "seqkd.responses",
-    "gkd.batch_size",
-    "minillm.batch_size",
-)
-"""Keys that a resumed run may have otherwise: where things go, and how much memory is used at once."""
-
-
-def _deciding(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The dotted keys that decide what training does."""
+def _deciding(recipe: dict[str, Any], free: set[str], prefix: str = "") -> dict[str, Any]:
+    """The dotted keys that decide what training does: all but the `free` ones."""
     flat: dict[str, Any] = {}
     for name, value in recipe.items():
         key = prefix + name
-        if key in FREE_TO_CHANGE:
+        if key in free:
             continue
         if isinstance(value, dict):
-            flat |= _deciding(value, key + ".")
+            flat |= _deciding(value, free, key + ".")
         else:
             flat[key] = list(value) if isinstance(value, tuple) else value
     return flat
