@@ -61,10 +61,10 @@ def test_what_a_killed_process_left_of_a_row_is_passed_over(rest: bytes, tmp_pat
 def test_files_are_set_aside_and_never_over_others(tmp_path: Path) -> None:
     for number in (1, 2):
         (tmp_path / "a").write_text(str(number))
-        assert set_aside(tmp_path, ["a", "b"]) == tmp_path / f"earlier-{number}"
+        assert set_aside([tmp_path / "a", tmp_path / "b"]) == tmp_path / f"earlier-{number}"
         assert not (tmp_path / "a").exists()
     assert [(tmp_path / f"earlier-{n}" / "a").read_text() for n in (1, 2)] == ["1", "2"]
-    assert set_aside(tmp_path, ["a", "b"]) is None
+    assert set_aside([tmp_path / "a", tmp_path / "b"]) is None
     assert not (tmp_path / "earlier-3").exists()
 
 

@@ -230,15 +230,18 @@ def read_unfinished(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def set_aside(folder: Path, names: Iterable[str]) -> Path | None:
-    """Move files of a folder into the first free of its subfolders earlier-1, earlier-2, ...; None if none is there."""
-    files = [folder / name for name in names if (folder / name).exists()]
-    if not files:
+def set_aside(files: Iterable[Path]) -> Path | None:
+    """Move those files of one folder that exist to its first free subfolder of earlier-1, earlier-2, ...
+
+    Returns the subfolder, or None if no file exists.
+    """
+    found = [file for file in files if file.exists()]
+    if not found:
         return None
     number = 1
-    while (target := folder / f"earlier-{number}").exists():
+    while (target := found[0].parent / f"earlier-{number}").exists():
         number += 1
     make_folder(target)
-    for file in files:
+    for file in found:
         file.rename(target / file.name)
     return target

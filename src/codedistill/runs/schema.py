@@ -207,7 +207,7 @@ class EvaluationSummary(Record):
 
     @model_validator(mode="after")
     def _identities(self) -> EvaluationSummary:
-        check_identities(self)
+        check_identities(self.samples, self.complete, self.incomplete, self.correct, self.categories)
         return self
 
     @property
