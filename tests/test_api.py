@@ -92,7 +92,7 @@ def test_a_refused_continuation_changes_nothing(run: Any) -> None:
 
 
 def test_benchmarks_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="two are called tiny"):
+    with pytest.raises(UserError, match=r"evaluation\.benchmarks: .*tiny"):
         distill("tiny", [*SMALL, "evaluation.benchmarks=[tiny,tiny]", f"output={tmp_path / 'run'}"])
 
 
@@ -109,9 +109,9 @@ def test_evaluate_takes_mappings(run: Any, tmp_path: Path) -> None:
     again = evaluate(model, settings={"limit": 6, "max_new_tokens": 80}, output=str(tmp_path / "out"))
     assert again.to_json()["correct"] == run.to_json()["models"][2]["correct"]
     assert (tmp_path / "out" / "results.jsonl").is_file()
-    with pytest.raises(UserError, match=r"evaluation\.limt is not a recipe key; did you mean evaluation\.limit\?"):
+    with pytest.raises(UserError, match=r"evaluation\.limt .*evaluation\.limit"):
         evaluate(model, settings={"limt": 6})
-    with pytest.raises(UserError, match=r"student\.dtype: should be 'float32'"):
+    with pytest.raises(UserError, match="dtype"):
         evaluate({"path": "m", "dtype": "int8"})
 
 

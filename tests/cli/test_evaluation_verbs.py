@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from codedistill import generation, models, sandbox
-from codedistill.cli import verbs as cli
+from codedistill.models import precision
+from codedistill.runs.directory import evaluation_folder
 from codedistill.runs.files import write_jsonl
 from codedistill.runs.lock import hold
 from codedistill.tiny.datasets import benchmark
-from codedistill.training import switches
 from tests.command_line import call
 
 
@@ -127,10 +127,10 @@ def test_every_model_and_benchmark_has_a_folder_of_its_own() -> None:
         *(("a/b", "tiny"), ("a_b", "tiny"), ("b", "tiny"), ("../b", "tiny"), ("/b", "tiny")),
         *(("b", "mbpp"), ("b", "mbpp_test=/data/mbpp.jsonl"), ("b", "/data/own.jsonl")),
     ]
-    folders = [cli._default_output(*each) for each in asked]
+    folders = [evaluation_folder(*each) for each in asked]
     assert len(set(folders)) == len(folders)
     assert all(len(folder.parts) == 4 for folder in folders)
-    assert cli._default_output("./a/b/", "tiny") == folders[0]
+    assert evaluation_folder("./a/b/", "tiny") == folders[0]
 
 
 def test_where_the_results_are_is_said(
@@ -152,14 +152,14 @@ def test_weights_are_loaded_as_asked(
     used = []
     load = models.load_model
     monkeypatch.setattr(models, "load_model", lambda spec, key: used.append(spec.dtype) or load(spec, key))
-    monkeypatch.setattr(switches, "bfloat16_fault", lambda: None)
+    monkeypatch.setattr(precision, "bfloat16_fault", lambda: None)
     small = [verb, "tiny/student", "--benchmark", "tiny", "limit=1", "max_new_tokens=1"]
     assert call(monkeypatch, *small, "--output", tmp_path / "a", "--dtype", "bfloat16") == 0
     assert call(monkeypatch, *small, "--output", tmp_path / "b") == 0
     assert used == ["bfloat16", "float32"]
     assert call(monkeypatch, *small, "--output", tmp_path / "c", "--dtype", "int8") == 2
     assert "'int8' is not one of 'float32', 'bfloat16', 'float16'" in capsys.readouterr().err
-    monkeypatch.setattr(switches, "bfloat16_fault", lambda: "a matrix product ended with signal 4")
+    monkeypatch.setattr(precision, "bfloat16_fault", lambda: "a matrix product ended with signal 4")
     assert call(monkeypatch, *small, "--output", tmp_path / "d", "--dtype", "bfloat16") == 2
     assert "dtype bfloat16: a matrix product ended with signal 4; set" in capsys.readouterr().err
 

@@ -13,6 +13,7 @@ from codedistill.evaluation import Category, Verdict, classify, summarize
 from codedistill.harness.execute import execute
 from codedistill.recipe.sections import Evaluation
 from codedistill.runs.files import read_jsonl, write_jsonl
+from codedistill.runs.schema import ResultRow
 from tests.evaluation.taxonomy_cases import CASES, Case
 
 
@@ -59,7 +60,8 @@ def test_every_category_has_five_examples_and_three_that_look_alike(category: Ca
 
 
 def test_the_summary_of_all_cases_obeys_the_identities(judged: list[dict[str, Any]]) -> None:
-    summary, count = summarize(judged).to_json(), Counter(case.belongs for case in CASES)
+    rows = [ResultRow.model_validate(row) for row in judged]
+    summary, count = summarize(rows).to_json(), Counter(case.belongs for case in CASES)
     assert summary["complete"] + summary["incomplete"] == summary["samples"] == len(CASES)
     assert summary["correct"] == count[Category.PASSED] <= summary["complete"]
     assert summary["complete"] == count[Category.PASSED] + count[Category.WRONG_ANSWER]

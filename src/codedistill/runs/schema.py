@@ -19,7 +19,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, NonNegativeInt, field_validator, model_validator
+from pydantic import ConfigDict, Field, NonNegativeInt, model_validator
 
 from codedistill.evaluation.summary import check_identities
 from codedistill.runs.files import Record
@@ -269,10 +269,3 @@ class RunSummary(Record):
     training: TrainingSummary | None = None
     seconds: float | None = None
     finished: str | None = None
-
-    @field_validator("models")
-    @classmethod
-    def _not_empty(cls, models: list[ModelSummary]) -> list[ModelSummary]:
-        if not models:
-            raise ValueError("lists no evaluated model")
-        return models
