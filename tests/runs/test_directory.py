@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+import codedistill
+from codedistill import evaluate
 from codedistill.errors import UserError
+from codedistill.runs import files
 from codedistill.runs.directory import RunDirectory, free_directory, newest_directory, require_outside_of_runs
 from codedistill.runs.files import append_jsonl, read_jsonl, read_unfinished, set_aside, write_jsonl, write_text
 
@@ -105,3 +110,28 @@ def test_a_folder_in_a_run_is_the_runs(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(UserError, match="runs/tiny"):
         require_outside_of_runs(Path("runs/tiny/evaluation/student/tiny"))
     require_outside_of_runs(Path("runs/evaluations/tiny"))
+
+
+def test_every_file_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: Counter[str] = Counter()
+
+    def counted(path: Path, text: str) -> None:
+        written[path.name] += 1
+        write_text(path, text)
+
+    monkeypatch.setattr(files, "write_text", counted)
+    evaluate("tiny/student", "tiny", {"limit": 1, "max_new_tokens": 4}, tmp_path / "out")
+    kept = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {name: written[name] for name in kept} == dict.fromkeys(kept, 1)
+    assert kept == {"request.json", "samples.jsonl", "results.jsonl", "summary.json"}
+
+
+def test_names_of_files_stand_once() -> None:
+    """Outside of directory.py no string of the source is the name of a file of the run directory."""
+    run, evaluation = RunDirectory(Path()), RunDirectory(Path()).evaluation("student", "tiny")
+    names = {path.name for of in (run, evaluation) for path in vars(of).values() if isinstance(path, Path)}
+    root = Path(codedistill.__file__).parent
+    for file in root.rglob("*.py"):
+        strings = {n.value for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Constant)}
+        found = {name for name in names & strings if name.endswith((".json", ".jsonl", ".yaml", ".html", ".md"))}
+        assert not found or file == root / "runs" / "directory.py", f"{file}: {found}"
