@@ -57,7 +57,7 @@ def _mean_pass_at(by_task: Sequence[Sequence[bool]]) -> dict[int, float]:
     }
 
 
-class Verdict(Protocol):
+class JudgedProgram(Protocol):
     """What a summary reads of a line of results.jsonl."""
 
     @property
@@ -70,7 +70,7 @@ class Verdict(Protocol):
     def category(self) -> str: ...
 
 
-def summarize(rows: Sequence[Verdict]) -> Summary:
+def summarize(rows: Sequence[JudgedProgram]) -> Summary:
     """Summarize the verdicts on one benchmark: counts, pass@k, and a 95% interval of pass@1.
 
     With one sample per task it is Wilson's interval over the programs; with more, `share_interval`.
