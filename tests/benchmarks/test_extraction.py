@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 
 from codedistill.benchmarks import Problem, program_source
-from codedistill.benchmarks.extraction import turns
-from codedistill.benchmarks.extraction.syntax import parse
 from tests.benchmarks.completion_shapes import LOOP, PLAIN, SHAPES, TYPED, WHOLE, Shape
 
 
@@ -77,16 +75,6 @@ def test_coroutines_are_functions() -> None:
 def test_a_program_has_one_kind_of_lines_end() -> None:
     for text in (LOOP, WHOLE, f"```\n{WHOLE}```\n", TYPED + LOOP):
         assert "\r" not in program_source(problem(), text.replace("\n", "\r\n"))
-
-
-@pytest.mark.parametrize("repeated", ["[INST],\n", "[INST]\n[/INST]\n", "</s> it's\n", "[INST]" * 9 + "\n"])
-def test_of_repeated_marks_only_some_are_tried(repeated: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[str] = []
-    monkeypatch.setattr(turns, "parse", lambda code: tried.append(code) or parse(code))
-    source = program_source(problem(), WHOLE + "f(\n" + repeated * 500)
-    assert source.startswith(WHOLE)
-    assert not turns.ENDS.search(source)
-    assert 0 < len(tried) < 200
 
 
 def test_marks_in_many_strings_are_no_ends() -> None:

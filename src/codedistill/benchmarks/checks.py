@@ -12,7 +12,7 @@ import symtable
 import types
 import warnings
 
-from codedistill.benchmarks.extraction.syntax import behind, parse, parse_prompt
+from codedistill.benchmarks.extraction.syntax import parse, parse_prompt, prepend
 from codedistill.benchmarks.problems import Problem
 from codedistill.errors import UserError, first_line
 
@@ -44,7 +44,7 @@ def with_helpers(checks: str, prompt: str, entry_point: str) -> str:
             needed.append(node)
             waiting += sorted(_used(node))
     texts = [_text(node, lines) for node in sorted(needed, key=lambda node: node.lineno)]
-    return behind("\n\n".join(texts) + "\n\n", checks) if texts else checks
+    return prepend("\n\n".join(texts) + "\n\n", checks) if texts else checks
 
 
 def _defined(node: ast.stmt) -> list[str]:

@@ -226,7 +226,7 @@ CALLERS = frozenset({"map", "filter", "reduce", "accumulate", "starmap", "partia
 def _syntax(verdict: Verdict) -> str:
     if _overflows(verdict):
         return Category.FUNCTION_OVERFLOW
-    found = re.search(r"line (\d+)\)$", verdict.message)
+    found = re.search(r"line (\d{1,9})\)$", verdict.message)
     line = int(found.group(1)) if found else 0
     unbalanced = UNBALANCED.search(verdict.message) or line in _left_open(verdict.source)
     is_code = PROSE.match("\n".join(verdict.source.split("\n")[line - 1 : line])) is None
@@ -262,15 +262,21 @@ def _indentation(verdict: Verdict) -> str:
     return Category.FUNCTION_OVERFLOW if _overflows(verdict) else Category.INCONSISTENT_INDENTATION
 
 
-DEFINITION = re.compile(r"^(?:@\w[^\n]*\n)*(?:async[ \t]+)?(?:def|class)\b", re.MULTILINE)
+DEFINITION = re.compile(r"(?:async[ \t]+)?(?:def|class)\b")
 
 
 def _overflows(verdict: Verdict) -> bool:
     """At the token limit, with a whole entry point, and what does not parse is the last of further definitions."""
     if not verdict.hit_token_limit:
         return False
-    starts = [match.start() for match in DEFINITION.finditer(verdict.source)]
-    return len(starts) > 1 and _function(verdict.source[: starts[-1]], verdict.entry_point) is not None
+    lines = verdict.source.split("\n")
+    starts = [number for number, line in enumerate(lines) if DEFINITION.match(line)]
+    if len(starts) < 2:
+        return False
+    last = starts[-1]
+    while last and re.match(r"@\w", lines[last - 1]):
+        last -= 1
+    return _function("\n".join(lines[:last]) + "\n", verdict.entry_point) is not None
 
 
 UNBALANCED = re.compile(
