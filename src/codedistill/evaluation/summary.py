@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from codedistill.evaluation.metrics import pass_at_k
-from codedistill.evaluation.statistics import Interval, share_interval, wilson_interval
+from codedistill.evaluation.statistics import Interval, pass_at_k, share_interval, wilson_interval
 from codedistill.evaluation.taxonomy import COMPLETE, Category
 
 KS = (1, 5, 10, 100)
