@@ -13,10 +13,10 @@ import pytest
 
 from codedistill import sandbox
 from codedistill.benchmarks import Benchmark, Problem, load_benchmark
-from codedistill.benchmarks.evalplus.codec import dumps, is_longer, loads
-from codedistill.benchmarks.evalplus.equality import same
-from codedistill.benchmarks.evalplus.plus import REFERENCE_SECONDS, read_inputs
-from codedistill.benchmarks.references import references
+from codedistill.benchmarks.evalplus.inputs import read_inputs
+from codedistill.benchmarks.evalplus.plus import REFERENCE_SECONDS
+from codedistill.benchmarks.evalplus.values import dumps, is_longer, loads, same
+from codedistill.benchmarks.loading import references
 from codedistill.errors import UserError
 from codedistill.harness import expected
 from codedistill.harness.expected import with_checks

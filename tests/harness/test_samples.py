@@ -110,7 +110,7 @@ def test_files_that_cannot_be_read(tasks: Benchmark, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [MBPP, EVALPLUS], ids=["mbpp", "evalplus"])
 def test_every_format_end_to_end(rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from codedistill.benchmarks.references import references
+    from codedistill.benchmarks.loading import references
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     tasks = load_benchmark(str(write(tmp_path / "own.jsonl", rows)))

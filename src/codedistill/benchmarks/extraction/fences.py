@@ -21,7 +21,9 @@ PYTHON = ("", "python", "py", "python3", "py3", "python2")
 STATEMENTS = ("return", "for", "while", "if", "try", "with", "raise", "assert", "pass")
 QUOTES = ('"""', "'''")
 
-ALTERNATIVE = re.compile(r"^\W*(?:or|alternativ\w*|another (?:way|version|option)|you (?:can|could) also)\b", re.I | re.M)
+ALTERNATIVE = re.compile(
+    r"^\W*(?:or|alternativ\w*|another (?:way|version|option)|you (?:can|could) also)\b", re.I | re.M
+)
 """What introduces another right version, rather than a correction."""
 
 CLOSINGS_TRIED = 20
@@ -60,8 +62,8 @@ def fenced_code(text: str, name: str) -> str | None:
 def with_definition(blocks: list[Block], name: str) -> str | None:
     """The block that defines `name`, after the blocks that only import or define what it lacks. None: no block does.
 
-    Of several whole definitions the last counts, since it corrects the others, unless it is announced as an alternative.
-    A stub, or one that does not parse, counts only if there is no other.
+    Of several whole definitions the last one counts, since it corrects the others, unless it is announced as an
+    alternative. A stub, or a block that does not parse, counts only if there is no other.
     """
     defining = [i for i, block in enumerate(blocks) if defines(block.code, name)]
     if not defining:

@@ -26,7 +26,9 @@ DEFINITIONS = FUNCTIONS | ast.ClassDef
 
 _SENTENCE = re.compile(r"[A-Z#*>`\-=|]|\d+[.)]\s|([a-z]+)(?:'[a-z]+)?(?: [a-z']+){2,}")
 _FUTURE = re.compile(r"^from __future__ import [^\n]+\n", re.MULTILINE)
-_DEFINED = re.compile(r"^(?:[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)|(\w+)[ \t]*(?::[^=\n]+)?=[^=])", re.MULTILINE)
+_DEFINED = re.compile(
+    r"^(?:[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)|(\w+)[ \t]*(?::[^=\n]+)?=[^=])", re.MULTILINE
+)
 
 
 def parse(code: str) -> ast.Module | None:
