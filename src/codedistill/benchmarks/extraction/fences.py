@@ -19,6 +19,7 @@ from codedistill.benchmarks.extraction.syntax import (
 FENCE = re.compile(r"[ \t]*(```+|~~~+)[ \t]*([\w+#.-]*)")
 PYTHON = ("", "python", "py", "python3", "py3", "python2")
 STATEMENTS = ("return", "for", "while", "if", "try", "with", "raise", "assert", "pass")
+HELPERS = ast.Import | ast.ImportFrom | DEFINITIONS
 QUOTES = ('"""', "'''")
 
 ALTERNATIVE = re.compile(
@@ -70,20 +71,32 @@ def with_definition(blocks: list[Block], name: str) -> str | None:
         return None
     whole = [i for i in defining if is_whole(parse(blocks[i].code), name)] or defining[:1]
     chosen = next((i for i in reversed(whole) if not ALTERNATIVE.search(blocks[i].before)), whole[0])
-    present = defined_names(blocks[chosen].code)
-    code = []
-    for number, block in enumerate(blocks):
-        tree = parse(block.code) if block.language in PYTHON else None
-        names = {node.name for node in tree.body if isinstance(node, DEFINITIONS)} if tree else set()
-        is_helper = (
-            tree is not None
-            and all(isinstance(node, ast.Import | ast.ImportFrom | DEFINITIONS) for node in tree.body)
-            and name not in names
-            and present.isdisjoint(names)
-        )
-        if number == chosen or is_helper:
-            code.append(block.code)
-    return "\n".join(code)
+    present = {*defined_names(blocks[chosen].code), name}
+    code = [_helpers(block, present) for block in blocks[:chosen]]
+    code += [blocks[chosen].code, *(_helpers(block, present) for block in blocks[chosen + 1 :])]
+    return "\n".join(part for part in code if part)
+
+
+def _helpers(block: Block, present: set[str]) -> str:
+    """What another block adds: all of it, if it only imports and defines names that are not `present`.
+
+    Of a block that defines one of them, such as an earlier version, its imports and other definitions.
+    """
+    tree = parse(block.code) if block.language in PYTHON else None
+    nodes = [node for node in (tree.body if tree else []) if isinstance(node, HELPERS)]
+    names = {node.name for node in nodes if isinstance(node, DEFINITIONS)}
+    if tree is None or not nodes or (len(nodes) < len(tree.body) and present.isdisjoint(names)):
+        return ""
+    if len(nodes) == len(tree.body) and present.isdisjoint(names):
+        return block.code
+    lines = block.code.split("\n")
+    parts = []
+    for node in nodes:
+        if getattr(node, "name", None) not in present:
+            decorators = getattr(node, "decorator_list", [])
+            first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
+            parts.append("\n".join(lines[first - 1 : node.end_lineno]) + "\n")
+    return "\n".join(parts)
 
 
 def _split(text: str) -> tuple[str, list[Block]]:

@@ -15,12 +15,13 @@ import warnings
 from collections.abc import Iterable, Iterator
 
 from codedistill.benchmarks.extraction.answer import answer_in, opens_thoughts
-from codedistill.benchmarks.extraction.fences import Block, fenced_code, with_definition
+from codedistill.benchmarks.extraction.fences import QUOTES, Block, fenced_code, with_definition
 from codedistill.benchmarks.extraction.syntax import (
     CODE_STARTS,
     DEFINITIONS,
     begins_definition,
     defines,
+    fault_line,
     indentation,
     is_prose,
     is_whole,
@@ -239,16 +240,23 @@ def _without_cut_end(program: str, name: str) -> str:
     tree = parse(program)
     if tree is not None:
         last = tree.body[-1] if tree.body else None
-        kept = (*DEFINITIONS.__args__, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)
+        kept = DEFINITIONS | ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign
         if last is None or isinstance(last, kept) or program.endswith("\n"):
             return program
-        start = last.lineno - 1
+        starts = [last.lineno - 1]
     else:
-        start = next((i for i in range(len(lines) - 1, 0, -1) if not CONTINUES.match(lines[i])), 0)
-    while start and lines[start - 1].startswith("@"):
-        start -= 1
-    before = "\n".join(lines[:start]) + "\n"
-    return before if is_whole(parse(before), name) else program
+        begins = [i for i, line in enumerate(lines) if not CONTINUES.match(line)]
+        fault = fault_line(program) or len(lines)
+        starts = [*begins[-1:], *[i for i in begins if i < fault][-1:]]
+    for start in starts:
+        if start != starts[0] and not any("\n".join(lines[start:]).count(quotes) % 2 for quotes in QUOTES):
+            continue  # the fault is not a string that was cut off, so it is the model's
+        while start and lines[start - 1].startswith("@"):
+            start -= 1
+        before = "\n".join(lines[:start]) + "\n"
+        if is_whole(parse(before), name):
+            return before
+    return program
 
 
 def _with_context(problem: Problem, code: str) -> str:
