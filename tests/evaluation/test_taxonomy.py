@@ -138,7 +138,7 @@ def test_a_completion_that_is_cut_off_before_its_answer_is_truncated(source: str
     [
         ("class A:\n    def f(self, x):\n        return None\n", "AssertionError", "", Category.EMPTY_FUNCTION),
         ("class A:\n    def f(self, x):\n        return x\n", "AssertionError", "", Category.WRONG_ANSWER),
-        ("class A:\n    def f(self):\n        pass\n", "TypeError", "A.f() takes 1 positional argument but 2 were given",
+        ("class A:\n    def f(self):\n        pass\n", "TypeError", "A.f() takes 1 positional argument but 2 given",
          Category.INCOMPATIBLE_OPERATION),
         ("class B:\n    def f(self, x):\n        return x\n", "NameError", "name 'A' is not defined",
          Category.WRONG_FUNCTION_NAME),

@@ -44,6 +44,7 @@ LM_EVAL = [
 ]
 OPENCOMPASS = {str(i): {"origin_prompt": "x", "prediction": PROGRAMS[i], "gold": IDS[i]} for i in range(2)}
 
+
 def files() -> dict[str, str]:
     lists = [{"task_id": t, "solution": [p]} for t, p in zip(IDS, PROGRAMS, strict=True)]
     return {

@@ -80,7 +80,7 @@ GOOD = '{"task_id": "HumanEval/0", "completion": "a\u2028b"}\n'
         ('{"task_id": ["x"], "completion": ""}', "line 1: task_id ['x']"),
         (GOOD + GOOD + '{"task_id": "HumanEval/0"}', "line 3: "),
         ('{"task_id": "HumanEval/0", "completion": 7}', "line 1: "),
-        ('{"task_id": "HumanEval/0", "solution": ["x"]}', "line 1: "),
+        ('{"task_id": "HumanEval/0", "solution": [7]}', "line 1: "),
         ('{"task_id": "HumanEval/0", "completion": null}', "line 1: "),
         ("\n" + GOOD_NUMBERED + GOOD + GOOD_NUMBERED, "line 4: sample 1 of HumanEval/0 is on line 2"),
         (GOOD_NUMBERED + GOOD_NUMBERED.replace('"HumanEval/0"', "0"), "line 2: sample 1 of HumanEval/0 is on line 1"),

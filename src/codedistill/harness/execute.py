@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from codedistill.benchmarks import Benchmark, Problem
 from codedistill.benchmarks.evalplus.plus import base_only
 from codedistill.errors import InfrastructureError, UserError
 from codedistill.harness.expected import reference_seconds, with_checks
+from codedistill.harness.formats import samples_hash
 from codedistill.harness.limits import judge, warn_of_checks
 from codedistill.harness.samples import read_samples
 from codedistill.progress import Watch
@@ -25,7 +25,6 @@ from codedistill.runs.files import (
     append_row,
     load,
     make_folder,
-    read_bytes,
     read_model,
     read_rows,
     read_unfinished,
@@ -72,7 +71,7 @@ def execute(
     warn_of_checks(ready)
     make_folder(folder)
     wanted = ResultsRequest(
-        samples=hashlib.sha256(read_bytes(samples)).hexdigest(),
+        samples=samples_hash(samples),
         benchmark=tasks.sha256,
         timeout=settings.timeout,
         sandbox=sandbox.sandbox_layer(),
@@ -89,6 +88,8 @@ def execute(
         fields |= {"prompt_form": request.form, "template": request.template}
     if left_out:
         fields["inputs_left_out"] = left_out
+    if truncated := sum(row.finish == "length" for row in rows):
+        fields["truncated"] = truncated
     summary = EvaluationSummary(
         benchmark=tasks.name,
         benchmark_tasks=tasks.size or len(tasks.problems),

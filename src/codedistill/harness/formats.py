@@ -95,9 +95,9 @@ def _in_order(content: list[list[Any]], path: Path, tasks: Benchmark) -> list[tu
     if len(content) > len(tasks.problems):
         raise UserError(f"{path}: has programs of {len(content)} tasks, {tasks.name} has {len(tasks.problems)}")
     pairs = list(zip(tasks.problems, content, strict=False))
-    named = sum(any(isinstance(text, str) and defines(text, problem.name) for text in texts) for problem, texts in pairs)
-    if 2 * named <= len(content):
-        raise UserError(f"{path}: its lists do not define the functions of {tasks.name} in order; give rows with task_id")
+    named = [any(isinstance(text, str) and defines(text, problem.name) for text in texts) for problem, texts in pairs]
+    if 2 * sum(named) <= len(content):
+        raise UserError(f"{path}: does not define the functions of {tasks.name} in order; give rows with task_id")
     return [
         (f"list {number}", {"task_id": problem.task_id, "completion": text})
         for number, (problem, texts) in enumerate(pairs, 1)

@@ -25,6 +25,7 @@ from codedistill.runs.files import (
 from codedistill.runs.schema import SampleRow, SamplesRequest
 
 if TYPE_CHECKING:
+    from codedistill.generation import Completion
     from codedistill.models import Loaded
 
 log = logging.getLogger(__name__)
@@ -70,12 +71,15 @@ def write_samples(
     write_model(files.request, request)
     for number, done in enumerate(generate(model, missing, sampling), len(wanted) - len(missing) + 1):
         problem = tasks.problems[done.index]
+        prompt, (text, tokens) = prompts[problem.task_id], _with_special_tokens(done, stops, model)
         row = SampleRow(
             task_id=problem.task_id,
             sample=done.sample,
-            prompt=prompts[problem.task_id],
-            completion=done.text,
-            solution=benchmarks.program_source(problem, done.text),
+            prompt=prompt,
+            completion=text,
+            solution=benchmarks.program_source(
+                problem, text, finish=done.finish.value, prompt=prompt, special_tokens=tokens
+            ),
             finish=done.finish.value,
             tokens=done.tokens,
             prompt_form=settings.form,
@@ -85,6 +89,20 @@ def write_samples(
         watch.count("generated", number, len(wanted))
     _finish(files, rows, wanted)
     return request
+
+
+def _with_special_tokens(done: Completion, stops: tuple[str, ...], model: Loaded) -> tuple[str, list[str]]:
+    """The text with the special tokens in it, if the model wrote any before its end token, and these tokens.
+
+    Without them, the marks of thoughts, channels and further turns would be missing from the text.
+    """
+    special = {id: str(token) for id, token in model.tokenizer.added_tokens_decoder.items() if token.special}
+    made = done.ids[:-1] if done.finish == "eos" else done.ids
+    if special.keys().isdisjoint(made):
+        return done.text, []
+    text = str(model.tokenizer.decode(made, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+    ends = [at for stop in stops if (at := text.find(stop)) >= 0] if done.finish == "stop" else []
+    return text[: min(ends, default=None)], [special[id] for id in special.keys() & set(made)]
 
 
 def _require_dtype(spec: ModelSpec) -> None:

@@ -44,7 +44,7 @@ TAGS = {"[BEGIN]": "[DONE]", "[PYTHON]": "[/PYTHON]", "<answer>": "</answer>", "
 ANSWER_STARTS = re.compile(
     r"\s*(?:(?:<\|(?:im_start|start|turn)\|>|<start_of_turn>|<\|turn>)(?:assistant|model)\b|<\|start_header_id\|>assistant"
     r"|<\|(?:START_OF_TURN_TOKEN|CHATBOT_TOKEN|START_RESPONSE|START_TEXT|begin_of_solution|begin_of_text|end_header_id"
-    r"|message|assistant|im_middle)\|>|<\uff5cAssistant\uff5c>|\[\|assistant\|\]|<s>|<bos>|\[/INST\])"
+    r"|message|assistant|im_middle|python_tag)\|>|<\uff5cAssistant\uff5c>|\[\|assistant\|\]|<s>|<bos>|\[/INST\])"
 )
 """What a chat format writes before an answer."""
 
