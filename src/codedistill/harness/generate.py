@@ -71,7 +71,7 @@ def write_samples(
     write_model(files.request, request)
     for number, done in enumerate(generate(model, missing, sampling), len(wanted) - len(missing) + 1):
         problem = tasks.problems[done.index]
-        prompt, (text, tokens) = prompts[problem.task_id], _with_special_tokens(done, stops, model)
+        prompt, (text, tokens) = prompts[problem.task_id], text_with_special_tokens(done, stops, model)
         row = SampleRow(
             task_id=problem.task_id,
             sample=done.sample,
@@ -91,7 +91,7 @@ def write_samples(
     return request
 
 
-def _with_special_tokens(done: Completion, stops: tuple[str, ...], model: Loaded) -> tuple[str, list[str]]:
+def text_with_special_tokens(done: Completion, stops: tuple[str, ...], model: Loaded) -> tuple[str, list[str]]:
     """The text with the special tokens in it, if the model wrote any before its end token, and these tokens.
 
     Without them, the marks of thoughts, channels and further turns would be missing from the text.

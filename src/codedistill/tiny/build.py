@@ -34,7 +34,7 @@ def build(out: Path, stages: tuple[str, ...] = STAGES) -> None:
 
 
 def build_tokenizer(folder: Path) -> None:
-    """Train a byte-level BPE on a sample of both training sets. Each digit is a token, so that numbers can be copied."""
+    """Train a byte-level BPE on a sample of both training sets. A digit is one token, so that numbers can be copied."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

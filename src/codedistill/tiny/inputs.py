@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 
-LEXICON = (
+_WORDS = (
     "a ant apple arena banana bed blue bread cat civic cloud deed desk dinner door dream eel ember eve figs "
     "garden green hat idea iron island kayak kid lamp lemon level linen madam map melon mint moon noon open "
     "orange pear pine plate pop radar rain red river road rotor salt sand sea seed silver stone storm sun table "
     "tent time toast tree Up Island Moon Apple window winter Tree"
-).split()
+)
+LEXICON = _WORDS.split()
 
 
 def draw_argument(source: str, rng: random.Random, size: int) -> object:
