@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -345,6 +347,21 @@ def test_a_slow_input_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert ready.problems[0].inputs_left_out == 2  # this one, and the one that breaks the contract
     assert runs == [None, 1]  # tried once more with nothing beside it
     assert verdicts(ready, {"HumanEval/0": "def mean(x):\n    return sum(x)\n"}) == {"HumanEval/0": "passed"}
+
+
+def test_a_reference_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 inputs with 1 s of CPU time each would take 100 s, and again when they are tried alone."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("codedistill.benchmarks.evalplus.plus.REFERENCE_SECONDS", 1.0)
+    row = EVALPLUS[0] | {
+        "canonical_solution": "    while True:\n        pass\n",
+        "plus_input": [[[i]] for i in range(98)],
+    }
+    tasks, start = load_benchmark(str(write(tmp_path / "own.jsonl", [row]))), time.process_time()
+    cpu = os.times().children_user
+    with pytest.raises(UserError, match="HumanEval/0"):
+        with_checks(tasks)
+    assert time.process_time() - start + os.times().children_user - cpu < 30
 
 
 def test_inputs_that_were_slow_once_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
