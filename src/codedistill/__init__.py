@@ -14,8 +14,16 @@ from typing import TYPE_CHECKING
 from codedistill.errors import CodedistillError, InfrastructureError, UserError
 
 if TYPE_CHECKING:
-    from codedistill.api import RunResult, distill, evaluate
-    from codedistill.harness.execute import ModelResult
+    from codedistill.api import (
+        ModelResult,
+        RunResult,
+        compare,
+        distill,
+        evaluate,
+        execute,
+        generate,
+        train,
+    )
     from codedistill.progress import Watch
     from codedistill.recipe.load import load_recipe
     from codedistill.recipe.model import Recipe
@@ -28,19 +36,27 @@ __all__ = [
     "RunResult",
     "UserError",
     "Watch",
+    "compare",
     "distill",
     "evaluate",
+    "execute",
+    "generate",
     "load_recipe",
+    "train",
 ]
 
 _HOMES = {
-    "ModelResult": "harness.execute",
+    "ModelResult": "api",
     "Recipe": "recipe.model",
     "RunResult": "api",
     "Watch": "progress",
+    "compare": "api",
     "distill": "api",
     "evaluate": "api",
+    "execute": "api",
+    "generate": "api",
     "load_recipe": "recipe.load",
+    "train": "api",
 }
 
 

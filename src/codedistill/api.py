@@ -1,21 +1,26 @@
-"""The stages, joined by the files of the run directory: train, generate, execute, summarise.
+"""The stages of the project, joined by the files of the run directory. The command line and Python users call these.
 
-Every function here is a stage or a chain of stages; `cli.py` adds what the terminal shows.
+distill     train a student, evaluate it with its teacher and its base, write the report
+train       train a student
+generate    completions of a model on a benchmark
+execute     verdicts on a samples file
+evaluate    generate and execute
+compare     runs side by side
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codedistill import benchmarks, evaluation
+from codedistill import benchmarks, evaluation, report
 from codedistill.errors import UserError
-from codedistill.harness.execute import ModelResult, execute
+from codedistill.harness.execute import execute as execute_samples
 from codedistill.harness.generate import require_template_is_used, write_samples
 from codedistill.methods import METHODS
 from codedistill.parallel import share_directory
@@ -23,41 +28,62 @@ from codedistill.progress import TrainingStages, Watch
 from codedistill.recipe.load import load_evaluation, load_recipe, load_spec
 from codedistill.recipe.model import Recipe
 from codedistill.recipe.sections import Evaluation, ModelSpec
-from codedistill.runs.directory import RunDirectory, free_directory, newest_directory, require_outside_of_runs
-from codedistill.runs.files import read_jsonl, write_json, write_yaml
+from codedistill.runs.directory import (
+    EvaluationDirectory,
+    RunDirectory,
+    evaluation_folder,
+    free_directory,
+    newest_directory,
+    require_outside_of_runs,
+)
+from codedistill.runs.files import read_rows, write_model, write_yaml
 from codedistill.runs.lock import hold
+from codedistill.runs.schema import (
+    EvaluationSummary,
+    ModelSummary,
+    PairedDifference,
+    ResultRow,
+    RunSummary,
+    TrainingSummary,
+    Who,
+)
 
 if TYPE_CHECKING:
+    from codedistill.report import Comparison
     from codedistill.training import TrainingResult
+
+RecipeLike = str | Path | Mapping[str, Any] | Recipe
+"""A recipe file, the name of a shipped recipe, a mapping of recipe keys, or a loaded recipe."""
+
+ModelLike = str | Path | Mapping[str, Any]
+"""A folder, a hub id, "tiny/teacher" or "tiny/student"; or a mapping like a recipe's `student`, for example
+{"path": "my-model", "dtype": "bfloat16"}."""
+
+ModelResult = EvaluationSummary
+"""One model on one benchmark: its summary.json."""
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """A finished run: `values` is its summary.json."""
+    """A finished run: where it is, its summary.json, and its report.html."""
 
     directory: RunDirectory
-    values: Mapping[str, Any]
+    summary: RunSummary
+    page: Path
 
     def to_json(self) -> dict[str, Any]:
-        return dict(self.values)
+        return self.summary.to_json()
 
 
-def distill(
-    recipe: str | Path | Mapping[str, Any] | Recipe | None = None,
-    overrides: Iterable[str] = (),
-    watch: Watch | None = None,
-) -> RunResult:
-    """Train the student, then evaluate teacher, base student and distilled student.
+def distill(recipe: RecipeLike | None = None, overrides: Iterable[str] = (), watch: Watch | None = None) -> RunResult:
+    """Train the student, evaluate teacher, base student and distilled student, and write the report.
 
-    In a run on several processes this is for the first; the others `take_part`.
+    In a run on several processes this is for the first one; the others call `take_part`.
 
     Args:
-        recipe: a recipe file, the name of a shipped one, a mapping of its keys; None is the embedded pair.
+        recipe: the recipe; None is the embedded pair.
         overrides: `key=value` strings, as on the command line.
         watch: callbacks for progress.
-
-    Returns:
-        The run's summary; everything else is in its directory. `codedistill.report.write_report` makes the page.
 
     Raises:
         UserError: recipe, models, data or benchmark are wrong.
@@ -70,33 +96,41 @@ def distill(
     directory = _open(resolved, watch)
     with directory.locked():
         trained = _train(resolved, directory, watch)
-        results = {
-            (who, benchmark.name): _evaluate_one(resolved, who, spec, benchmark, directory, trained.template, watch)
-            for who, spec in _models(resolved, directory)
-            for benchmark in loaded
-        }
-        end = time.time()
-        times = {
-            "seconds": round(end - start, 1),
-            "finished": datetime.fromtimestamp(end, UTC).isoformat("T", "seconds"),
-        }
-        values = summarise_run(resolved, directory, results, trained) | times
-        write_json(directory.summary, values)
-    return RunResult(directory, values)
+        results = {}
+        for who, spec in _models(resolved, directory):
+            for tasks in loaded:
+                watch.stage(f"evaluating {who} on {tasks.name}")
+                files = directory.evaluation(who, tasks.name)
+                results[who, tasks.name] = _evaluate(spec, tasks, resolved.evaluation, files, trained.template, watch)
+        training = TrainingSummary(
+            steps=trained.steps,
+            examples=trained.examples,
+            cut=trained.cut,
+            dropped=trained.dropped,
+            peak_memory_mb=trained.peak_memory_mb,
+        )
+        summary = summarize_run(resolved, directory, results, training, start)
+        write_model(directory.summary, summary)
+    return RunResult(directory, summary, report.write_report(directory.path))
 
 
-def take_part(recipe: str | Path | Mapping[str, Any] | Recipe | None, overrides: Iterable[str] = ()) -> None:
-    """What every process but the first does in a run on several: train beside it, into its directory."""
-    from codedistill.training import train
+def take_part(recipe: RecipeLike | None, overrides: Iterable[str] = ()) -> None:
+    """What every process but the first does in a run on several processes: train, in the first one's directory."""
+    from codedistill.training import train as train_student
 
-    resolved = load_recipe(recipe, overrides)
-    train(resolved, RunDirectory(share_directory(None)))
+    train_student(load_recipe(recipe, overrides), RunDirectory(share_directory(None)))
 
 
-def train_only(
-    recipe: str | Path | Mapping[str, Any] | Recipe, overrides: Iterable[str] = (), watch: Watch | None = None
-) -> Path:
-    """Train the student; the folder of the finished model."""
+def train(recipe: RecipeLike, overrides: Iterable[str] = (), watch: Watch | None = None) -> Path:
+    """Train the student.
+
+    Returns:
+        The folder of the finished model.
+
+    Raises:
+        UserError: recipe, models or data are wrong.
+        CodedistillError: the training failed.
+    """
     resolved, watch = load_recipe(recipe, overrides), watch or Watch()
     _require_models(resolved)
     directory = _open(resolved, watch)
@@ -104,39 +138,93 @@ def train_only(
         return _train(resolved, directory, watch).model
 
 
+def generate(
+    model: ModelLike,
+    benchmark: str = "tiny",
+    settings: Evaluation | Mapping[str, Any] | None = None,
+    output: str | Path | None = None,
+    template: str | None = None,
+    watch: Watch | None = None,
+) -> Path:
+    """Let a model complete the tasks of a benchmark.
+
+    Args:
+        model: the model.
+        benchmark: a benchmark's name or a file.
+        settings: an `Evaluation` or a mapping of its keys such as {"limit": 10}; default: greedy, one sample.
+        output: folder for the files; default: runs/evaluations/<model>/<benchmark>.
+        template: prompt template; default: the one that the model was trained with, else alpaca.
+        watch: callbacks for progress.
+
+    Returns:
+        The samples file.
+
+    Raises:
+        UserError: there is no such model or benchmark, a setting does not exist, or the output cannot be used.
+    """
+    spec, tasks, asked = _request(model, benchmark, settings, template)
+    files = EvaluationDirectory(Path(output or evaluation_folder(str(spec), benchmark)))
+    require_outside_of_runs(files.path)
+    with hold(files.path):
+        write_samples(spec, tasks, asked, files.path, template, watch or Watch())
+    return files.samples
+
+
+def execute(
+    samples: str | Path,
+    benchmark: str = "tiny",
+    settings: Evaluation | Mapping[str, Any] | None = None,
+    output: str | Path | None = None,
+    watch: Watch | None = None,
+) -> ModelResult:
+    """Run the programs of a samples file, of any tool.
+
+    Args:
+        samples: a JSONL file, which may be a .gz, whose rows have `task_id` and `completion` or `solution`.
+        benchmark: a benchmark's name or a file.
+        settings: an `Evaluation` or a mapping of its keys; only those of the sandbox have an effect.
+        output: folder for results and summary; default: the folder of the samples.
+        watch: callbacks for progress.
+
+    Raises:
+        UserError: the samples are malformed, there is no such benchmark, or the output cannot be used.
+        InfrastructureError: the sandbox failed.
+    """
+    tasks, folder = benchmarks.load_benchmark(benchmark), Path(output or Path(samples).parent)
+    with hold(folder):
+        return execute_samples(Path(samples), tasks, load_evaluation(settings or {}), folder, watch)
+
+
 def evaluate(
-    model: str | Path | Mapping[str, Any],
+    model: ModelLike,
     benchmark: str = "tiny",
     settings: Evaluation | Mapping[str, Any] | None = None,
     output: str | Path | None = None,
     template: str | None = None,
     watch: Watch | None = None,
 ) -> ModelResult:
-    """Generate and execute: one model on one benchmark.
+    """Evaluate a model on a benchmark: `generate` and `execute`, with the same arguments and errors.
 
-    Args:
-        model: a folder, a hub id, `tiny/teacher` or `tiny/student`; or a mapping as a recipe's `student` is, for
-            example {"path": "my-model", "dtype": "bfloat16"}.
-        benchmark: a benchmark's name or a file.
-        settings: how the model is asked, as a mapping such as {"limit": 10} or an `Evaluation`; default: greedy, one
-            sample.
-        output: folder for samples, results and summary; default: nothing is kept beyond a temporary folder.
-        template: prompt template; default: the one the model was trained with, else alpaca.
-
-    Raises:
-        UserError: no such model or benchmark, or a setting that does not exist.
+    Without `output` no file is kept.
     """
-    spec, asked = load_spec(model), load_evaluation(settings or {})
-    require_template_is_used(template, asked)
-    tasks = benchmarks.load_benchmark(benchmark, asked.limit)
+    spec, tasks, asked = _request(model, benchmark, settings, template)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(output or scratch)
         require_outside_of_runs(folder)
-        return _generate_and_execute(spec, tasks, asked, folder, template, watch or Watch())
+        return _evaluate(spec, tasks, asked, EvaluationDirectory(folder), template, watch or Watch())
+
+
+def compare(runs: Sequence[str | Path]) -> Comparison:
+    """Compare finished runs.
+
+    Raises:
+        UserError: a folder holds no finished run, or the runs have no benchmark in common.
+    """
+    return report.compare_runs([Path(run) for run in runs])
 
 
 def open_directory(recipe: Recipe) -> RunDirectory:
-    """Where a run goes: the recipe's output, or runs/<name>, numbered if taken.
+    """The recipe's output, or runs/<name>, with a number if that holds a run already.
 
     Raises:
         UserError: the output holds a run and the recipe does not say resume=auto.
@@ -148,17 +236,17 @@ def open_directory(recipe: Recipe) -> RunDirectory:
         with directory.locked():  # a live run is the likelier explanation, and locking says so
             pass
         raise UserError(
-            f"output {directory.path}: holds a run already; add resume=auto to go on with it, or choose another output"
+            f"output {directory.path}: holds a run already; add resume=auto to continue it, or choose another output"
         )
     directory.require_own()
     return directory
 
 
 def _require_models(recipe: Recipe) -> None:
-    """Models are looked for before a directory is made, and both before one of them is loaded.
+    """Look for both models before a directory is made and one of them is loaded.
 
     Raises:
-        UserError: one is not there.
+        UserError: a model does not exist.
     """
     from codedistill.models import resolve
 
@@ -168,7 +256,7 @@ def _require_models(recipe: Recipe) -> None:
 
 
 def _open(recipe: Recipe, watch: Watch) -> RunDirectory:
-    """`open_directory`, said to those who watch."""
+    """`open_directory`, with a word to `watch` about an unfinished run of the same name."""
     directory = open_directory(recipe)
     earlier = RunDirectory(newest_directory(recipe.name))
     leaves_one = recipe.output is None and earlier.path != directory.path and earlier.is_unfinished
@@ -176,13 +264,14 @@ def _open(recipe: Recipe, watch: Watch) -> RunDirectory:
     return directory
 
 
-def summarise_run(
+def summarize_run(
     recipe: Recipe,
     directory: RunDirectory,
-    results: Mapping[tuple[str, str], ModelResult],
-    trained: TrainingResult | None,
-) -> dict[str, Any]:
-    """The table that the terminal shows, as plain data."""
+    results: Mapping[tuple[Who, str], ModelResult],
+    training: TrainingSummary | None,
+    start: float,
+) -> RunSummary:
+    """The table that the terminal shows. `results` are by (who, benchmark); `start` is the run's, in seconds (Unix)."""
     models, losses, paired = [], {}, {}
     for (who, benchmark), result in results.items():
         teacher = results.get(("teacher", benchmark))
@@ -191,31 +280,37 @@ def summarise_run(
             loss = evaluation.accuracy_loss(teacher.pass_at_1, result.pass_at_1)
         if who == "student":
             losses[benchmark] = loss
-            paired[benchmark] = _paired(directory, benchmark)
-        models.append({"who": who, "accuracy_loss": loss, **result.to_json()})
-    return {
-        "name": recipe.name,
-        "run_directory": str(directory.path),
-        "method": recipe.method,
-        "models": models,
-        "accuracy_loss": losses,
-        "paired": paired,
-        "training": None if trained is None else _training(trained),
-    }
+            paired[benchmark] = _paired(directory, benchmark) if ("base", benchmark) in results else None
+        models.append(ModelSummary(who=who, accuracy_loss=loss, **result.to_json()))
+    end = time.time()
+    return RunSummary(
+        name=recipe.name,
+        run_directory=str(directory.path),
+        method=recipe.method,
+        models=models,
+        accuracy_loss=losses,
+        paired=paired,
+        training=training,
+        seconds=round(end - start, 1),
+        finished=datetime.fromtimestamp(end, UTC).isoformat("T", "seconds"),
+    )
 
 
-def _training(trained: TrainingResult) -> dict[str, Any]:
-    return {
-        "steps": trained.steps,
-        "examples": trained.examples,
-        "cut": trained.cut,
-        "dropped": trained.dropped,
-        "peak_memory_mb": trained.peak_memory_mb,
-    }
+def _paired(directory: RunDirectory, benchmark: str) -> PairedDifference:
+    """Distilled student minus base student on the same tasks."""
+    shares: dict[str, dict[str, float]] = {}
+    for who in ("student", "base"):
+        passed: dict[str, list[bool]] = {}
+        for row in read_rows(directory.evaluation(who, benchmark).results, ResultRow):
+            passed.setdefault(row.task_id, []).append(row.passed)
+        shares[who] = {task: sum(verdicts) / len(verdicts) for task, verdicts in passed.items()}
+    student, base = shares["student"], shares["base"]
+    found = evaluation.paired_difference(list(student.values()), [base[task] for task in student])
+    return PairedDifference(difference=found.difference, interval=found.interval, p=found.p, test=found.test)
 
 
 def _benchmarks(recipe: Recipe) -> list[benchmarks.Benchmark]:
-    """The recipe's benchmarks. Their names are folders, so they must differ."""
+    """The recipe's benchmarks. Their names must differ, because they become folders."""
     loaded: dict[str, benchmarks.Benchmark] = {}
     for asked in recipe.evaluation.benchmarks:
         found = benchmarks.load_benchmark(asked, recipe.evaluation.limit)
@@ -226,7 +321,7 @@ def _benchmarks(recipe: Recipe) -> list[benchmarks.Benchmark]:
 
 
 def _train(recipe: Recipe, directory: RunDirectory, watch: Watch) -> TrainingResult:
-    from codedistill.training import train
+    from codedistill.training import train as train_student
 
     share_directory(directory.path)
     before = directory.recipe.read_bytes() if directory.recipe.exists() else None
@@ -234,18 +329,18 @@ def _train(recipe: Recipe, directory: RunDirectory, watch: Watch) -> TrainingRes
     writes_first = METHODS[recipe.method].rewrite is not None
     stages = TrainingStages(watch, f"training with {recipe.method}", writes_first)
     try:
-        return train(recipe, directory, stages.step, stages.responses)
+        return train_student(recipe, directory, stages.step, stages.responses)
     except UserError:
         if before is not None:  # a refused continuation leaves the run as it was
             directory.recipe.write_bytes(before)
-        elif not directory.metrics.exists():  # nothing was begun: the folder stays free for the mended command
+        elif not directory.metrics.exists():  # nothing was begun: keep the folder free for the corrected command
             directory.recipe.unlink(missing_ok=True)
         raise
 
 
-def _models(recipe: Recipe, directory: RunDirectory) -> list[tuple[str, ModelSpec]]:
-    """Who is evaluated. A student with random weights has no base worth asking."""
-    found: list[tuple[str, ModelSpec]] = []
+def _models(recipe: Recipe, directory: RunDirectory) -> list[tuple[Who, ModelSpec]]:
+    """Who is evaluated. A student that began with random weights has no base worth evaluating."""
+    found: list[tuple[Who, ModelSpec]] = []
     if recipe.teacher is not None:
         found.append(("teacher", recipe.teacher))
     if recipe.student.path is not None:
@@ -253,51 +348,22 @@ def _models(recipe: Recipe, directory: RunDirectory) -> list[tuple[str, ModelSpe
     return [*found, ("student", ModelSpec(path=str(directory.model), dtype=recipe.student.dtype))]
 
 
-def _evaluate_one(
-    recipe: Recipe,
-    who: str,
+def _request(
+    model: ModelLike, benchmark: str, settings: Evaluation | Mapping[str, Any] | None, template: str | None
+) -> tuple[ModelSpec, benchmarks.Benchmark, Evaluation]:
+    spec, asked = load_spec(model), load_evaluation(settings or {})
+    require_template_is_used(template, asked)
+    return spec, benchmarks.load_benchmark(benchmark, asked.limit), asked
+
+
+def _evaluate(
     spec: ModelSpec,
     tasks: benchmarks.Benchmark,
-    directory: RunDirectory,
-    template: str,
+    settings: Evaluation,
+    files: EvaluationDirectory,
+    template: str | None,
     watch: Watch,
 ) -> ModelResult:
-    watch.stage(f"evaluating {who} on {tasks.name}")
-    folder = directory.evaluation(who, tasks.name).path
-    return _generate_and_execute(spec, tasks, recipe.evaluation, folder, template, watch)
-
-
-def _generate_and_execute(
-    spec: ModelSpec, tasks: benchmarks.Benchmark, settings: Evaluation, folder: Path, template: str | None, watch: Watch
-) -> ModelResult:
-    """Samples, results and a summary that says who was asked and how."""
-    with hold(folder):
-        about = write_samples(spec, tasks, settings, folder, template, watch)
-        result = execute(folder / "samples.jsonl", tasks, settings, folder, watch)
-        values = {
-            "model": about["model"],
-            "parameters": about["parameters"],
-            **result.values,
-            "prompt_form": settings.form,
-            "template": about["template"],
-        }
-        write_json(folder / "summary.json", values)
-    return replace(result, values=values)
-
-
-def _paired(directory: RunDirectory, benchmark: str) -> dict[str, Any] | None:
-    """Distilled student minus base student on the same tasks."""
-    files = [directory.evaluation(who, benchmark).results for who in ("student", "base")]
-    if not all(file.exists() for file in files):
-        return None
-    student, base = (_per_task(read_jsonl(file)) for file in files)
-    paired = evaluation.paired_difference([student[t] for t in student], [base[t] for t in student])
-    return {"difference": paired.difference, "interval": list(paired.interval), "p": paired.p, "test": paired.test}
-
-
-def _per_task(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Share of passing samples by task."""
-    passed: dict[str, list[bool]] = {}
-    for row in rows:
-        passed.setdefault(row["task_id"], []).append(row["passed"])
-    return {task: sum(values) / len(values) for task, values in passed.items()}
+    with hold(files.path):
+        request = write_samples(spec, tasks, settings, files.path, template, watch)
+        return execute_samples(files.samples, tasks, settings, files.path, watch, request)

@@ -1,7 +1,7 @@
-"""Every error that codedistill raises on purpose.
+"""The errors that codedistill raises on purpose.
 
 CodedistillError          failed at run time: exit code 1
-  UserError               what was asked for is wrong: exit code 2, one line, no traceback
+  UserError               the user's input is wrong: exit code 2, one line, no traceback
     ChecksError           the checks of a program cannot judge any: names the program by its index
   InfrastructureError     the machine failed, never the program under test: exit code 1
 """
@@ -13,9 +13,9 @@ from collections.abc import Iterable
 
 
 class CodedistillError(Exception):
-    """Base of all errors here. `exit_code` is what the command line returns for it.
+    """Base of all errors here. `exit_code` is the exit code of the command line.
 
-    everywhere: of a run's processes all raise it at once, so that the first one may speak for them.
+    everywhere: raised on every rank at the same step; only rank 0 prints it.
     """
 
     exit_code = 1
@@ -23,7 +23,7 @@ class CodedistillError(Exception):
 
 
 class UserError(CodedistillError):
-    """The user's input is wrong. The message is one line: the file, the key or row, and what to do about it.
+    """The user's input is wrong. The message is one line: the file, the key or row, and how to fix it.
 
     file, key, override: the same as data, where they are known: the file at fault, the dotted recipe key, and the
     `key=value` argument that set it.
@@ -52,11 +52,11 @@ class ChecksError(UserError):
 
 
 class InfrastructureError(CodedistillError):
-    """The machine, not the input and not a program under test, is at fault."""
+    """The machine is at fault, not the input and not a program under test."""
 
 
 def first_line(error: Exception) -> str:
-    """What another library says, short enough for one of our own lines."""
+    """The first line of another library's error."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from codedistill.benchmarks import Benchmark, load_benchmark
 from codedistill.benchmarks.checks import with_helpers
-from codedistill.benchmarks.references import references
+from codedistill.benchmarks.loading import references
 from codedistill.errors import UserError
 from codedistill.sandbox import Program, run_programs
 from tests.benchmarks.rows import HUMANEVAL, MBPP, write
@@ -87,30 +87,54 @@ def test_checks_that_need_nothing_stay_as_they_are(checks: str) -> None:
     assert with_helpers(checks, "def helper():\n    return 1\n\ndef f(x):\n", "f") == checks
 
 
-@pytest.mark.parametrize(
-    ("row", "says"),
-    [
-        (HUMANEVAL[0] | {"test": "def check(candidate)\n    pass\n"}, "line 1: its tests are no Python: expected ':'"),
-        (HUMANEVAL[0] | {"test": "def check(c):\n    pass\nreturn\n"}, "no Python: 'return' outside function"),
-        (HUMANEVAL[0] | {"test": "\x00"}, "no Python: source code string cannot contain null bytes"),
-        (HUMANEVAL[0] | {"test": "check(" * 9999}, "its tests are no Python: "),
-        (HUMANEVAL[0] | {"test": "assert add_all([1]) == 1\n"}, "line 1: test defines no check(candidate)"),
-        (HUMANEVAL[0] | {"test": "check\n"}, "test defines no check(candidate)"),
-        (HUMANEVAL[0] | {"test": "async def check(c):\n    assert 0\n"}, "check is a coroutine or a generator"),
-        (HUMANEVAL[0] | {"test": "def check(c):\n    yield\n    assert 0\n"}, "check is a coroutine or a generator"),
-        (HUMANEVAL[0] | {"entry_point": "Solution().add_all"}, "'Solution().add_all' is not a function's name"),
-        (HUMANEVAL[0] | {"entry_point": ""}, "entry_point '' is not a function's name"),
-        (HUMANEVAL[0] | {"entry_point": "class"}, "entry_point 'class' is not a function's name"),
-        (MBPP[0] | {"test_list": ["assert twice(2) == 4", "assert twice(2 == 4"]}, "its tests are no Python: '(' was"),
-    ],
-)
-def test_checks_that_cannot_judge_are_refused_by_their_line(row: Any, says: str, tmp_path: Path) -> None:
+BROKEN = [
+    HUMANEVAL[0] | {"test": "def check(candidate)\n    pass\n"},
+    HUMANEVAL[0] | {"test": "def check(c):\n    pass\nreturn\n"},
+    HUMANEVAL[0] | {"test": "nonlocal check\ndef check(c):\n    pass\n"},
+    HUMANEVAL[0] | {"test": "\x00"},
+    HUMANEVAL[0] | {"test": "check(" * 9999},
+    HUMANEVAL[0] | {"test": "assert add_all([1]) == 1\n"},
+    HUMANEVAL[0] | {"test": "check\n"},
+    HUMANEVAL[0] | {"test": "async def check(c):\n    assert 0\n"},
+    HUMANEVAL[0] | {"test": "def check(c):\n    yield\n    assert 0\n"},
+    HUMANEVAL[0] | {"entry_point": "add_all; print"},
+    HUMANEVAL[0] | {"entry_point": "1 + 1"},
+    HUMANEVAL[0] | {"entry_point": ""},
+    HUMANEVAL[0] | {"entry_point": "class"},
+]
+BROKEN_MBPP = [
+    MBPP[0] | {"test_list": ["assert twice(2) == 4", "assert twice(2 == 4"]},
+    MBPP[0] | {"test_list": ["assert twice(2) == 4", "assert twice('''2''' == 4"]},
+]
+
+
+@pytest.mark.parametrize("number", range(len(BROKEN) + len(BROKEN_MBPP)))
+def test_a_task_that_cannot_judge_is_broken_and_the_others_are_not(number: int, tmp_path: Path) -> None:
+    row = [*BROKEN, *BROKEN_MBPP][number]
+    good = HUMANEVAL[1] if number < len(BROKEN) else MBPP[1]
+    path = write(tmp_path / "own.jsonl", [good, row])
+    tasks = load_benchmark(str(path))
+    assert [problem.broken is not None for problem in tasks.problems] == [False, True]
+    assert tasks.broken == tasks.problems[1:]
+    assert "\n" not in str(tasks.problems[1].broken)
+
+
+@pytest.mark.parametrize("row", [*BROKEN, *BROKEN_MBPP])
+def test_a_benchmark_of_broken_tasks_is_refused_by_its_line(row: Any, tmp_path: Path) -> None:
     path = write(tmp_path / "own.jsonl", [row])
     with pytest.raises(UserError) as caught:
         load_benchmark(str(path))
-    assert says in str(caught.value)
     assert str(caught.value).startswith(f"{path}: line 1: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "name"), [("f", "f"), ("Solution().twoSum", "Solution"), ("Solution(3).a.b", "Solution")]
+)
+def test_an_entry_point_may_be_an_expression(entry_point: str, name: str, tmp_path: Path) -> None:
+    row = HUMANEVAL[0] | {"entry_point": entry_point}
+    (problem,) = load_benchmark(str(write(tmp_path / "own.jsonl", [row]))).problems
+    assert (problem.broken, problem.entry_point, problem.name) == (None, entry_point, name)
 
 
 @pytest.mark.parametrize(

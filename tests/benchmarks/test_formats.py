@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from codedistill.benchmarks import Problem, instruction_of, load_benchmark
-from codedistill.benchmarks.references import references
+from codedistill.benchmarks.loading import references
 from tests.benchmarks.rows import EVALPLUS, HUMANEVAL, MBPP, write
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ import pytest
 
 from codedistill import sandbox
 from codedistill.benchmarks import Benchmark, Problem, load_benchmark
-from codedistill.benchmarks.evalplus.codec import dumps, is_longer, loads
-from codedistill.benchmarks.evalplus.equality import same
-from codedistill.benchmarks.evalplus.plus import REFERENCE_SECONDS, read_inputs
-from codedistill.benchmarks.references import references
+from codedistill.benchmarks.evalplus.inputs import read_inputs
+from codedistill.benchmarks.evalplus.plus import REFERENCE_SECONDS
+from codedistill.benchmarks.evalplus.values import dumps, is_longer, loads, same
+from codedistill.benchmarks.loading import references
 from codedistill.errors import UserError
 from codedistill.harness import expected
 from codedistill.harness.expected import with_checks
@@ -345,6 +346,20 @@ def test_a_slow_input_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert ready.problems[0].inputs_left_out == 2  # this one, and the one that breaks the contract
     assert runs == [None, 1]  # tried once more with nothing beside it
     assert verdicts(ready, {"HumanEval/0": "def mean(x):\n    return sum(x)\n"}) == {"HumanEval/0": "passed"}
+
+
+def test_a_reference_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 inputs with 0.3 s of CPU time each would take 30 s, and again when they are tried alone."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("codedistill.benchmarks.evalplus.plus.REFERENCE_SECONDS", 0.3)
+    row = EVALPLUS[0] | {"canonical_solution": "    while True:\n        pass\n"}
+    row |= {"plus_input": [[[number]] for number in range(98)]}
+    tasks = load_benchmark(str(write(tmp_path / "own.jsonl", [row])))
+    before = os.times()
+    with pytest.raises(UserError, match="HumanEval/0"):
+        with_checks(tasks)
+    after = os.times()
+    assert after.user + after.children_user - before.user - before.children_user < 20
 
 
 def test_inputs_that_were_slow_once_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from codedistill import generation, models, sandbox
-from codedistill.cli import verbs as cli
+from codedistill.runs.directory import evaluation_folder
 from codedistill.runs.files import write_jsonl
 from codedistill.runs.lock import hold
 from codedistill.tiny.datasets import benchmark
@@ -125,10 +125,10 @@ def test_every_model_and_benchmark_has_a_folder_of_its_own() -> None:
         *(("a/b", "tiny"), ("a_b", "tiny"), ("b", "tiny"), ("../b", "tiny"), ("/b", "tiny")),
         *(("b", "mbpp"), ("b", "mbpp_test=/data/mbpp.jsonl"), ("b", "/data/own.jsonl")),
     ]
-    folders = [cli._default_output(*each) for each in asked]
+    folders = [evaluation_folder(*each) for each in asked]
     assert len(set(folders)) == len(folders)
     assert all(len(folder.parts) == 4 for folder in folders)
-    assert cli._default_output("./a/b/", "tiny") == folders[0]
+    assert evaluation_folder("./a/b/", "tiny") == folders[0]
 
 
 def test_where_the_results_are_is_said(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import pytest
 
 from codedistill.benchmarks import Benchmark, Problem
 from codedistill.evaluation import Category, Verdict, classify, summarize
+from codedistill.evaluation.taxonomy import TRUNCATED
 from codedistill.harness.execute import execute
 from codedistill.recipe.sections import Evaluation
 from codedistill.runs.files import read_jsonl, write_jsonl
+from codedistill.runs.schema import ResultRow
 from tests.evaluation.taxonomy_cases import CASES, Case
 
 
@@ -59,7 +62,8 @@ def test_every_category_has_five_examples_and_three_that_look_alike(category: Ca
 
 
 def test_the_summary_of_all_cases_obeys_the_identities(judged: list[dict[str, Any]]) -> None:
-    summary, count = summarize(judged).to_json(), Counter(case.belongs for case in CASES)
+    rows = [ResultRow.model_validate(row) for row in judged]
+    summary, count = summarize(rows).to_json(), Counter(case.belongs for case in CASES)
     assert summary["complete"] + summary["incomplete"] == summary["samples"] == len(CASES)
     assert summary["correct"] == count[Category.PASSED] <= summary["complete"]
     assert summary["complete"] == count[Category.PASSED] + count[Category.WRONG_ANSWER]
@@ -117,6 +121,54 @@ def test_no_program_is_too_odd_to_have_a_category(error: str | None, cut: bool) 
             category = classify(verdict("failed", error, source, message=message, hit_token_limit=cut))
             assert isinstance(category, str)
             assert category not in ("", "passed")
+
+
+@pytest.mark.parametrize("source", ["", "\n", "Let me think about it.\n"])
+def test_a_completion_that_is_cut_off_before_its_answer_is_truncated(source: str) -> None:
+    text = "<think>\nThe sum of"
+    told = {"message": "name 'f' is not defined", "completion": text, "reached_checks": False}
+    if source.strip():
+        source = "x = 1\n"
+    assert classify(verdict("failed", "NameError", source, hit_token_limit=True, **told)) == TRUNCATED
+    assert classify(verdict("failed", "NameError", source, **told)) == Category.MISSING_CONTENT
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message", "category"),
+    [
+        ("class A:\n    def f(self, x):\n        return None\n", "AssertionError", "", Category.EMPTY_FUNCTION),
+        ("class A:\n    def f(self, x):\n        return x\n", "AssertionError", "", Category.WRONG_ANSWER),
+        ("class A:\n    def f(self):\n        pass\n", "TypeError", "A.f() takes 1 positional argument but 2 given",
+         Category.INCOMPATIBLE_OPERATION),
+        ("class B:\n    def f(self, x):\n        return x\n", "NameError", "name 'A' is not defined",
+         Category.WRONG_FUNCTION_NAME),
+        ("x = 1\n", "NameError", "name 'A' is not defined", Category.MISSING_CONTENT),
+    ],
+)  # fmt: skip
+def test_entry_points_that_are_expressions(source: str, error: str, message: str, category: str) -> None:
+    assert classify(verdict("failed", error, source, message=message, entry_point="A().f")) == category
+
+
+def test_a_message_may_hold_any_number() -> None:
+    for digits in (1, 9, 10, 5000):
+        found = verdict("failed", "SyntaxError", "x = (", message=f"bad (<program>, line {'9' * digits})")
+        assert classify(found) == "SyntaxError"
+
+
+@pytest.mark.parametrize(
+    "piece", ["@a\n", "def f(x):\n    pass\n", "class ", "(", "x = 'a\n", "a, b c d\n", "- ", "x.y("]
+)
+def test_time_is_linear_in_the_source(piece: str) -> None:
+    def seconds(size: int) -> float:
+        start = time.perf_counter()
+        source = piece * (size // len(piece))
+        for error in ("SyntaxError", "NameError", "AssertionError", "IndentationError"):
+            message = f"name 'f' is not defined (<program>, line {source.count(chr(10))})"
+            classify(verdict("failed", error, source, message=message, hit_token_limit=True))
+        return time.perf_counter() - start
+
+    small = seconds(3_000)
+    assert seconds(30_000) < 40 * small + 1
 
 
 def test_the_case_table_is_about_what_it_says() -> None:

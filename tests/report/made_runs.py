@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from codedistill.api import summarise_run
+from codedistill.api import summarize_run
 from codedistill.evaluation import summarize
-from codedistill.harness.execute import ModelResult
 from codedistill.recipe.load import load_recipe
 from codedistill.runs.directory import RunDirectory
-from codedistill.runs.files import write_json, write_jsonl, write_yaml
+from codedistill.runs.files import read_rows, write_json, write_jsonl, write_model, write_rows, write_yaml
+from codedistill.runs.schema import EvaluationSummary, ResultRow, SampleRow, TrainingSummary
 
 PARAMETERS = {"teacher": 2_400_000, "base": 500_000, "student": 500_000}
 
@@ -62,9 +62,9 @@ def write_run(
     for model in who:
         for benchmark in benchmarks:
             results[model, benchmark] = _evaluation(directory, model, benchmark, tasks, student_fails)
-    summary = summarise_run(recipe, directory, results, None)
-    training = {"steps": steps, "examples": 8000, "cut": 3, "dropped": 0}
-    write_json(directory.summary, {**summary, "training": training, "seconds": 305.2, "finished": FINISHED})
+    training = TrainingSummary(steps=steps, examples=8000, cut=3, dropped=0)
+    summary = summarize_run(recipe, directory, results, training, 0.0)
+    write_model(directory.summary, summary.model_copy(update={"seconds": 305.2, "finished": FINISHED}))
     return folder
 
 
@@ -90,9 +90,8 @@ def tell_again(folder: Path) -> None:
     directory = RunDirectory(folder)
     summary = json.loads(directory.summary.read_text())
     for row in summary["models"]:
-        evaluation = directory.evaluation(row["who"], row["benchmark"]).path
-        results = [json.loads(line) for line in (evaluation / "results.jsonl").read_text().splitlines()]
-        row |= json.loads((evaluation / "summary.json").read_text()) | summarize(results).to_json()
+        files = directory.evaluation(row["who"], row["benchmark"])
+        row |= json.loads(files.summary.read_text()) | summarize(read_rows(files.results, ResultRow)).to_json()
     write_json(directory.summary, summary)
 
 
@@ -110,26 +109,42 @@ def metrics(step: int, steps: int, method: str) -> dict[str, Any]:
     return row | {"tokens": 640, "seconds": 0.4}
 
 
-def _evaluation(directory: RunDirectory, who: str, benchmark: str, tasks: int, student_fails: int) -> ModelResult:
-    folder, samples, results = directory.evaluation(who, benchmark).path, [], []
+def _evaluation(directory: RunDirectory, who: str, benchmark: str, tasks: int, student_fails: int) -> EvaluationSummary:
+    files, samples, results = directory.evaluation(who, benchmark), [], []
     for task in range(tasks):
         passed, name = passes(who, task, student_fails), f"{benchmark}/{task}"
         source, failure = program(who, task, passed), FAILURES[task // 4 % len(FAILURES)]
         prompt = f'### Instruction:\nComplete the function.\n\ndef positive_sum_{task}(values):\n    """Add up."""\n'
-        samples.append({"task_id": name, "sample": 0, "prompt": prompt, "completion": source, "solution": source})
+        samples.append(SampleRow(task_id=name, sample=0, prompt=prompt, completion=source, solution=source))
         category, error, message = ("passed", None, "") if passed else failure
         results.append(
-            {"task_id": name, "sample": 0, "passed": passed, "status": "passed" if passed else "error"}
-            | {"category": category, "error_type": error, "message": message, "line": None, "seconds": 0.01}
+            ResultRow(
+                task_id=name,
+                sample=0,
+                passed=passed,
+                status="passed" if passed else "failed",
+                category=category,
+                error_type=error,
+                message=message,
+                line=None,
+                seconds=0.01,
+            )
         )
-    write_jsonl(folder / "samples.jsonl", samples)
-    write_jsonl(folder / "results.jsonl", results)
-    model = f"tiny/{who}" if who != "student" else str(directory.model)
-    values = {"model": model, "parameters": PARAMETERS[who], "benchmark": benchmark, **summarize(results).to_json()}
-    values |= {"sandbox": "namespaces", "sha256": "ab" * 32, "seconds": 1.5, "prompt_form": "instruct"}
-    values |= {"template": "alpaca"}
-    write_json(folder / "summary.json", values)
-    return ModelResult(values)
+    write_rows(files.samples, samples)
+    write_rows(files.results, results)
+    summary = EvaluationSummary(
+        model=f"tiny/{who}" if who != "student" else str(directory.model),
+        parameters=PARAMETERS[who],
+        benchmark=benchmark,
+        sandbox="namespaces",
+        sha256="ab" * 32,
+        seconds=1.5,
+        prompt_form="instruct",
+        template="alpaca",
+        **summarize(results).to_json(),
+    )
+    write_model(files.summary, summary)
+    return summary
 
 
 ENVIRONMENT = {

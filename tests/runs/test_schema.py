@@ -144,7 +144,6 @@ def without(values: dict[str, Any], key: str) -> dict[str, Any]:
         (EvaluationSummary, {**COUNTS, "categories": {"crash": 1.5}}, "categories.crash"),
         (EvaluationSummary, {**COUNTS, "pass@7": 0.5}, "pass@7"),
         (RunSummary, without(RUN, "models"), "models"),
-        (RunSummary, {**RUN, "models": []}, "models"),
         (RunSummary, {**RUN, "models": [{**EVALUATION, "who": "other", "accuracy_loss": None}]}, "models[0].who"),
         (SamplesRequest, {**REQUEST, "top_p": 1.0}, "top_p"),
     ],

@@ -1,13 +1,12 @@
-"""Problems, and how a completion becomes a program. Nothing here runs anything, and no problem holds its solution.
+"""Problems, and how a completion becomes a program. Nothing here runs a program, and no problem holds its solution.
 
-problems.py     Problem, Benchmark, and how a problem is asked
-loading.py      a name, a file or both -> Benchmark
+problems.py     Problem, Benchmark, and how a model is asked
+loading.py      a name, a file or both -> Benchmark; reference solutions
 sources.py      files, the hub, installed packages; the table of names
-formats.py      rows of HumanEval's, MBPP's and EvalPlus's kind -> Problem
-checks.py       what checks need from the prompt, and whether they are any
+formats.py      rows in the formats of HumanEval, MBPP and EvalPlus -> Problem
+checks.py       whether checks can judge a program, and what they need from the prompt
 evalplus/       EvalPlus's inputs, and checks by the reference's outputs
 extraction/     a model's text -> the program that is run
-references.py   reference solutions
 """
 
 from codedistill.benchmarks.extraction import program_source

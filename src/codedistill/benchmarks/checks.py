@@ -1,57 +1,58 @@
-"""The checks of a problem: what they need from the prompt, and whether they are any.
+"""The checks of a problem: the helpers that they need from the prompt, and whether they can judge a program.
 
-What is wrong with them is said when the benchmark is loaded: later it would look like a fault of every program.
+Faults in them are found when the benchmark is loaded. Later they would look like faults of every program.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
-import keyword
 import symtable
 import types
 import warnings
 
-from codedistill.benchmarks.extraction.syntax import behind, parse, parse_prompt
+from codedistill.benchmarks.extraction.syntax import DEFINITIONS, parse, parse_prompt, prepend
 from codedistill.benchmarks.problems import Problem
-from codedistill.errors import UserError, first_line
+from codedistill.errors import first_line
 
-Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-Import = ast.Import | ast.ImportFrom
 UNAWAITED = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
-def with_helpers(checks: str, prompt: str, entry_point: str) -> str:
-    """The checks behind those definitions of the prompt that they use, and the imports that these need.
+def with_helpers(checks: str, prompt: str, name: str) -> str:
+    """The checks after those definitions of the prompt that they use, and the imports that these need.
 
-    Without them the checks would use the program's. Three tasks of HumanEval check an output by a function of their
-    prompt: a program that defines it anew, as one that always returns 0, would pass with anything.
+    Three tasks of HumanEval compare outputs with a function of their prompt. Without a copy of their own the checks
+    would use the program's, and a program could replace it by one that always returns 0.
     """
-    tree, lines, using = parse_prompt(prompt), prompt.split("\n"), parse(checks)
-    if using is None:  # `require_checks` says so
+    tree, lines, using, bound = parse_prompt(prompt), prompt.split("\n"), parse(checks), _bound(checks)
+    if using is None or bound is None:  # `fault_of_checks` reports it
         return checks
     found = {
-        name: node
+        defined: node
         for node in (tree.body if tree else [])
-        for name in _defined(node)
-        if name not in (entry_point, "annotations")
+        for defined in _defined(node)
+        if defined not in (name, "annotations")
     }
     needed: list[ast.stmt] = []
-    waiting = sorted(_used(using) - _bound(checks))
+    waiting = sorted(_used(using) - bound)
     while waiting:
         node = found.pop(waiting.pop(), None)
         if node is not None and node not in needed:
             needed.append(node)
             waiting += sorted(_used(node))
-    texts = [_text(node, lines) for node in sorted(needed, key=lambda node: node.lineno)]
-    return behind("\n\n".join(texts) + "\n\n", checks) if texts else checks
+    texts = []
+    for node in sorted(needed, key=lambda node: node.lineno):
+        decorators = node.decorator_list if isinstance(node, DEFINITIONS) else []
+        first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
+        texts.append("\n".join(lines[first - 1 : node.end_lineno]))
+    return prepend("\n\n".join(texts) + "\n\n", checks) if texts else checks
 
 
 def _defined(node: ast.stmt) -> list[str]:
     """The names that a statement of a module binds."""
-    if isinstance(node, Definition):
+    if isinstance(node, DEFINITIONS):
         return [node.name]
-    if isinstance(node, Import):
+    if isinstance(node, ast.Import | ast.ImportFrom):
         return [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
     return [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
 
@@ -60,38 +61,39 @@ def _used(tree: ast.AST) -> set[str]:
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
-def _bound(checks: str) -> set[str]:
-    """The names that the checks bind themselves, outside their functions."""
-    table = symtable.symtable(checks, "<checks>", "exec")
+def _bound(checks: str) -> set[str] | None:
+    """The names that the checks bind at the top level; None if they do not compile."""
+    try:
+        table = symtable.symtable(checks, "<checks>", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
     return {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
 
 
-def _text(node: ast.stmt, lines: list[str]) -> str:
-    decorators = node.decorator_list if isinstance(node, Definition) else []
-    first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
-    return "\n".join(lines[first - 1 : node.end_lineno])
+def fault_of_checks(problem: Problem) -> str | None:
+    """Why the checks of a problem cannot judge any program, or None if they can.
 
-
-def require_checks(problem: Problem) -> None:
-    """Refuse a problem whose checks cannot judge anything.
-
-    Raises:
-        UserError: the entry point is no name, or the checks do not compile or define no `check` that can be called.
+    The entry point is neither a name nor an expression of names, attributes and calls; or the checks do not compile or
+    define no `check` that can be called.
     """
-    entry_point = problem.entry_point
-    if not entry_point.isidentifier() or keyword.iskeyword(entry_point):
-        raise UserError(f"entry_point {entry_point!r} is not a function's name")
-    if problem.cases is not None:  # their checks are made of what the reference solution returns
-        return
+    try:
+        nodes = list(ast.walk(ast.parse(problem.entry_point, mode="eval")))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        nodes = []
+    kinds = ast.Expression | ast.Name | ast.Attribute | ast.Call | ast.Load | ast.Constant
+    if not problem.name or not nodes or not all(isinstance(node, kinds) for node in nodes):
+        return f"entry_point {problem.entry_point!r} is neither a function's name nor an expression such as A().f"
+    if problem.cases is not None:  # their checks are made from the reference solution's outputs
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             code = compile(problem.checks, "<checks>", "exec", dont_inherit=True)
-            bound = _bound(problem.checks)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise UserError(f"its tests are no Python: {first_line(error)}") from None
-    if "check" not in bound:
-        raise UserError("test defines no check(candidate)")
+        return f"its tests are not valid Python: {first_line(error)}"
+    if "check" not in (_bound(problem.checks) or ()):
+        return "test defines no check(candidate)"
     functions = [c for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == "check"]
     if any(function.co_flags & UNAWAITED for function in functions):
-        raise UserError("check is a coroutine or a generator: a call of it would check nothing")
+        return "check is a coroutine or a generator: calling it would check nothing"
+    return None

@@ -1,11 +1,9 @@
-"""Rows of benchmark files as problems. The first row's fields tell the format.
+"""Rows of benchmark files as problems. The fields of the first row determine the format.
 
-humaneval   task_id, prompt, entry_point, test, canonical_solution (and, ours, instruction); HumanEval+ on the hub
-evalplus    base_input, plus_input, contract and atol in place of test, as HumanEval+ and MBPP+ are released
+humaneval   task_id, prompt, entry_point, test, canonical_solution, optionally instruction; HumanEval+ on the hub
+evalplus    base_input, plus_input, contract and atol instead of test: HumanEval+ and MBPP+ as released
 mbpp        task_id, text, code, test_list, test_setup_code
-mbppplus    MBPP+ as it lies on the hub: task_id, prompt, code, test_list and a script `test`
-
-EvalPlus's tests on the hub become cases, like those of its own format (scripts.py).
+mbppplus    MBPP+ on the hub: task_id, prompt, code, test_list and a script `test`
 """
 
 from __future__ import annotations
@@ -18,8 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codedistill.benchmarks.checks import with_helpers
-from codedistill.benchmarks.evalplus import plus
-from codedistill.benchmarks.evalplus.scripts import cases_of
+from codedistill.benchmarks.evalplus.inputs import COMPARE, cases_of, read_inputs
 from codedistill.benchmarks.extraction.syntax import parse, parse_prompt
 from codedistill.benchmarks.problems import Cases, Problem
 from codedistill.errors import UserError
@@ -29,9 +26,9 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Format:
-    """`problem` and `reference` read one row; `fields` are those that a row must have, with their types.
+    """`problem` and `reference` read one row; `fields` are its required fields with their types.
 
-    `reference` is None for a row without a reference solution.
+    `reference` returns None for a row without a reference solution.
     """
 
     fields: Mapping[str, type | tuple[type, ...]]
@@ -51,7 +48,7 @@ NAMES: dict[type, str] = {str: "text", int: "a number", list: "a list", dict: "a
 
 
 def format_of(row: Row) -> Format:
-    """The format of a file whose first row this is."""
+    """The format of a file with this first row."""
     if "base_input" in row or "plus_input" in row:
         return FORMATS["evalplus"]
     if "test_list" in row:
@@ -60,18 +57,18 @@ def format_of(row: Row) -> Format:
 
 
 def task_id_of(row: Row) -> str:
-    """MBPP numbers its tasks; everywhere else the number has the family's name before it."""
+    """MBPP numbers its tasks; elsewhere the family's name precedes the number."""
     return f"Mbpp/{row['task_id']}" if isinstance(row["task_id"], int) else str(row["task_id"])
 
 
 def _humaneval(row: Row) -> Problem:
     cases = cases_of(row["test"], _comparison(row["task_id"], row["entry_point"]))
-    checks = with_helpers(row["test"], row["prompt"], row["entry_point"]) if cases is None else ""
+    checks = with_helpers(row["test"], row["prompt"], row["entry_point"].split("(")[0]) if cases is None else ""
     return Problem(row["task_id"], row["prompt"], row["entry_point"], checks, row.get("instruction"), cases=cases)
 
 
 def _comparison(task_id: str, entry_point: str) -> str:
-    return plus.COMPARE.get(task_id.partition("/")[0], {}).get(entry_point, "equal")
+    return COMPARE.get(task_id.partition("/")[0], {}).get(entry_point, "equal")
 
 
 def _humaneval_reference(row: Row) -> str | None:
@@ -82,8 +79,8 @@ def _humaneval_reference(row: Row) -> str | None:
 def _evalplus(row: Row) -> Problem:
     task_id, entry = task_id_of(row), row["entry_point"]
     cases = Cases(
-        plus.read_inputs(task_id, row["base_input"]),
-        plus.read_inputs(task_id, list(row["plus_input"])),
+        read_inputs(task_id, row["base_input"]),
+        read_inputs(task_id, list(row["plus_input"])),
         row.get("contract") or "",
         float(row.get("atol") or 0),
         _comparison(task_id, entry),
@@ -92,7 +89,7 @@ def _evalplus(row: Row) -> Problem:
     if not has_function(prompt, entry):
         tests = [line for line in (row.get("assertion") or "").split("\n") if line.strip()]
         text = prompt.strip().strip("'\"").strip()
-        prompt = ask(row["canonical_solution"], entry, text, tests if "assert" not in text else [])
+        prompt = as_humaneval_prompt(row["canonical_solution"], entry, text, tests if "assert" not in text else [])
     return Problem(task_id, prompt, entry, "", row.get("instruction"), cases=cases)
 
 
@@ -107,7 +104,7 @@ def _mbpp(row: Row) -> Problem:
     setup = [row.get("test_setup_code") or "", *(row.get("test_imports") or [])]
     checks = as_check("\n".join([*map(unix_lines, setup), *tests]).strip("\n"), entry)
     text = row["text"] if isinstance(row.get("text"), str) else row["prompt"]
-    return Problem(task_id_of(row), ask(code, entry, text.strip(), tests), entry, checks)
+    return Problem(task_id_of(row), as_humaneval_prompt(code, entry, text.strip(), tests), entry, checks)
 
 
 def _mbpp_reference(row: Row) -> str:
@@ -120,7 +117,7 @@ def _mbppplus(row: Row) -> Problem:
     task_id, script = task_id_of(row), unix_lines(row["test"])
     cases = cases_of(script, _comparison(task_id, entry))
     checks = as_check(script, entry) if cases is None else ""
-    return Problem(task_id, ask(code, entry, row["prompt"].strip(), tests), entry, checks, cases=cases)
+    return Problem(task_id, as_humaneval_prompt(code, entry, row["prompt"].strip(), tests), entry, checks, cases=cases)
 
 
 ID = (str, int)
@@ -148,7 +145,7 @@ FORMATS = {
 
 
 def unix_lines(text: str) -> str:
-    """The text with \\n at its lines' ends; that of MBPP's data is \\r\\n, which would end up within strings."""
+    """The text with \\n as line end. MBPP's data has \\r\\n, which would end up in strings."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -163,10 +160,10 @@ def _function(tree: ast.Module, name: str) -> ast.FunctionDef | None:
 
 
 def entry_point_of(code: str, tests: list[str]) -> str:
-    """The function that the tests call: the first in them that the reference defines.
+    """The first function of the reference that the tests call.
 
     Raises:
-        UserError: there is none.
+        UserError: they call none.
     """
     tree = parse(code)
     defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)} if tree else set()
@@ -177,8 +174,8 @@ def entry_point_of(code: str, tests: list[str]) -> str:
     raise UserError("test_list calls no function that code defines")
 
 
-def ask(reference: str, entry_point: str, text: str, tests: list[str]) -> str:
-    """A task in HumanEval's form: the signature, and the text with the tests as its docstring."""
+def as_humaneval_prompt(reference: str, entry_point: str, text: str, tests: list[str]) -> str:
+    """A prompt in HumanEval's form: the signature, and the text with the tests as docstring."""
     tree = parse(reference)
     function = _function(tree, entry_point) if tree else None
     parameters = "*args" if function is None else ", ".join(_names(function.args))
@@ -190,7 +187,7 @@ def ask(reference: str, entry_point: str, text: str, tests: list[str]) -> str:
 
 
 def _names(arguments: ast.arguments) -> list[str]:
-    """Parameters without annotations, and with defaults that need nothing around them."""
+    """The parameters without annotations. Defaults that use other names become None."""
     plain = [a.arg for a in [*arguments.posonlyargs, *arguments.args]]
     defaults = arguments.defaults
     for place, value in enumerate(defaults, len(plain) - len(defaults)):
@@ -200,9 +197,9 @@ def _names(arguments: ast.arguments) -> list[str]:
 
 
 def as_check(script: str, entry_point: str) -> str:
-    """A script of tests as `check(candidate)`, in which the asked function goes by its own name."""
+    """A script of tests as `check(candidate)`, in which the function has its own name."""
     head = f"def check(candidate):\n    {entry_point} = candidate\n"
     if re.search(r'"""|\'\'\'|\\\n', script) is None:
         return head + textwrap.indent(script, "    ") + "\n"
-    tree = ast.parse(script)  # indenting the text would change what stands in its strings
-    return head + textwrap.indent(ast.unparse(tree), "    ") + "\n"
+    tree = parse(script)  # indenting the text would change its strings
+    return head + textwrap.indent(script if tree is None else ast.unparse(tree), "    ") + "\n"

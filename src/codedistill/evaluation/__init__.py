@@ -1,20 +1,21 @@
-"""What verdicts mean: numbers with their uncertainty, and a taxonomy of failures. Runs nothing, imports no model.
+"""What verdicts mean: metrics with their uncertainty, and a taxonomy of failures. Pure functions.
 
-metrics.py       pass@k, accuracy loss
-statistics.py    intervals, paired comparison, correction for many comparisons
+statistics.py    pass@k, accuracy loss, intervals, paired comparison, correction for many comparisons
 taxonomy.py      one failing program -> its category
-summary.py       results of one model on one benchmark -> one table row, with its identities checked
+known_names.py   the names that programs import, for the taxonomy
+summary.py       the results of one model on one benchmark -> one table row, with its identities checked
 """
 
-from codedistill.evaluation.metrics import accuracy_loss, pass_at_k
 from codedistill.evaluation.statistics import (
     Crossed,
     Interval,
     Paired,
+    accuracy_loss,
     bootstrap_interval,
     crossed_difference,
     holm,
     paired_difference,
+    pass_at_k,
     share_interval,
     wilson_interval,
 )

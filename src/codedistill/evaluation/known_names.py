@@ -1,6 +1,6 @@
-"""Names that programs import rather than define, to tell a forgotten import from any other unknown name.
+"""Names that programs import rather than define, to tell a forgotten import from other unknown names.
 
-The standard library's names are looked up in its modules; only what a look cannot tell is listed here.
+The names of the standard library are looked up in its modules. The lists below hold what cannot be looked up.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ _PACKAGES = (
     "seaborn requests bs4 nltk tqdm yaml BeautifulSoup DataFrame"
 )
 PACKAGES = frozenset(_PACKAGES.split())
-"""Packages from outside the standard library, what they are called, and members that need no explanation."""
+"""Packages from outside the standard library, their usual abbreviations and their best-known members."""
 
 _PLAIN = "bisect cmath collections datetime fractions functools hashlib heapq itertools json math os re sys"
 PLAIN = frozenset(_PLAIN.split())
-"""Modules whose names nobody gives to a variable: any attribute is one of the module, if perhaps none that it has."""
+"""Module names that are never variable names; `math.foo` therefore means the module even if it has no `foo`."""
 
 _USED_BARE = (
     "abc array bisect cmath collections contextlib copy dataclasses datetime decimal enum fractions functools hashlib "
@@ -32,35 +32,35 @@ _LOOKED_INTO = (
     "unittest urllib uuid warnings weakref xml zlib"
 )
 MODULES = frozenset(f"{_USED_BARE} {_LOOKED_INTO}".split())
-"""Modules of the standard library that are looked into. Many of their names are variables' names, too."""
+"""Modules of the standard library whose members are looked up. Many of their names are also used for variables."""
 
 _CONSTANTS = (
     "pi tau inf nan ascii_lowercase ascii_uppercase ascii_letters hexdigits octdigits punctuation maxsize stdin stdout "
     "argv"
 )
 CONSTANTS = frozenset(_CONSTANTS.split())
-"""Members that are no functions and no variables' names."""
+"""Members that are neither functions nor common variable names."""
 
 _HELPERS = (
     "add sub mod index pos contains concat compress merge search match split replace unique fill wrap indent shorten "
     "verify member fields"
 )
 HELPERS = frozenset(_HELPERS.split())
-"""Members whose names programs give to functions of their own, at least as often as they import them."""
+"""Members whose names programs give to their own functions at least as often as they import them."""
 
 
 def is_class_or_constant(name: str) -> bool:
-    """Whether a name, however it is used, is one that is imported: `Counter`, `List`, `pi`."""
+    """Whether a name is an imported one however it is used: `Counter`, `List`, `pi`."""
     return name in CONSTANTS or (name[:1].isupper() and name in _members())
 
 
 def is_function(name: str) -> bool:
-    """Whether a name that is used as a function is one that is imported."""
+    """Whether a name that is used as a function is an imported one."""
     return name in _members() and name not in HELPERS
 
 
 def is_module_member(module: str, attribute: str) -> bool:
-    """Whether `module.attribute` reads like a use of a standard module: in `numbers.append(1)` no import is missing."""
+    """Whether `module.attribute` is a member of a standard module. `numbers.append(1)`, for example, is not."""
     if module in PLAIN:
         return True
     if module not in MODULES:
@@ -73,7 +73,7 @@ def is_module_member(module: str, attribute: str) -> bool:
 
 @cache
 def _members() -> frozenset[str]:
-    """What is used bare, as after `from math import sqrt`."""
+    """The names that are used without their module, as after `from math import sqrt`."""
     names: set[str] = set()
     for module in map(importlib.import_module, _USED_BARE.split()):
         names.update(getattr(module, "__all__", None) or dir(module))

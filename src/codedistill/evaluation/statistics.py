@@ -1,10 +1,10 @@
-"""How sure a number is, and whether two models differ on the same tasks."""
+"""pass@k and accuracy loss, their uncertainty, and whether two models differ on the same tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import comb, sqrt
 from statistics import NormalDist, fmean, variance
 from typing import NamedTuple
 
@@ -20,10 +20,10 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Paired:
-    """Two models on the same tasks: mean difference a - b, its bootstrap interval, and how surely it is not 0.
+    """Two models on the same tasks: the mean difference a - b, its bootstrap interval and its p-value.
 
-    `wins` and `losses` count the tasks on which a is better and worse; `p` is two-sided and exact, of these two alone.
-    With one sample a task the test is McNemar's. With several, where a task may be won by half, it is the sign test.
+    `wins` and `losses` count the tasks on which a is better and worse. `p` is two-sided, exact and computed from these
+    two counts: McNemar's test for one sample per task, the sign test for several.
     """
 
     difference: float
@@ -36,14 +36,41 @@ class Paired:
 
 @dataclass(frozen=True)
 class Crossed:
-    """Two recipes with several runs each on the same tasks: mean difference a - b and its interval."""
+    """Two recipes with several runs each on the same tasks: the mean difference a - b and its interval."""
 
     difference: float
     interval: Interval
 
 
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """The unbiased estimate of the probability that at least one of k samples is correct, given c correct ones of n.
+
+    1 - C(n-c, k) / C(n, k), Chen et al. 2021, eq. 1. Computed in integers and rounded once, so it is exact for any n.
+
+    Raises:
+        ValueError: not 0 <= c <= n or not 1 <= k <= n.
+    """
+    if not 0 <= c <= n or not 1 <= k <= n:
+        raise ValueError(f"pass@k needs 0 <= c <= n and 1 <= k <= n, got n={n}, c={c}, k={k}")
+    draws = comb(n, k)
+    return (draws - comb(n - c, k)) / draws
+
+
+def accuracy_loss(teacher: float, student: float) -> float:
+    """The share of the teacher's accuracy that the student lost, in percent: (teacher - student) / teacher * 100.
+
+    Negative if the student is better. The average over benchmarks is the mean of these percentages.
+
+    Raises:
+        ValueError: the teacher's accuracy is not positive.
+    """
+    if not teacher > 0:
+        raise ValueError(f"accuracy loss needs a teacher above 0, got {teacher}")
+    return (teacher - student) / teacher * 100
+
+
 def wilson_interval(correct: float, total: float, level: float = 0.95) -> Interval:
-    """Wilson's score interval for a share of `correct` in `total` (Wilson 1927).
+    """Wilson's score interval for the share of `correct` in `total` (Wilson 1927).
 
     Raises:
         ValueError: not 0 <= correct <= total, or total is 0.
@@ -54,19 +81,19 @@ def wilson_interval(correct: float, total: float, level: float = 0.95) -> Interv
     share, spread = correct / total, z * z / total
     centre = (share + spread / 2) / (1 + spread)
     half = z * sqrt(share * (1 - share) / total + spread / (4 * total)) / (1 + spread)
-    # At the ends the bound is the end itself; floating point would miss it by a hair.
+    # At 0 and 1 the bound is exact; floating point would miss it slightly.
     low = 0.0 if correct == 0 else max(0.0, centre - half)
     high = 1.0 if correct == total else min(1.0, centre + half)
     return Interval(low, high)
 
 
 def share_interval(per_task: Sequence[float], samples: int, level: float = 0.95) -> Interval:
-    """Wilson's interval for the mean of `per_task`, shares of passing samples of which there are `samples` altogether.
+    """Wilson's interval for the mean of `per_task`, the share of passing samples of each task.
 
-    Samples of a task are not independent. The interval is that of as many samples which are, and which leave the mean
-    as uncertain as the tasks do (Kish 1965, Dean and Pagano 2015): at least the number of tasks,
-    at most that of samples. Tasks that are all alike say nothing of others: then it is the number of tasks, where a
-    bootstrap over tasks would have no width.
+    Samples of one task are not independent, so the interval is computed at the effective sample size (Kish 1965, Dean
+    and Pagano 2015): the number of independent samples whose mean has the observed variance between tasks. It is at
+    least the number of tasks and at most `samples`, the number of all samples. If all tasks have the same share, it is
+    the number of tasks; a bootstrap over tasks would give an interval of width 0.
 
     Raises:
         ValueError: no tasks.
@@ -80,7 +107,7 @@ def share_interval(per_task: Sequence[float], samples: int, level: float = 0.95)
 
 
 def bootstrap_interval(per_task: Sequence[float], seed: int = 0, level: float = 0.95) -> Interval:
-    """Percentile bootstrap interval of the mean over tasks; the tasks are what is resampled.
+    """Percentile bootstrap interval of the mean, resampling tasks.
 
     Raises:
         ValueError: no tasks.
@@ -92,7 +119,7 @@ def bootstrap_interval(per_task: Sequence[float], seed: int = 0, level: float = 
         raise ValueError("needs at least one task")
     rng = np.random.default_rng(seed)
     means = np.empty(RESAMPLES)
-    for start in range(0, RESAMPLES, 500):  # in parts: all the indices at once would take memory for nothing
+    for start in range(0, RESAMPLES, 500):  # in chunks, to save memory
         draws = rng.integers(0, values.size, (500, values.size))
         means[start : start + 500] = values[draws].mean(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
@@ -100,10 +127,10 @@ def bootstrap_interval(per_task: Sequence[float], seed: int = 0, level: float = 
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float], seed: int = 0) -> Paired:
-    """Compare two models task by task: `a` and `b` are their shares of passing samples, in the same order of tasks.
+    """Compare two models task by task. `a` and `b` are their shares of passing samples, in the same order of tasks.
 
     Raises:
-        ValueError: different numbers of tasks, or none.
+        ValueError: the numbers of tasks differ or are 0.
     """
     if len(a) != len(b) or not a:
         raise ValueError(f"needs the same tasks for both, got {len(a)} and {len(b)}")
@@ -116,15 +143,15 @@ def paired_difference(a: Sequence[float], b: Sequence[float], seed: int = 0) -> 
 
 
 def crossed_difference(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]], level: float = 0.95) -> Crossed:
-    """Compare two recipes that were run with several seeds each: `a` and `b` hold, per run, the shares by task.
+    """Compare two recipes that were run with several seeds each. `a` and `b` hold the shares by task of each run.
 
-    Both runs and tasks are random. The variance is the sum of that of a's runs, of b's runs and of the tasks, each over
-    their number. The quantile is Student's, with the degrees of freedom of Welch and Satterthwaite: with few runs their
-    variance is hardly known. What varies with run and task together is in two of the parts, so that the interval errs
-    on the wide side.
+    Runs and tasks are both random. The variance is the sum of three parts, for a's runs, b's runs and the tasks, each
+    divided by its number. The quantile is Student's with the degrees of freedom of Welch and Satterthwaite, because the
+    variance of few runs is poorly known. The interaction of run and task is in two of the parts, so the interval is
+    conservative.
 
     Raises:
-        ValueError: a run has other tasks than another, or there are fewer than two runs of each or two tasks.
+        ValueError: the runs have different tasks, or there are fewer than two runs of a recipe or two tasks.
     """
     import numpy as np
     from scipy.special import stdtrit
@@ -143,7 +170,7 @@ def crossed_difference(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]
 
 
 def even_odds_p(wins: int, losses: int) -> float:
-    """The exact two-sided p of `wins` against `losses` at even odds: McNemar's test, or the sign test."""
+    """The exact two-sided p-value of `wins` against `losses` at even odds: McNemar's test or the sign test."""
     from scipy.special import bdtr
 
     n = wins + losses
@@ -151,7 +178,7 @@ def even_odds_p(wins: int, losses: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction (1979): adjusted p-values in the order given."""
+    """Holm's step-down correction (1979): the adjusted p-values, in the order of `p_values`."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     adjusted, highest = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(order):

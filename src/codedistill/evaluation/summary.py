@@ -1,14 +1,13 @@
-"""The results of one model on one benchmark in one row, checked against the identities that every row must obey."""
+"""From the verdicts on one model to one row of a table, checked against the identities of the paper's table 13."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from codedistill.evaluation.metrics import pass_at_k
-from codedistill.evaluation.statistics import Interval, share_interval, wilson_interval
+from codedistill.evaluation.statistics import Interval, pass_at_k, share_interval, wilson_interval
 from codedistill.evaluation.taxonomy import COMPLETE, Category
 
 KS = (1, 5, 10, 100)
@@ -16,10 +15,10 @@ KS = (1, 5, 10, 100)
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts are of programs. `categories` holds every failing program's, wrong answers included.
+    """One model on one benchmark. Counts are of programs; `categories` counts all failing ones, wrong answers included.
 
-    `pass_at` is k -> pass@k, for 1 and for those of `KS` of which every task has so many samples. `base_pass_at` is
-    the same on EvalPlus's base inputs alone, and empty for other benchmarks.
+    `pass_at` maps k to pass@k for those of `KS` that do not exceed any task's number of samples. `base_pass_at` is the
+    same on EvalPlus's base inputs alone, and empty for other benchmarks.
     """
 
     tasks: int
@@ -50,13 +49,6 @@ class Summary:
         }
 
 
-def _by_task(rows: Sequence[Mapping[str, Any]], key: str) -> list[list[bool]]:
-    by_task: dict[str, list[bool]] = {}
-    for row in rows:
-        by_task.setdefault(row["task_id"], []).append(bool(row[key]))
-    return list(by_task.values())
-
-
 def _mean_pass_at(by_task: Sequence[Sequence[bool]]) -> dict[int, float]:
     fewest = min(map(len, by_task))
     return {
@@ -64,54 +56,57 @@ def _mean_pass_at(by_task: Sequence[Sequence[bool]]) -> dict[int, float]:
     }
 
 
-def summarize(rows: Sequence[Mapping[str, Any]]) -> Summary:
-    """Summarise rows of results.jsonl: pass@k, and pass@1 with a 95% interval.
+class JudgedProgram(Protocol):
+    """What a summary reads of a line of results.jsonl."""
 
-    The interval is Wilson's, of the programs for one sample a task; for more see `share_interval`.
+    @property
+    def task_id(self) -> str: ...
+    @property
+    def passed(self) -> bool: ...
+    @property
+    def base_passed(self) -> bool | None: ...
+    @property
+    def category(self) -> str: ...
+
+
+def summarize(rows: Sequence[JudgedProgram]) -> Summary:
+    """Summarize the verdicts on one benchmark: counts, pass@k, and a 95% interval of pass@1.
+
+    With one sample per task it is Wilson's interval over the programs; with more, `share_interval`.
 
     Raises:
         ValueError: no rows, or an identity of the taxonomy does not hold.
     """
     if not rows:
-        raise ValueError("there are no results to summarise")
-    by_task = _by_task(rows, "passed")
-    shares = [sum(passed) / len(passed) for passed in by_task]
-    correct = sum(bool(row["passed"]) for row in rows)
-    categories = Counter(row["category"] for row in rows if row["category"] != Category.PASSED)
-    complete = sum(row["category"] in COMPLETE for row in rows)
+        raise ValueError("there are no results to summarize")
+    by_task: dict[str, list[bool]] = {}
+    base: dict[str, list[bool]] = {}
+    for row in rows:
+        by_task.setdefault(row.task_id, []).append(row.passed)
+        if row.base_passed is not None:
+            base.setdefault(row.task_id, []).append(row.base_passed)
+    shares = [sum(passed) / len(passed) for passed in by_task.values()]
+    correct = sum(row.passed for row in rows)
+    categories = Counter(row.category for row in rows if row.category != Category.PASSED)
+    complete = sum(row.category in COMPLETE for row in rows)
     single = len(rows) == len(by_task)
     interval = wilson_interval(correct, len(rows)) if single else share_interval(shares, len(rows))
-    summary = Summary(
+    incomplete = len(rows) - complete
+    check_identities(len(rows), complete, incomplete, correct, categories)
+    return Summary(
         tasks=len(by_task),
         samples=len(rows),
-        pass_at=_mean_pass_at(by_task),
+        pass_at=_mean_pass_at(list(by_task.values())),
         interval=interval,
         complete=complete,
-        incomplete=len(rows) - complete,
+        incomplete=incomplete,
         correct=correct,
         categories=dict(sorted(categories.items(), key=lambda item: (-item[1], item[0]))),
-        base_pass_at=_mean_pass_at(_by_task(rows, "base_passed")) if all("base_passed" in row for row in rows) else {},
+        base_pass_at=_mean_pass_at(list(base.values())) if sum(map(len, base.values())) == len(rows) else {},
     )
-    check_identities(summary)
-    return summary
 
 
-class Counts(Protocol):
-    """Counts of programs."""
-
-    @property
-    def samples(self) -> int: ...
-    @property
-    def complete(self) -> int: ...
-    @property
-    def incomplete(self) -> int: ...
-    @property
-    def correct(self) -> int: ...
-    @property
-    def categories(self) -> Mapping[str, int]: ...
-
-
-def check_identities(counts: Counts) -> None:
+def check_identities(samples: int, complete: int, incomplete: int, correct: int, categories: Mapping[str, int]) -> None:
     """Check the identities of table 13 of the AKD paper.
 
     complete + incomplete = samples; the categories other than wrong answers add up to incomplete; correct + wrong
@@ -120,11 +115,10 @@ def check_identities(counts: Counts) -> None:
     Raises:
         ValueError: one of them does not hold.
     """
-    complete, incomplete, correct = counts.complete, counts.incomplete, counts.correct
-    failing = sum(count for name, count in counts.categories.items() if name not in COMPLETE)
-    wrong = counts.categories.get(Category.WRONG_ANSWER, 0)
-    if complete + incomplete != counts.samples:
-        raise ValueError(f"complete {complete} + incomplete {incomplete} is not {counts.samples} programs")
+    failing = sum(count for name, count in categories.items() if name not in COMPLETE)
+    wrong = categories.get(Category.WRONG_ANSWER, 0)
+    if complete + incomplete != samples:
+        raise ValueError(f"complete {complete} + incomplete {incomplete} is not {samples} programs")
     if failing != incomplete:
         raise ValueError(f"the categories add up to {failing}, incomplete is {incomplete}")
     if correct + wrong != complete:
@@ -146,12 +140,4 @@ def check_saved(row: Mapping[str, Any]) -> None:
     for name, value in [*((name, row.get(name)) for name in names), *categories.items()]:
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise ValueError(f"{name} must be a count, not {value!r}")
-    check_identities(_Saved(row["samples"], row["complete"], row["incomplete"], row["correct"], categories))
-
-
-class _Saved(NamedTuple):
-    samples: int
-    complete: int
-    incomplete: int
-    correct: int
-    categories: Mapping[str, int]
+    check_identities(row["samples"], row["complete"], row["incomplete"], row["correct"], categories)

@@ -1,7 +1,7 @@
-"""One failing program, one category: the error taxonomy of the AKD paper (table 2, table 13), decided by rules.
+"""The error taxonomy of the AKD paper (Shu et al. 2025, tables 2 and 13) as rules: one category per program.
 
-The rules look at how the program ended and at its syntax tree, never at a reference solution. An exception outside the
-table is its own category, under its own name. docs/taxonomy.md has the rules in words.
+The rules use how the program ended and its syntax tree, never a reference solution. An exception that the table does
+not list is a category of its own. docs/taxonomy.md describes the rules.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from codedistill.evaluation.known_names import PACKAGES, is_class_or_constant, i
 
 
 class Category(StrEnum):
-    """The categories that have rules. `PASSED` and `WRONG_ANSWER` are complete programs, all others incomplete ones."""
+    """The categories that have rules. `PASSED` and `WRONG_ANSWER` are complete programs, the others incomplete ones."""
 
     PASSED = "passed"
     WRONG_ANSWER = "wrong answer"
@@ -49,15 +49,22 @@ COMPLETE = (Category.PASSED, Category.WRONG_ANSWER)
 OTHER_ENDS = {"memory": "MemoryError", "crashed": "crash", "exited": "early exit"}
 """Categories outside the paper's table, by the sandbox's status."""
 
+TRUNCATED = "truncated"
+"""Generation stopped at the token limit before there was an answer, for example within the model's thoughts."""
+
 OTHER_EXCEPTION = "other exception"
-"""An exception whose name cannot be a category's."""
+"""An exception whose name cannot be a category."""
 
 LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How one program ended, and what it was. `status` is the sandbox's, `raised_in` "source", "checks" or None."""
+    """How one program ended, and the program itself.
+
+    `status` is a `sandbox.Status`, `raised_in` is "source", "checks" or None. `source` is the program, `completion` the
+    model's text. `hit_token_limit`: generation stopped at the maximum number of new tokens.
+    """
 
     status: str
     error_type: str | None
@@ -72,45 +79,43 @@ class Verdict:
 
 
 def classify(verdict: Verdict) -> str:
-    """The category of one program: a `Category`, one of `OTHER_ENDS`, or the exception's own name if it can be one."""
+    """The category of one program: a `Category`, `TRUNCATED`, one of `OTHER_ENDS`, or the exception's own name."""
     if verdict.status == "passed":
         return Category.PASSED
     if verdict.status == "timeout":
         return Category.EXECUTION_TIMEOUT
     if verdict.status in OTHER_ENDS:
         return OTHER_ENDS[verdict.status]
-    by_checks = verdict.reached_checks and verdict.raised_in != "source"  # an import in the body may fail by itself
+    by_checks = verdict.reached_checks and verdict.raised_in != "source"  # an import in the body can fail by itself
     if by_checks and not _cannot_be_called(verdict) and does_nothing(verdict.source, verdict.entry_point):
-        return Category.EMPTY_FUNCTION  # whatever the checks fell over: `None - 1` is no other fault than `None == 1`
+        return Category.EMPTY_FUNCTION  # `None - 1` in the checks is the same fault as `None == 1`
     rule = RULES.get(verdict.error_type or "")
     return rule(verdict) if rule is not None else _own_name(verdict.error_type)
 
 
 def _own_name(error: str | None) -> str:
-    """The exception's own name, unless it is none or means something here: the program chooses it."""
-    taken = {*Category, *OTHER_ENDS.values()}
+    """The exception's name, unless it is unusable or the name of a category: the program can choose it."""
+    taken = {*Category, *OTHER_ENDS.values(), TRUNCATED}
     if not error or len(error) > LONGEST_NAME or not error.isidentifier() or error in taken:
         return OTHER_EXCEPTION
     return error
 
 
 def _assertion(verdict: Verdict) -> str:
-    if verdict.raised_in == "source":  # the program's own assert: the table has no row for it
+    if verdict.raised_in == "source":  # an assert of the program itself: the table has no row for it
         return "AssertionError"
     return Category.WRONG_ANSWER
 
 
 def _cannot_be_called(verdict: Verdict) -> bool:
-    """Whether the function takes other arguments than it is given, so that nothing is known of its body."""
-    call = rf"(?:{re.escape(verdict.entry_point)}|<lambda>)\(\) (?:takes|missing|got)\b"
+    """Whether the checks' arguments do not fit the function's parameters, so that its body never ran."""
+    called = verdict.entry_point.rpartition(".")[2]
+    call = rf"(?:(?:\w+\.)*{re.escape(called)}|<lambda>)\(\) (?:takes|missing|got)\b"
     return verdict.error_type == "TypeError" and re.match(call, verdict.message) is not None
 
 
 def does_nothing(source: str, entry_point: str) -> bool:
-    """Whether the entry point's body is `pass`, `...`, a docstring alone, or a bare constant return.
-
-    An import does nothing either: some prompts have one in the body.
-    """
+    """Whether the entry point's body is only `pass`, `...`, a docstring, imports or the return of a constant."""
     function = _function(source, entry_point)
     if isinstance(function, ast.Lambda):
         return _is_constant(function.body)
@@ -123,7 +128,7 @@ def does_nothing(source: str, entry_point: str) -> bool:
 
 
 def _is_constant(value: ast.expr | None) -> bool:
-    """A number, a text, True, False, None or an empty container. A filled one is an answer, if a wrong one."""
+    """A number, a string, True, False, None or an empty container. Any other container is an answer, if a wrong one."""
     if value is None or isinstance(value, ast.Constant):
         return True
     if isinstance(value, ast.UnaryOp):
@@ -141,10 +146,15 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 def _function(source: str, name: str) -> Function | None:
-    """The last top-level definition of `name`."""
+    """The last definition of an entry point: at the top level, or for `Solution().name` in that class."""
     tree = _parse(source)
+    owner, _, name = name.rpartition(".")
+    body = tree.body if tree else []
+    if owner:
+        first = re.split(r"\W", owner, maxsplit=1)[0]
+        body = [n for node in body if isinstance(node, ast.ClassDef) and node.name == first for n in node.body]
     found: Function | None = None
-    for node in tree.body if tree else []:
+    for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
             found = node
         elif isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
@@ -153,7 +163,7 @@ def _function(source: str, name: str) -> Function | None:
 
 
 def _parse(source: str) -> ast.Module | None:
-    """The syntax tree, or None for what is no Python. As in `benchmarks`, of which nothing is imported here."""
+    """The syntax tree, or None if the source does not parse."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -164,13 +174,15 @@ def _parse(source: str) -> ast.Module | None:
 
 def _name(verdict: Verdict) -> str:
     if not verdict.completion.strip() or not verdict.source.strip():
-        return Category.MISSING_CONTENT
+        return TRUNCATED if verdict.hit_token_limit else Category.MISSING_CONTENT
     missing, tree = _quoted(verdict.message), _parse(verdict.source)
     if tree is None or missing is None:
         return "NameError"
-    if missing == verdict.entry_point and _function(verdict.source, missing) is None:
-        written = any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(tree))
-        return Category.WRONG_FUNCTION_NAME if written else Category.MISSING_CONTENT
+    asked = re.split(r"\W", verdict.entry_point, maxsplit=1)[0]
+    if missing == asked and _function(verdict.source, missing) is None:
+        if any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(tree)):
+            return Category.WRONG_FUNCTION_NAME
+        return TRUNCATED if verdict.hit_token_limit else Category.MISSING_CONTENT
     if _is_missing_import(tree, missing):
         return Category.MISSING_IMPORT
     return Category.WRONG_FUNCTION_NAME if _is_called(tree, missing) else "NameError"
@@ -182,7 +194,7 @@ def _quoted(message: str) -> str | None:
 
 
 def _is_missing_import(tree: ast.Module, name: str) -> bool:
-    """Whether `name` is what an import brings: a member of a module, a package, or a module that is used as one."""
+    """Whether an import defines `name`: a member of a module, a package, or a module of which a member is used."""
     attributes = [
         node.attr
         for node in ast.walk(tree)
@@ -200,7 +212,7 @@ def _is_called(tree: ast.Module, name: str) -> bool:
 
 
 def _is_used_as_function(tree: ast.Module, name: str) -> bool:
-    """Whether `name` is called, decorates, or is handed to a function that calls it, as in `reduce(mul, x)`."""
+    """Whether `name` is called, is a decorator, or is passed to a function that calls it, as in `reduce(mul, x)`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             given = [keyword.value for keyword in node.keywords if keyword.arg in ("key", "default_factory")]
@@ -220,13 +232,13 @@ def _is_name(node: ast.expr, name: str) -> bool:
 
 
 CALLERS = frozenset({"map", "filter", "reduce", "accumulate", "starmap", "partial", "defaultdict", "takewhile"})
-"""Functions that call what they are given first."""
+"""Functions that call their first argument."""
 
 
 def _syntax(verdict: Verdict) -> str:
     if _overflows(verdict):
         return Category.FUNCTION_OVERFLOW
-    found = re.search(r"line (\d+)\)$", verdict.message)
+    found = re.search(r"line (\d{1,9})\)$", verdict.message)
     line = int(found.group(1)) if found else 0
     unbalanced = UNBALANCED.search(verdict.message) or line in _left_open(verdict.source)
     is_code = PROSE.match("\n".join(verdict.source.split("\n")[line - 1 : line])) is None
@@ -236,7 +248,7 @@ def _syntax(verdict: Verdict) -> str:
 def _left_open(source: str) -> set[int]:
     """The lines with a bracket that is never closed.
 
-    Python says so itself only where it stumbles on a later line: `if (a:` is invalid syntax to it.
+    Python says so only if the first error is on a later line: for `if (a:` it reports invalid syntax.
     """
     opened: list[int] = []
     try:
@@ -246,7 +258,7 @@ def _left_open(source: str) -> set[int]:
             elif token.type == tokenize.OP and token.string in ")]}" and opened:
                 opened.pop()
     except (tokenize.TokenError, SyntaxError, UnicodeError):  # UnicodeError: a lone surrogate, from Python 3.12 on
-        pass  # the end of the text within a bracket, or what is no token: what was seen so far counts
+        pass  # the source ends within a bracket, or has an invalid token
     return set(opened)
 
 
@@ -254,29 +266,35 @@ PROSE = re.compile(
     rf"\s*(?:[-*>#]+\s+|\d+[.)]\s+)?(?!(?:{'|'.join(keyword.kwlist)})\b)[A-Za-z]\w*(?:'\w+)?"
     r"(?:,? [A-Za-z]\w*(?:'\w+)?){2,}"
 )
-"""A line that begins with three words: its brackets and apostrophes are no code's."""
+"""A line that begins with three words: its brackets and apostrophes are not code."""
 
 
 def _indentation(verdict: Verdict) -> str:
-    # A function that is cut off right after its first line is an IndentationError to Python.
+    # Python raises IndentationError for a function that is cut off after its first line.
     return Category.FUNCTION_OVERFLOW if _overflows(verdict) else Category.INCONSISTENT_INDENTATION
 
 
-DEFINITION = re.compile(r"^(?:@\w[^\n]*\n)*(?:async[ \t]+)?(?:def|class)\b", re.MULTILINE)
+DEFINITION = re.compile(r"(?:async[ \t]+)?(?:def|class)\b")
 
 
 def _overflows(verdict: Verdict) -> bool:
     """At the token limit, with a whole entry point, and what does not parse is the last of further definitions."""
     if not verdict.hit_token_limit:
         return False
-    starts = [match.start() for match in DEFINITION.finditer(verdict.source)]
-    return len(starts) > 1 and _function(verdict.source[: starts[-1]], verdict.entry_point) is not None
+    lines = verdict.source.split("\n")
+    starts = [number for number, line in enumerate(lines) if DEFINITION.match(line)]
+    if len(starts) < 2:
+        return False
+    last = starts[-1]
+    while last and re.match(r"@\w", lines[last - 1]):
+        last -= 1
+    return _function("\n".join(lines[:last]) + "\n", verdict.entry_point) is not None
 
 
 UNBALANCED = re.compile(
     r"was never closed|unterminated|unmatched|does not match opening|expecting '}'|single '}'|unexpected EOF"
 )
-"""What Python says of an open or stray quote or bracket. It says so of the first fault only, and that one counts."""
+"""Python's messages about an open or stray quote or bracket. Only the first syntax error is reported, and it counts."""
 
 NOTHING_THERE = re.compile(
     r"empty (?:sequence|iterable|list|array|set|dict|string|collection)|arg(?:ument)? is (?:an )?empty"
@@ -314,4 +332,4 @@ RULES: dict[str, Callable[[Verdict], str]] = {
     "ModuleNotFoundError": _always(Category.MISSING_MODULE),
     "NotImplementedError": _not_implemented,
 }
-"""Exception -> rule (table 2 of the paper). An exception without a rule is reported under its own name."""
+"""Exception -> rule (table 2 of the paper). An exception without a rule is a category under its own name."""

@@ -1,8 +1,8 @@
 """From a model to verdicts.
 
-generate.py  a model's completions as a samples file
-samples.py   rows of any tool's samples file
-execute.py   programs of a samples file, run: verdicts and their summary
-limits.py    programs under the limits of their tasks
+generate.py  a model's completions as samples.jsonl
+samples.py   samples files of any tool
+execute.py   verdicts on samples, and their summary
+limits.py    the limits under which programs run
 expected.py  expected outputs, computed once by the reference solutions
 """

@@ -1,211 +1,208 @@
-"""Programs of a samples file, run: verdicts by row and their summary."""
+"""From samples.jsonl to results.jsonl and summary.json: every program is run, every verdict is kept as it comes."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from codedistill import benchmarks, evaluation, sandbox
+from codedistill import evaluation, sandbox
+from codedistill.benchmarks import Benchmark, Problem
 from codedistill.benchmarks.evalplus.plus import base_only
 from codedistill.errors import InfrastructureError, UserError
 from codedistill.harness.expected import reference_seconds, with_checks
+from codedistill.harness.formats import samples_hash
 from codedistill.harness.limits import judge, warn_of_checks
-from codedistill.harness.samples import VERDICTS, read_samples
+from codedistill.harness.samples import read_samples
 from codedistill.progress import Watch
 from codedistill.recipe.sections import Evaluation
-from codedistill.runs.directory import require_no_run
+from codedistill.runs.directory import EvaluationDirectory, require_no_run
 from codedistill.runs.environment import package_version
 from codedistill.runs.files import (
-    append_jsonl,
+    append_row,
+    load,
     make_folder,
-    read_bytes,
+    read_model,
+    read_rows,
     read_unfinished,
     set_aside,
-    write_json,
-    write_jsonl,
+    write_model,
+    write_rows,
+)
+from codedistill.runs.schema import (
+    EvaluationSummary,
+    FinishedRow,
+    ResultRow,
+    ResultsRequest,
+    SampleRow,
+    SamplesRequest,
 )
 
 log = logging.getLogger(__name__)
 
-RESULTS, PARTIAL, SUMMARY = VERDICTS
-
-OURS = {RESULTS: {"task_id", "passed", "status", "category"}, SUMMARY: {"benchmark", "tasks", "pass@1"}}
-"""Keys by which files of an earlier call are known, in their first line or altogether."""
-
-
-@dataclass(frozen=True)
-class ModelResult:
-    """One model on one benchmark: what summary.json says, as a mapping with the design's keys."""
-
-    values: Mapping[str, Any]
-
-    @property
-    def pass_at_1(self) -> float:
-        return float(self.values["pass@1"])
-
-    def to_json(self) -> dict[str, Any]:
-        return dict(self.values)
-
 
 def execute(
-    samples: Path, tasks: benchmarks.Benchmark, settings: Evaluation, folder: Path, watch: Watch | None = None
-) -> ModelResult:
-    """Run every program of a samples file; results.jsonl and summary.json go to `folder`, in the samples' order.
+    samples: Path,
+    tasks: Benchmark,
+    settings: Evaluation,
+    folder: Path,
+    watch: Watch | None = None,
+    request: SamplesRequest | None = None,
+) -> EvaluationSummary:
+    """Run every program of a samples file; write results.jsonl, in the samples' order, and summary.json to `folder`.
 
-    Verdicts are kept as they come: a call that was interrupted goes on where it was, for the same samples.
+    Verdicts are kept as they come: an interrupted call continues if samples and settings are the same. `request` says
+    which model wrote the samples, for the summary.
 
     Raises:
-        UserError: the file is malformed (by line), names tasks that the benchmark does not have, or would be
-            overwritten; or the benchmark's own checks are at fault.
-        InfrastructureError: the sandbox failed, so that there are no trustworthy verdicts.
+        UserError: the file is malformed (the message names the line), has tasks that the benchmark lacks, or would be
+            overwritten; or the benchmark's own checks are broken.
+        InfrastructureError: the sandbox failed, so that no verdict can be trusted.
     """
-    start, watch = time.time(), watch or Watch()
-    _require_own_folder(samples, folder)
+    start, watch, files = time.time(), watch or Watch(), EvaluationDirectory(folder)
+    _require_own_files(samples, files)
     rows = read_samples(samples, tasks)
-    asked = {row["task_id"] for row in rows}
+    asked = {row.task_id for row in rows}
     ready = replace(tasks, problems=tuple(problem for problem in tasks.problems if problem.task_id in asked))
     ready = with_checks(ready, watch)
     warn_of_checks(ready)
     make_folder(folder)
-    results = _verdicts(rows, ready, settings.timeout, _Unfinished(folder, samples, tasks, settings), watch)
-    write_jsonl(folder / RESULTS, results)
-    summary = evaluation.summarize(results)
+    wanted = ResultsRequest(
+        samples=samples_hash(samples),
+        benchmark=tasks.sha256,
+        timeout=settings.timeout,
+        sandbox=sandbox.sandbox_layer(),
+        version=package_version(),
+    )
+    finished = _finished(files.unfinished_results, wanted)
+    _run(rows, ready, settings.timeout, finished, files.unfinished_results, watch)
+    verdicts = [finished[number] for number in range(len(rows))]
+    write_rows(files.results, verdicts)
     left_out = sum(problem.inputs_left_out for problem in ready.problems)
-    values = {
-        "benchmark": tasks.name,
-        "benchmark_tasks": tasks.size or len(tasks.problems),
-        **summary.to_json(),
-        "sandbox": sandbox.sandbox_layer(),
-        "sha256": tasks.sha256,
-        **({"inputs_left_out": left_out} if left_out else {}),
-        "seconds": round(time.time() - start, 2),
-    }
-    write_json(folder / SUMMARY, values)
-    (folder / PARTIAL).unlink(missing_ok=True)
-    return ModelResult(values)
+    fields: dict[str, Any] = {}
+    if request is not None:
+        fields |= {"model": request.model, "parameters": request.parameters}
+        fields |= {"prompt_form": request.form, "template": request.template}
+    if left_out:
+        fields["inputs_left_out"] = left_out
+    if truncated := sum(row.finish == "length" for row in rows):
+        fields["truncated"] = truncated
+    summary = EvaluationSummary(
+        benchmark=tasks.name,
+        benchmark_tasks=tasks.size or len(tasks.problems),
+        sandbox=sandbox.sandbox_layer(),
+        sha256=tasks.sha256,
+        seconds=round(time.time() - start, 2),
+        **evaluation.summarize(verdicts).to_json(),
+        **fields,
+    )
+    write_model(files.summary, summary)
+    files.unfinished_results.unlink(missing_ok=True)
+    return summary
 
 
-def _require_own_folder(samples: Path, folder: Path) -> None:
-    """Nothing may be overwritten that this command has not made.
+def _require_own_files(samples: Path, files: EvaluationDirectory) -> None:
+    """Refuse to overwrite the samples, or a file that `execute` has not written.
 
     Raises:
-        UserError: something would be.
+        UserError: there is such a file.
     """
-    require_no_run(folder)
-    for name in (RESULTS, SUMMARY, PARTIAL):
-        file = folder / name
+    require_no_run(files.path)
+    for file in files.verdicts:
         if file.exists() and samples.exists() and file.samefile(samples):
             raise UserError(f"{samples}: the results would overwrite it; rename it or choose another output")
-    for name, keys in OURS.items():
-        if (folder / name).exists() and not _has_keys(folder / name, keys):
-            raise UserError(f"{folder / name}: is not of codedistill execute; rename it or choose another output")
-
-
-def _has_keys(path: Path, keys: set[str]) -> bool:
-    """Whether the file, if it is JSONL its first line, is an object with these keys."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        found = json.loads(text.partition("\n")[0] if path.suffix == ".jsonl" else text)
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and keys <= found.keys()
-
-
-class _Unfinished:
-    """Verdicts as they come, by the rows' numbers. The file's first line says what they are of."""
-
-    def __init__(self, folder: Path, samples: Path, tasks: benchmarks.Benchmark, settings: Evaluation) -> None:
-        self._file = folder / PARTIAL
-        about = {
-            "samples": hashlib.sha256(read_bytes(samples)).hexdigest(),
-            "benchmark": tasks.sha256,
-            "timeout": settings.timeout,
-            "sandbox": sandbox.sandbox_layer(),
-            "version": package_version(),
-        }
-        first, *rows = read_unfinished(self._file) or [{}]
-        if first == about:
-            self.verdicts = {row["row"]: row["verdict"] for row in rows}
-            return
-        if moved := set_aside(folder, [PARTIAL]):
-            log.warning("%s: unfinished verdicts of other samples or settings are now in %s", folder, moved)
-        self.verdicts = {}
-        append_jsonl(self._file, about)
-
-    def keep(self, number: int, verdict: dict[str, Any]) -> None:
-        self.verdicts[number] = verdict
-        append_jsonl(self._file, {"row": number, "verdict": verdict})
-
-
-def _verdicts(
-    rows: list[dict[str, Any]], tasks: benchmarks.Benchmark, timeout: float, kept: _Unfinished, watch: Watch
-) -> list[dict[str, Any]]:
-    """Rows of results.jsonl, in the samples' order."""
-    problems = {problem.task_id: problem for problem in tasks.problems}
-    programs = {
-        number: (row["solution"], problems[row["task_id"]])
-        for number, row in enumerate(rows)
-        if number not in kept.verdicts
+    ours: dict[Path, Callable[[Path], object]] = {
+        files.results: lambda file: read_rows(file, ResultRow),
+        files.summary: lambda file: read_model(file, EvaluationSummary),
     }
+    for file, read in ours.items():
+        try:
+            is_ours = not file.exists() or bool(read(file))
+        except UserError:
+            is_ours = False
+        if not is_ours:
+            raise UserError(f"{file}: was not written by codedistill execute; rename it or choose another output")
 
-    def report(number: int, outcome: sandbox.Result) -> None:
-        row = rows[number]
-        kept.keep(number, _result_row(row, problems[row["task_id"]], outcome))
-        watch.count("executed", len(kept.verdicts), len(rows))
 
-    def report_base(number: int, outcome: sandbox.Result) -> None:
-        kept.keep(number, kept.verdicts[number] | {"base_passed": outcome.passed})
+def _finished(file: Path, wanted: ResultsRequest) -> dict[int, ResultRow]:
+    """Verdicts of an interrupted call by the rows' numbers. A file of another request is moved aside for a new one."""
+    first, *others = read_unfinished(file) or [{}]
+    try:
+        if first == wanted.to_json():  # with the same keys too: a key that a version adds changes the verdicts
+            kept = [load(FinishedRow, row, str(file)) for row in others]
+            return {row.row: row.verdict for row in kept}
+    except UserError:  # edited, or written by another version
+        pass
+    if moved := set_aside([file]):
+        log.warning("%s: moved unfinished verdicts on other samples or settings to %s", file.parent, moved)
+    append_row(file, wanted)
+    return {}
+
+
+def _run(
+    rows: list[SampleRow], tasks: Benchmark, timeout: float, finished: dict[int, ResultRow], file: Path, watch: Watch
+) -> None:
+    """Add the missing verdicts to `finished` and to its file. Where EvalPlus's inputs fail, the base inputs follow."""
+    problems = {problem.task_id: problem for problem in tasks.problems}
+
+    def keep(number: int, verdict: ResultRow) -> None:
+        finished[number] = verdict
+        append_row(file, FinishedRow(row=number, verdict=verdict))
+
+    def keep_whole(number: int, result: sandbox.Result) -> None:
+        keep(number, _verdict(rows[number], problems[rows[number].task_id], result))
+        watch.count("executed", len(finished), len(rows))
+
+    def keep_base(number: int, result: sandbox.Result) -> None:
+        keep(number, finished[number].model_copy(update={"base_passed": result.passed}))
 
     try:
-        judge(programs, timeout, lambda slow: reference_seconds(tasks, slow), report)
+        whole = {n: (row.solution, problems[row.task_id]) for n, row in enumerate(rows) if n not in finished}
+        judge(whole, timeout, lambda slow: reference_seconds(tasks, slow), keep_whole)
         base = {
-            number: (rows[number]["solution"], base_only(problems[rows[number]["task_id"]]))
-            for number, verdict in kept.verdicts.items()
-            if verdict.get("base_passed", False) is None
+            n: (rows[n].solution, base_only(problems[rows[n].task_id]))
+            for n, verdict in finished.items()
+            if "base_passed" in verdict.model_fields_set and verdict.base_passed is None
         }
-        judge(base, timeout, lambda slow: reference_seconds(tasks, slow), report_base)
+        judge(base, timeout, lambda slow: reference_seconds(tasks, slow), keep_base)
     except InfrastructureError as error:
-        done = len(kept.verdicts)
-        raise InfrastructureError(f"{error}; {done} of {len(rows)} verdicts are kept: run the same again") from None
+        kept = f"{len(finished)} of {len(rows)} verdicts are kept"
+        raise InfrastructureError(f"{error}; {kept}: run the same command again") from None
     except UserError as error:
         raise UserError(f"{tasks.source}: {error}") from None
-    return [kept.verdicts[number] for number in range(len(rows))]
 
 
-def _result_row(row: dict[str, Any], problem: benchmarks.Problem, outcome: sandbox.Result) -> dict[str, Any]:
-    verdict = evaluation.Verdict(
-        status=outcome.status.value,
-        error_type=outcome.error_type,
-        message=outcome.message,
-        raised_in=outcome.raised_in,
-        reached_checks=outcome.reached_checks,
-        raised_deliberately=outcome.raised_deliberately,
-        source=row["solution"],
-        completion=row["completion"],
-        entry_point=problem.entry_point,
-        hit_token_limit=row["finish"] == "length",
+def _verdict(row: SampleRow, problem: Problem, result: sandbox.Result) -> ResultRow:
+    category = evaluation.classify(
+        evaluation.Verdict(
+            status=result.status.value,
+            error_type=result.error_type,
+            message=result.message,
+            raised_in=result.raised_in,
+            reached_checks=result.reached_checks,
+            raised_deliberately=result.raised_deliberately,
+            source=row.solution,
+            completion=row.completion,
+            entry_point=problem.entry_point,
+            hit_token_limit=row.finish == "length",
+        )
     )
-    return {
-        "task_id": row["task_id"],
-        "sample": row["sample"],
-        "passed": outcome.passed,
-        **({"base_passed": _base_passed(outcome)} if problem.cases is not None else {}),
-        "status": outcome.status.value,
-        "category": evaluation.classify(verdict),
-        "error_type": outcome.error_type,
-        "message": outcome.message,
-        "line": outcome.line,
-        "seconds": round(outcome.seconds, 4),
-        "sandbox": outcome.layer,
-    }
-
-
-def _base_passed(outcome: sandbox.Result) -> bool | None:
-    """Whether the base inputs pass, of a program that was tried on all of EvalPlus's inputs; None: to be tried."""
-    return None if outcome.reached_checks and not outcome.passed else outcome.passed
+    base: dict[str, Any] = {}
+    if problem.cases is not None:  # after a failure in the checks, the base inputs are tried alone
+        base["base_passed"] = None if result.reached_checks and not result.passed else result.passed
+    return ResultRow(
+        task_id=row.task_id,
+        sample=row.sample,
+        passed=result.passed,
+        status=result.status.value,
+        category=category,
+        error_type=result.error_type,
+        message=result.message,
+        line=result.line,
+        seconds=round(result.seconds, 4),
+        sandbox=result.layer,
+        **base,
+    )

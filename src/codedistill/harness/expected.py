@@ -24,7 +24,7 @@ from codedistill.benchmarks.evalplus.plus import (
     expected_program,
     rules_hash,
 )
-from codedistill.benchmarks.references import references
+from codedistill.benchmarks.loading import references
 from codedistill.errors import InfrastructureError, UserError
 from codedistill.progress import Watch
 from codedistill.runs.files import write_text

@@ -1,69 +1,108 @@
-"""Completions of a model as a samples file, and samples files of any tool as rows."""
+"""From a model to samples.jsonl: prompts, completions and the programs that they become."""
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codedistill import benchmarks
 from codedistill.errors import UserError
-from codedistill.harness.samples import PARTIAL, REQUEST, SAMPLES, VERDICTS, Rows
 from codedistill.progress import Watch
 from codedistill.recipe.sections import Evaluation, ModelSpec
-from codedistill.runs.directory import require_no_run
+from codedistill.runs.directory import EvaluationDirectory, require_no_run
 from codedistill.runs.files import (
-    append_jsonl,
+    append_row,
+    load,
     make_folder,
-    read_jsonl,
+    read_model,
+    read_rows,
     read_unfinished,
     set_aside,
-    write_json,
-    write_jsonl,
+    write_model,
+    write_rows,
 )
+from codedistill.runs.schema import SampleRow, SamplesRequest
 
 if TYPE_CHECKING:
-    from codedistill.generation import Completion, Request
+    from codedistill.generation import Completion
     from codedistill.models import Loaded
 
 log = logging.getLogger(__name__)
 
+Samples = dict[tuple[str, int], SampleRow]
+"""By task id and number."""
+
 
 def write_samples(
     spec: ModelSpec, tasks: benchmarks.Benchmark, settings: Evaluation, folder: Path, template: str | None, watch: Watch
-) -> dict[str, Any]:
-    """Completions of one model into folder/samples.jsonl, and what decided them into folder/request.json.
+) -> SamplesRequest:
+    """Write a model's completions to folder/samples.jsonl, and what decides them to folder/request.json.
 
-    Samples of an earlier call for the same prompts are used again, those that are not asked for now are kept in
-    samples.partial.jsonl. What lies in the folder and belongs to another request is moved to folder/earlier-N.
+    Samples of an earlier call with the same request are reused; those that are not wanted now stay in
+    samples.partial.jsonl. Files of another request are moved to folder/earlier-N.
 
     Raises:
-        UserError: the folder holds a run, or samples that this has not made; or the model cannot be asked.
+        UserError: the folder holds a run or another tool's samples, or the model cannot be used.
     """
-    from codedistill.generation import Sampling, generate
+    from codedistill.generation import Request, Sampling, generate
     from codedistill.models import load_model
 
-    _require_own_folder(folder)
+    files = EvaluationDirectory(folder)
+    require_no_run(folder)
+    if files.samples.exists() and not files.request.exists():
+        raise UserError(f"{files.samples}: was not written by codedistill; rename it or choose another output")
     _require_dtype(spec)
     make_folder(folder)
     model = load_model(spec, "model")
-    about = describe_request(spec, model, tasks, settings, template)
+    request = describe_request(spec, model, tasks, settings, template)
     _to_accelerator(model)
-    prompts = [prompt_for(problem, about["template"], model) for problem in tasks.problems]
-    requests = _requests(prompts, settings)
-    rows = _earlier_samples(folder, about, dict(zip((p.task_id for p in tasks.problems), prompts, strict=True)))
-    asked = [(tasks.problems[request.index].task_id, request.sample) for request in requests]
-    missing = [request for request, key in zip(requests, asked, strict=True) if key not in rows]
+    prompts = {problem.task_id: prompt_for(problem, request.template, model) for problem in tasks.problems}
+    rows = _earlier_samples(files, request, prompts)
+    wanted = [(problem.task_id, sample) for problem in tasks.problems for sample in range(settings.samples)]
+    stops = benchmarks.STOPS if settings.form == "complete" else ()
+    missing = [
+        Request(index, prompts[problem.task_id], stops, sample)
+        for index, problem in enumerate(tasks.problems)
+        for sample in range(settings.samples)
+        if (problem.task_id, sample) not in rows
+    ]
     sampling = Sampling(settings.max_new_tokens, settings.temperature, settings.seed, settings.batch_size)
-    write_json(folder / REQUEST, about)
-    for number, done in enumerate(generate(model, missing, sampling), len(requests) - len(missing) + 1):
-        row = _row(tasks.problems[done.index], prompts[done.index], done, settings.form)
-        rows[row["task_id"], done.sample] = row
-        append_jsonl(folder / PARTIAL, row)
-        watch.count("generated", number, len(requests))
-    _finish(folder, rows, asked)
-    return about
+    write_model(files.request, request)
+    for number, done in enumerate(generate(model, missing, sampling), len(wanted) - len(missing) + 1):
+        problem = tasks.problems[done.index]
+        prompt, (text, tokens) = prompts[problem.task_id], text_with_special_tokens(done, stops, model)
+        row = SampleRow(
+            task_id=problem.task_id,
+            sample=done.sample,
+            prompt=prompt,
+            completion=text,
+            solution=benchmarks.program_source(
+                problem, text, finish=done.finish.value, prompt=prompt, special_tokens=tokens
+            ),
+            finish=done.finish.value,
+            tokens=done.tokens,
+            prompt_form=settings.form,
+        )
+        rows[row.key] = row
+        append_row(files.unfinished_samples, row)
+        watch.count("generated", number, len(wanted))
+    _finish(files, rows, wanted)
+    return request
+
+
+def text_with_special_tokens(done: Completion, stops: tuple[str, ...], model: Loaded) -> tuple[str, list[str]]:
+    """The text with the special tokens in it, if the model wrote any before its end token, and these tokens.
+
+    Without them, the marks of thoughts, channels and further turns would be missing from the text.
+    """
+    special = {id: str(token) for id, token in model.tokenizer.added_tokens_decoder.items() if token.special}
+    made = done.ids[:-1] if done.finish == "eos" else done.ids
+    if special.keys().isdisjoint(made):
+        return done.text, []
+    text = str(model.tokenizer.decode(made, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+    ends = [at for stop in stops if (at := text.find(stop)) >= 0] if done.finish == "stop" else []
+    return text[: min(ends, default=None)], [special[id] for id in special.keys() & set(made)]
 
 
 def _require_dtype(spec: ModelSpec) -> None:
@@ -73,7 +112,7 @@ def _require_dtype(spec: ModelSpec) -> None:
     from codedistill.models.precision import bfloat16_fault
 
     if spec.dtype == "bfloat16" and not torch.accelerator.is_available() and (fault := bfloat16_fault()) is not None:
-        raise UserError(f"dtype bfloat16: {fault}; set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16, or take float32")
+        raise UserError(f"dtype bfloat16: {fault}; set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16, or use float32")
 
 
 def _to_accelerator(model: Loaded) -> None:
@@ -84,36 +123,14 @@ def _to_accelerator(model: Loaded) -> None:
         network.to(torch.accelerator.current_accelerator())
 
 
-def _requests(prompts: list[str], settings: Evaluation) -> list[Request]:
-    """Every prompt as often as samples are asked for."""
-    from codedistill.generation import Request
-
-    stops = benchmarks.STOPS if settings.form == "complete" else ()
-    return [
-        Request(index, prompt, stops, sample)
-        for index, prompt in enumerate(prompts)
-        for sample in range(settings.samples)
-    ]
-
-
-def _row(problem: benchmarks.Problem, prompt: str, done: Completion, form: str) -> dict[str, Any]:
-    """A line of the samples file."""
-    return {
-        "task_id": problem.task_id,
-        "sample": done.sample,
-        "prompt": prompt,
-        "completion": done.text,
-        "solution": benchmarks.program_source(problem, done.text),
-        "finish": done.finish.value,
-        "tokens": done.tokens,
-        "prompt_form": form,
-    }
-
-
 def describe_request(
     spec: ModelSpec, model: Loaded, tasks: benchmarks.Benchmark, settings: Evaluation, template: str | None
-) -> dict[str, Any]:
-    """What decides a model's completions, for request.json."""
+) -> SamplesRequest:
+    """What decides a model's completions.
+
+    Raises:
+        UserError: the template does not exist.
+    """
     from codedistill.models.template import saved_template
     from codedistill.prompts import TEMPLATES
 
@@ -121,89 +138,79 @@ def describe_request(
     chosen = by_form.get(settings.form, template or saved_template(spec) or "alpaca")
     if chosen is not None and chosen not in TEMPLATES:
         raise UserError(f"template {chosen}: does not exist; known: {', '.join(TEMPLATES)}")
-    return {
-        "model": str(spec),
-        "keep_layers": spec.keep_layers,
-        "template": chosen,
-        "form": settings.form,
-        "samples": settings.samples,
-        "temperature": settings.temperature,
-        "seed": settings.seed,
-        "max_new_tokens": settings.max_new_tokens,
-        "parameters": model.parameters,
-        "weights": model.fingerprint(),
-        "benchmark": tasks.sha256,
-    }
+    return SamplesRequest(
+        model=str(spec),
+        keep_layers=spec.keep_layers,
+        template=chosen,
+        form=settings.form,
+        samples=settings.samples,
+        temperature=settings.temperature,
+        seed=settings.seed,
+        max_new_tokens=settings.max_new_tokens,
+        parameters=model.parameters,
+        weights=model.fingerprint(),
+        benchmark=tasks.sha256,
+    )
 
 
 def require_template_is_used(template: str | None, settings: Evaluation) -> None:
-    """Refuse a template that was asked for where none, or another, makes the prompts.
+    """Refuse a template where the form of the prompts does not use one.
 
     Raises:
-        UserError: it would not be used.
+        UserError: it would have no effect.
     """
     if template is not None and settings.form != "instruct":
         raise UserError(f"template {template}: has no effect with form={settings.form}; drop one of the two")
 
 
 def prompt_for(problem: benchmarks.Problem, template: str | None, model: Loaded) -> str:
-    """A problem as the model is asked it: as an instruction in a template, or without one as code to go on with."""
+    """The prompt for a problem: an instruction in a template, or, without a template, code to continue."""
     from codedistill.prompts import TEMPLATES
 
     if template is None:
         return problem.prompt
     if template == "chat" and not model.tokenizer.chat_template:
         raise UserError(f"model {model.name}: its tokenizer has no chat template; use form=instruct, template alpaca")
-    asked, given = benchmarks.instruction_of(problem)
+    instruction, code = benchmarks.instruction_of(problem)
     chosen = TEMPLATES[template]
     chosen.check(model.tokenizer)
-    return chosen.render(asked, given.strip(), model.tokenizer)
+    return chosen.render(instruction, code.strip(), model.tokenizer)
 
 
-def _require_own_folder(folder: Path) -> None:
-    """Samples without the request that led to them are another tool's, or a user's own."""
-    require_no_run(folder)
-    if (folder / SAMPLES).exists() and not (folder / REQUEST).exists():
-        raise UserError(f"{folder / SAMPLES}: is not of codedistill generate; rename it or choose another output")
-
-
-def _earlier_samples(folder: Path, about: dict[str, Any], prompts: dict[str, str]) -> Rows:
-    """Samples of an earlier call, if it asked for the same with the same prompts; otherwise all its files go aside."""
-    whole = read_jsonl(folder / SAMPLES) if (folder / SAMPLES).exists() else []
-    rows = [*whole, *read_unfinished(folder / PARTIAL)]
-    if _is_same_request(folder / REQUEST, about) and all(_answers(row, prompts) for row in rows):
-        return {(row["task_id"], row["sample"]): row for row in rows}
-    moved = set_aside(folder, (SAMPLES, PARTIAL, REQUEST, *VERDICTS))
+def _earlier_samples(files: EvaluationDirectory, request: SamplesRequest, prompts: dict[str, str]) -> Samples:
+    """Samples of an earlier call with the same request and prompts; files of any other request are moved aside."""
+    partial = files.unfinished_samples
+    try:
+        rows = read_rows(files.samples, SampleRow) if files.samples.exists() else []
+        rows += [load(SampleRow, row, str(partial)) for row in read_unfinished(partial)]
+        if (
+            files.request.exists()
+            and read_model(files.request, SamplesRequest) == request
+            and all(row.prompt == prompts.get(row.task_id, row.prompt) for row in rows)
+        ):
+            return {row.key: row for row in rows}
+    except UserError:  # edited, or written by another version
+        pass
+    moved = set_aside((files.samples, partial, files.request, *files.verdicts))
     if moved is not None:
-        log.warning("%s: samples of another request lay here, they are now in %s", folder, moved)
+        log.warning("%s: moved the samples of another request to %s", files.path, moved)
     return {}
 
 
-def _is_same_request(path: Path, about: dict[str, Any]) -> bool:
-    try:
-        return bool(json.loads(path.read_text(encoding="utf-8")) == about)
-    except (OSError, ValueError, RecursionError):
-        return False
+def _finish(files: EvaluationDirectory, rows: Samples, wanted: list[tuple[str, int]]) -> None:
+    """Write the wanted rows to samples.jsonl; the partial file keeps the others.
 
-
-def _answers(row: dict[str, Any], prompts: dict[str, str]) -> bool:
-    """Whether a row has the columns of a sample, and its task's prompt; tasks that are not asked now may have any."""
-    task_id, prompt = row.get("task_id"), row.get("prompt")
-    typed = isinstance(task_id, str) and isinstance(prompt, str) and isinstance(row.get("sample"), int)
-    return typed and prompts.get(str(task_id), prompt) == prompt
-
-
-def _finish(folder: Path, rows: Rows, asked: list[tuple[str, int]]) -> None:
-    """samples.jsonl with the rows that were asked for; the partial file, which has them all first, keeps the others."""
-    chosen, wanted = [rows[key] for key in asked], set(asked)
-    others = [row for key, row in rows.items() if key not in wanted]
-    before = read_jsonl(folder / SAMPLES) if (folder / SAMPLES).exists() else None
+    The partial file has all rows before samples.jsonl is written, so that no interruption loses one.
+    """
+    chosen = [rows[key] for key in wanted]
+    others = [rows[key] for key in rows.keys() - set(wanted)]
+    before = read_rows(files.samples, SampleRow) if files.samples.exists() else None
     if before != chosen:
-        if before is not None:
-            set_aside(folder, VERDICTS)  # they are of those samples
-        write_jsonl(folder / PARTIAL, list(rows.values()))
-        write_jsonl(folder / SAMPLES, chosen)
+        if before is not None:  # the verdicts are on those samples
+            set_aside(files.verdicts)
+        write_rows(files.unfinished_samples, rows.values())
+        write_rows(files.samples, chosen)
     if others:
-        write_jsonl(folder / PARTIAL, others)
+        write_rows(files.unfinished_samples, others)
     else:
-        (folder / PARTIAL).unlink(missing_ok=True)
+        files.unfinished_samples.unlink(missing_ok=True)

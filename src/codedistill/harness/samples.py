@@ -1,85 +1,70 @@
-"""Rows of a samples file of any tool."""
+"""Samples files of any tool, read as rows of ours."""
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from codedistill import benchmarks
 from codedistill.errors import UserError
-from codedistill.runs.files import (
-    numbered_rows,
-)
-
-SAMPLES, PARTIAL, REQUEST = "samples.jsonl", "samples.partial.jsonl", "request.json"
+from codedistill.harness.formats import sample_rows
+from codedistill.runs.schema import SampleRow
 
 
-VERDICTS = ("results.jsonl", "results.partial.jsonl", "summary.json")
-"""What `codedistill.harness.execute` makes of samples in the same folder."""
+def read_samples(path: Path, tasks: benchmarks.Benchmark) -> list[SampleRow]:
+    """The rows of a samples file, which may be a .gz or one of the forms of other tools in `harness.formats`.
 
-
-Rows = dict[tuple[str, int], dict[str, Any]]
-"""Samples by task id and number."""
-
-
-def read_samples(path: Path, tasks: benchmarks.Benchmark) -> list[dict[str, Any]]:
-    """Rows with task_id, sample, completion, solution and finish, from any tool's samples file, which may be a .gz.
-
-    A row needs `task_id` and `solution` (a whole program) or `completion` (what the model wrote). `sample` numbers
-    the samples of a task; those without it are counted, around the numbers that others have.
+    A row needs `task_id` and `solution` (a whole program) or `completion` (the model's text). `sample` numbers the
+    samples of a task. A row without it gets its place among its task's rows, or the next number that is free.
 
     Raises:
-        UserError: a row is malformed or is there twice, by the number of its line.
+        UserError: a row is malformed or a sample is there twice; the message names its place.
     """
     problems = {problem.task_id: problem for problem in tasks.problems}
-    lines: dict[tuple[str, int], int] = {}
-    rows = []
-    for number, row in numbered_rows(path):
-        where, given_id = f"{path}: line {number}", row.get("task_id")
-        problem = problems.get(given_id) if isinstance(given_id, str) else None
-        problem = problem or tasks.find(given_id)
+    places: dict[tuple[str, int], str] = {}
+    rows: list[tuple[SampleRow, bool]] = []
+    for place, given in sample_rows(path, tasks):
+        where, task_id = f"{path}: {place}", given.get("task_id")
+        problem = problems.get(task_id) if isinstance(task_id, str) else None
+        problem = problem or tasks.find(task_id)
         if problem is None:
-            raise UserError(f"{where}: task_id {given_id!r} is not a task of {tasks.name}; check --benchmark")
-        sample = _read_sample(row, problem, where)
-        rows.append(sample)
-        if sample["sample"] is not None:
-            first = lines.setdefault((problem.task_id, sample["sample"]), number)
-            if first != number:
-                raise UserError(f"{where}: sample {sample['sample']} of {problem.task_id} is on line {first} already")
+            raise UserError(f"{where}: task_id {task_id!r} is not a task of {tasks.name}; check --benchmark")
+        row, is_numbered = _sample(given, problem, where)
+        rows.append((row, is_numbered))
+        if is_numbered and places.setdefault(row.key, place) != place:
+            raise UserError(f"{where}: sample {row.sample} of {row.task_id} is on {places[row.key]} already")
     if not rows:
-        raise UserError(f"{path}: holds no samples")
-    _number_the_others(rows, set(lines))
-    return rows
+        raise UserError(f"{path}: contains no samples")
+    taken, seen = set(places), Counter[str]()
+    numbered = []
+    for row, is_numbered in rows:
+        if not is_numbered:
+            free = next(n for n in itertools.count(seen[row.task_id]) if (row.task_id, n) not in taken)
+            row = row.model_copy(update={"sample": free})
+            taken.add(row.key)
+        seen[row.task_id] += 1
+        numbered.append(row)
+    return numbered
 
 
-def _read_sample(row: Mapping[str, Any], problem: benchmarks.Problem, where: str) -> dict[str, Any]:
-    """A row in our form; its number is None where it has none."""
-    whole = row.get("solution") is not None
-    given = row["solution"] if whole else row.get("completion")
-    if not isinstance(given, str):
+def _sample(given: dict[str, Any], problem: benchmarks.Problem, where: str) -> tuple[SampleRow, bool]:
+    """A row of any tool in our form, and whether it is numbered."""
+    completion, solution = given.get("completion"), given.get("solution")
+    text = completion if solution is None else solution
+    if not isinstance(text, str):
         raise UserError(f"{where}: needs completion or solution as text")
-    sample = row.get("sample")
-    if "sample" in row and (isinstance(sample, bool) or not isinstance(sample, int)):
-        raise UserError(f"{where}: sample {sample!r} is not a number; without one the samples are counted")
-    return {
-        "task_id": problem.task_id,
-        "sample": sample,
-        "completion": row.get("completion") if isinstance(row.get("completion"), str) else given,
-        "solution": given if whole else benchmarks.program_source(problem, given),
-        "finish": row.get("finish"),
-    }
-
-
-def _number_the_others(rows: list[dict[str, Any]], taken: set[tuple[str, int]]) -> None:
-    """Samples without a number get their place among their task's, or the first number behind it that is free."""
-    seen: Counter[str] = Counter()
-    for row in rows:
-        task_id = row["task_id"]
-        if row["sample"] is None:
-            free = next(n for n in itertools.count(seen[task_id]) if (task_id, n) not in taken)
-            row["sample"] = free
-            taken.add((task_id, free))
-        seen[task_id] += 1
+    number = given.get("sample")
+    if "sample" in given and (isinstance(number, bool) or not isinstance(number, int)):
+        raise UserError(f"{where}: sample {number!r} is not an integer; leave it out to have the samples counted")
+    finish = given["finish"] if isinstance(given.get("finish"), str) else None
+    prompt = given["prompt"] if isinstance(given.get("prompt"), str) else ""
+    row = SampleRow(
+        task_id=problem.task_id,
+        sample=number or 0,
+        completion=completion if isinstance(completion, str) else text,
+        solution=benchmarks.program_source(problem, text, finish=finish, prompt=prompt) if solution is None else text,
+        finish=finish,
+    )
+    return row, number is not None

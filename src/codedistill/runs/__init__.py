@@ -1,7 +1,8 @@
 """What a run leaves behind.
 
-directory.py    what lies where in runs/<name>/
-files.py        files that are never half written
-lock.py         one writer to a folder
+directory.py    the names of the files in runs/<name>/
+schema.py       what each file holds
+files.py        reading, and writing so that a file is whole or absent
+lock.py         one writer per folder
 environment.py  versions, hardware and memory of a run
 """

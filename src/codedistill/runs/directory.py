@@ -21,6 +21,7 @@ class EvaluationDirectory:
         self.results = path / "results.jsonl"
         self.unfinished_results = path / "results.partial.jsonl"
         self.summary = path / "summary.json"
+        self.verdicts = (self.results, self.unfinished_results, self.summary)
 
 
 class RunDirectory:
@@ -98,6 +99,17 @@ def newest_directory(name: str, root: Path = Path("runs")) -> Path:
     while RunDirectory(following := root / f"{name}-{number + 1}").holds_a_run:
         path, number = following, number + 1
     return path
+
+
+def evaluation_folder(model: str, benchmark: str, root: Path = Path("runs")) -> Path:
+    """runs/evaluations/<model>/<benchmark>, with "--" for "/" in the model: a/b and a_b get different folders."""
+    name, is_assignment, _ = benchmark.partition("=")
+    return (
+        root
+        / "evaluations"
+        / Path(model).as_posix().replace("/", "--")
+        / Path(name if is_assignment else benchmark).stem
+    )
 
 
 def require_no_run(folder: Path) -> None:

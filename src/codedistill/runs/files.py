@@ -1,4 +1,4 @@
-"""Files that are never half written, and how they are read."""
+"""Reading files, and writing them so that a file is whole or absent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Model = TypeVar("Model", bound=Record)
 
 
 def make_folder(path: Path) -> None:
-    """A folder that exists afterwards.
+    """Make a folder and its parents, if they do not exist.
 
     Raises:
         UserError: it cannot be made, for example because a file has its name.
@@ -42,8 +42,12 @@ def make_folder(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file aside and rename it, so that readers see the old content or the new one, never a part."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two processes may write the same file
+    """Write to a temporary file and rename it, so that readers see the old content or the new, never a part.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written to.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # distinct names for processes that write the same file
     make_folder(path.parent)
     try:
         with aside.open("w", encoding="utf-8", errors="surrogatepass") as handle:
@@ -133,7 +137,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's content, unpacked where its name ends in .gz.
+    """A file's content, unpacked if its name ends in .gz.
 
     Raises:
         UserError: it cannot be read.
@@ -146,10 +150,10 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """A text file, unpacked where its name ends in .gz, without the byte order mark that some editors put before it.
+    """A text file in UTF-8, unpacked if its name ends in .gz, without the byte order mark that some editors add.
 
     Raises:
-        UserError: it cannot be read or is no text.
+        UserError: it cannot be read or is not UTF-8.
     """
     try:
         return read_bytes(path).decode("utf-8-sig")
@@ -161,16 +165,16 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Rows of a JSONL file.
 
     Raises:
-        UserError: it cannot be read, or a line is not a JSON object (by number).
+        UserError: it cannot be read, or a line is not a JSON object; the message names the line.
     """
     return [row for _, row in numbered_rows(path)]
 
 
 def numbered_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Rows of a JSONL file with the numbers of their lines, from 1; empty lines are counted and left out.
+    """Rows of a JSONL file with their line numbers, from 1. Empty lines are skipped but counted.
 
     Raises:
-        UserError: as of `read_jsonl`.
+        UserError: as in `read_jsonl`.
     """
     rows = []
     for number, row in json_lines(read_text(path), str(path)):
@@ -181,10 +185,10 @@ def numbered_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 
 def json_lines(text: str, where: str) -> Iterator[tuple[int, Any]]:
-    """The values of JSON lines with their numbers, from 1; empty lines are counted and left out.
+    """The values of JSON lines with their line numbers, from 1. Empty lines are skipped but counted.
 
     Raises:
-        UserError: a line is not JSON; `where` says whose.
+        UserError: a line is not JSON; the message begins with `where`.
     """
     for number, line in enumerate(text.split("\n"), 1):  # splitlines would also cut at U+2028 inside a string
         if line.strip():
@@ -195,7 +199,7 @@ def parse_json(text: str, where: str) -> Any:
     """A JSON value.
 
     Raises:
-        UserError: it is none, or none that Python reads; `where` says whose.
+        UserError: the text is not JSON that Python can read; the message begins with `where`.
     """
     try:
         return json.loads(text)
@@ -210,9 +214,9 @@ def parse_json(text: str, where: str) -> Any:
 
 
 def read_unfinished(path: Path) -> list[dict[str, Any]]:
-    """Rows of a file that is appended to row by row; none without a file.
+    """Rows of a JSONL file that is appended to; none if there is no file.
 
-    What a killed process left of a row is passed over, and gets a line's end so that the next row can follow.
+    Skips a row that a killed process left incomplete, and ends its line so that the next row can be appended.
     """
     if not path.exists():
         return []
@@ -230,15 +234,18 @@ def read_unfinished(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def set_aside(folder: Path, names: Iterable[str]) -> Path | None:
-    """Move files of a folder into the first free of its subfolders earlier-1, earlier-2, ...; None if none is there."""
-    files = [folder / name for name in names if (folder / name).exists()]
-    if not files:
+def set_aside(files: Iterable[Path]) -> Path | None:
+    """Move those files of one folder that exist to its first free subfolder of earlier-1, earlier-2, ...
+
+    Returns the subfolder, or None if no file exists.
+    """
+    found = [file for file in files if file.exists()]
+    if not found:
         return None
     number = 1
-    while (target := folder / f"earlier-{number}").exists():
+    while (target := found[0].parent / f"earlier-{number}").exists():
         number += 1
     make_folder(target)
-    for file in files:
+    for file in found:
         file.rename(target / file.name)
     return target

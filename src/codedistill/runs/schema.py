@@ -19,7 +19,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, NonNegativeInt, field_validator, model_validator
+from pydantic import ConfigDict, Field, NonNegativeInt, model_validator
 
 from codedistill.evaluation.summary import check_identities
 from codedistill.runs.files import Record
@@ -171,8 +171,8 @@ class EvaluationSummary(Record):
     `tasks` were evaluated, of `benchmark_tasks`. `pass_at_k` is absent where some task has fewer than k samples,
     `base_pass_at_k` where the benchmark is not of EvalPlus. `interval` is the 95% interval of pass@1. `isolation` joins
     the rows' with "+". `sha256` is of the benchmark's data. `without_verdict` counts programs whose checks are broken,
-    `inputs_left_out` test inputs without an expected output. Model, parameters, form and template are absent where the
-    samples came from a file.
+    `inputs_left_out` test inputs without an expected output, `truncated` completions that stopped at the token limit.
+    Model, parameters, form and template are absent where the samples came from a file.
     """
 
     model: str | None = None
@@ -201,13 +201,14 @@ class EvaluationSummary(Record):
     sha256: str | None = None
     without_verdict: NonNegativeInt = 0
     inputs_left_out: NonNegativeInt = 0
+    truncated: NonNegativeInt = 0
     seconds: float | None = None
     prompt_form: str | None = None
     template: str | None = None
 
     @model_validator(mode="after")
     def _identities(self) -> EvaluationSummary:
-        check_identities(self)
+        check_identities(self.samples, self.complete, self.incomplete, self.correct, self.categories)
         return self
 
     @property
@@ -269,10 +270,3 @@ class RunSummary(Record):
     training: TrainingSummary | None = None
     seconds: float | None = None
     finished: str | None = None
-
-    @field_validator("models")
-    @classmethod
-    def _not_empty(cls, models: list[ModelSummary]) -> list[ModelSummary]:
-        if not models:
-            raise ValueError("lists no evaluated model")
-        return models

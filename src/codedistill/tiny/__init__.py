@@ -2,8 +2,9 @@
 
 pieces.py     the vocabulary: sources, predicates, maps and reductions, each with words and code
 tasks.py      a composition of pieces becomes a task: instruction, signature, solution, tests
+inputs.py     random arguments for the tests
 datasets.py   the three disjoint sets: pre-training text, instructions, the benchmark `tiny`
-build.py      rebuilds everything in `assets/` from nothing
+build.py      builds everything in `assets/` from scratch
 """
 
 from pathlib import Path

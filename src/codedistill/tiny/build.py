@@ -1,7 +1,7 @@
-"""Rebuilds the embedded default from nothing: `python -m codedistill.tiny.build OUT`.
+"""Builds the embedded default from scratch: `python -m codedistill.tiny.build OUT`.
 
-Tokenizer, teacher, base student and benchmark, with the recipes in `recipes/tiny-build/` and the training loop that
-everyone uses. OUT/teacher, OUT/student and OUT/benchmark.jsonl are what the package ships in `tiny/assets/`.
+Tokenizer, teacher, base student and benchmark, with the recipes in `recipe/shipped/tiny-build/` and the ordinary
+training loop. The package ships OUT/teacher, OUT/student and OUT/benchmark.jsonl in `tiny/assets/`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STAGES = ("teacher-text", "teacher-first", "teacher", "student-text", "student")
 
 
 def build(out: Path, stages: tuple[str, ...] = STAGES) -> None:
-    """Make everything in `out`; a stage that is done already is kept, so an interrupted build goes on."""
+    """Build everything in `out`. Finished stages are kept, so an interrupted build continues."""
     write_jsonl(out / "benchmark.jsonl", [dict(row) for row in benchmark()])
     if not (out / "tokenizer").exists():
         build_tokenizer(out / "tokenizer")
@@ -34,7 +34,7 @@ def build(out: Path, stages: tuple[str, ...] = STAGES) -> None:
 
 
 def build_tokenizer(folder: Path) -> None:
-    """A byte-level BPE trained on a sample of both training sets; digits stand alone, to be copied one by one."""
+    """Train a byte-level BPE on a sample of both training sets. A digit is one token, so that numbers can be copied."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -67,7 +67,7 @@ def _texts() -> Iterator[str]:
 
 
 def train_stage(out: Path, stage: str) -> None:
-    """One recipe of `recipes/tiny-build/`, into out/runs/<stage>."""
+    """Run one recipe of `recipe/shipped/tiny-build/` in out/runs/<stage>."""
     from codedistill.training import StepMetrics, train
 
     directory = RunDirectory(out / "runs" / stage)
@@ -87,7 +87,7 @@ def train_stage(out: Path, stage: str) -> None:
 
 
 def _placed(name: str, out: Path) -> dict[str, Any]:
-    """A stage's recipe with OUT replaced by the folder at hand; goes on from a checkpoint if there is one."""
+    """A stage's recipe with OUT replaced by the folder `out`; it continues from a checkpoint if there is one."""
     recipe = load_recipe(name).model_dump(mode="json", exclude_unset=True)
     for key, value in recipe["student"].items():
         if isinstance(value, str):
@@ -96,7 +96,7 @@ def _placed(name: str, out: Path) -> dict[str, Any]:
 
 
 def export(model: Path, target: Path) -> None:
-    """The model in half precision, which is what the package ships."""
+    """Save the model in half precision, as the package ships it."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -108,9 +108,9 @@ def export(model: Path, target: Path) -> None:
 def main() -> None:
     """The command line of this file."""
     parser = argparse.ArgumentParser(
-        prog="python -m codedistill.tiny.build", description="Rebuild the embedded pair from nothing; takes hours."
+        prog="python -m codedistill.tiny.build", description="Build the embedded pair from scratch; takes hours."
     )
-    parser.add_argument("out", type=Path, help="folder for everything; an interrupted build goes on in it")
+    parser.add_argument("out", type=Path, help="folder for everything; an interrupted build continues in it")
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"only these of {', '.join(STAGES)}; default: all")
     given = parser.parse_args()
     if unknown := set(given.stages) - set(STAGES):

@@ -1,7 +1,7 @@
 """The three disjoint sets: pre-training text, instructions in Alpaca form, and the benchmark `tiny`.
 
-The streams come from different seeds, and the benchmark alone draws from the held-out compositions. No function
-(composition with constants) of the text is repeated in the instructions: `Partition` splits the others by identity.
+The sets use different seeds, and only the benchmark uses held-out compositions. `Partition` splits all other functions
+(a composition with its constants) by identity, so that none is both in the text and in the instructions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Partition(StrEnum):
 
 
 def partition(task: Task) -> Partition:
-    """Text or instructions, by the function's identity alone: three functions in ten are text."""
+    """Text or instructions, by the function's identity: three functions in ten are text."""
     digest = hashlib.sha256(b"set:" + task.composition.identity.encode()).digest()
     return Partition.TEXT if digest[0] < 77 else Partition.INSTRUCTIONS
 
@@ -41,7 +41,7 @@ def draw_training_tasks(which: Partition, count: int, seed: int) -> Iterator[Tas
 
 
 def pretraining_text(count: int, seed: int = 0) -> list[dict[str, str]]:
-    """Rows with `prompt` "" and `completion` a function with its docstring: plain text, as one finds it in files."""
+    """Rows with an empty `prompt` and a function with its docstring as `completion`: plain text as in source files."""
     return [
         {"prompt": "", "completion": task.prompt + task.body}
         for task in draw_training_tasks(Partition.TEXT, count, seed)
@@ -49,7 +49,7 @@ def pretraining_text(count: int, seed: int = 0) -> list[dict[str, str]]:
 
 
 def instructions(count: int, seed: int = 0) -> list[dict[str, str]]:
-    """Rows in Alpaca form. Half ask in words alone, half give the signature and docstring as `input`."""
+    """Rows in Alpaca form. Half ask in words, half give the signature and docstring as `input`."""
     rng = random.Random(f"form:{seed}")
     rows = []
     for task in draw_training_tasks(Partition.INSTRUCTIONS, count, seed):
@@ -62,7 +62,7 @@ def instructions(count: int, seed: int = 0) -> list[dict[str, str]]:
 
 
 def benchmark(count: int = BENCHMARK_SIZE, seed: int = 0) -> list[dict[str, str]]:
-    """Held-out tasks in HumanEval's form, each of another composition."""
+    """Held-out tasks in HumanEval's form, each of a different composition."""
     rng = random.Random(f"benchmark:{seed}")
     rows: list[dict[str, str]] = []
     seen: set[str] = set()

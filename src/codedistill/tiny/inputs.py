@@ -4,82 +4,17 @@ from __future__ import annotations
 
 import random
 
-LEXICON = [
-    "a",
-    "ant",
-    "apple",
-    "arena",
-    "banana",
-    "bed",
-    "blue",
-    "bread",
-    "cat",
-    "civic",
-    "cloud",
-    "deed",
-    "desk",
-    "dinner",
-    "door",
-    "dream",
-    "eel",
-    "ember",
-    "eve",
-    "figs",
-    "garden",
-    "green",
-    "hat",
-    "idea",
-    "iron",
-    "island",
-    "kayak",
-    "kid",
-    "lamp",
-    "lemon",
-    "level",
-    "linen",
-    "madam",
-    "map",
-    "melon",
-    "mint",
-    "moon",
-    "noon",
-    "open",
-    "orange",
-    "pear",
-    "pine",
-    "plate",
-    "pop",
-    "radar",
-    "rain",
-    "red",
-    "river",
-    "road",
-    "rotor",
-    "salt",
-    "sand",
-    "sea",
-    "seed",
-    "silver",
-    "stone",
-    "storm",
-    "sun",
-    "table",
-    "tent",
-    "time",
-    "toast",
-    "tree",
-    "Up",
-    "Island",
-    "Moon",
-    "Apple",
-    "window",
-    "winter",
-    "Tree",
-]
+_WORDS = (
+    "a ant apple arena banana bed blue bread cat civic cloud deed desk dinner door dream eel ember eve figs "
+    "garden green hat idea iron island kayak kid lamp lemon level linen madam map melon mint moon noon open "
+    "orange pear pine plate pop radar rain red river road rotor salt sand sea seed silver stone storm sun table "
+    "tent time toast tree Up Island Moon Apple window winter Tree"
+)
+LEXICON = _WORDS.split()
 
 
 def draw_argument(source: str, rng: random.Random, size: int) -> object:
-    """One argument for a function over `source`; `size` 0 is the empty case, and larger is longer."""
+    """One argument for a function over `source`. `size` 0 is the empty case; larger sizes give longer arguments."""
     count = 0 if size == 0 else size + rng.randint(0, 3)
     match source:
         case "list":

@@ -1,4 +1,4 @@
-"""The vocabulary of the task generator: each piece knows its words and its code, nothing else.
+"""The vocabulary of the task generator. Each piece has its words and its code.
 
 A task is source -> predicate (optional) -> map (optional) -> reduction. `{x}` stands for the element,
 `{k}` and `{c}` for a constant, `{o}` for the object of a verb in the instruction.
@@ -50,10 +50,10 @@ class Map:
 
 @dataclass(frozen=True)
 class Reduction:
-    """What becomes of the elements.
+    """What is computed from the elements.
 
     `compact` is an expression in which `{g}` is `expression for x in source if condition`; `start`, `step` and `end`
-    are the loop, where `{e}` is the expression. An empty `compact` or `start` means that this style does not exist.
+    are the loop, where `{e}` is the expression. If `compact` or `start` is empty, this style does not exist.
     """
 
     key: str

@@ -1,7 +1,7 @@
-"""A composition of pieces becomes a task: an instruction in words, a signature with docstring, a solution and tests.
+"""From a composition of pieces to a task: instruction, signature with docstring, solution and tests.
 
-A composition's `key` names its pieces without their constants. Tasks are held out by key, so a held-out
-task is a combination of pieces that training never shows, not merely another constant.
+A composition's `key` names its pieces without their constants. Tasks are held out by key, so a held-out task is a
+combination of pieces that training never shows, and not only one with other constants.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from codedistill.tiny.inputs import draw_argument
 from codedistill.tiny.pieces import MAPS, NUMBER, PREDICATES, REDUCTIONS, SOURCES, Map, Predicate, Reduction, Source
 
 HELD_OUT_SHARE = 10
-"""One key in so many is held out."""
+"""One key in this many is held out."""
 
 TESTS_PER_TASK = 8
 
 
 @dataclass(frozen=True)
 class Composition:
-    """Which pieces, with which constants. `otherwise` makes the map conditional: map if predicate else otherwise."""
+    """Pieces and their constants. `otherwise` makes the map conditional: map if predicate else otherwise."""
 
     source: Source
     predicate: Predicate | None
@@ -42,13 +42,13 @@ class Composition:
 
     @property
     def identity(self) -> str:
-        """The function itself: pieces and constants. Two tasks of one identity differ in words and names alone."""
+        """Pieces and constants. Two tasks of the same identity differ only in words and names."""
         return self.key + "|" + ",".join(self.constants)
 
 
 @dataclass(frozen=True)
 class Task:
-    """One task in words and code. `solution` is a whole function without docstring."""
+    """One task in words and code. `solution` is a whole function without a docstring."""
 
     composition: Composition
     entry_point: str
@@ -70,7 +70,7 @@ class Task:
 
 
 def is_held_out(key: str) -> bool:
-    """Whether tasks of this key are kept from all training data. Depends on the key alone."""
+    """Whether tasks of this key are excluded from all training data. Depends only on the key."""
     return hashlib.sha256(key.encode()).digest()[0] * HELD_OUT_SHARE < 256
 
 
@@ -101,7 +101,7 @@ def draw_composition(rng: random.Random) -> Composition:
 
 
 def draw_task(rng: random.Random, held_out: bool) -> Task:
-    """One random task whose composition is held out, or is not."""
+    """One random task whose composition is held out, or one whose composition is not."""
     while True:
         composition = draw_composition(rng)
         if is_held_out(composition.key) == held_out:
@@ -159,7 +159,7 @@ def describe(c: Composition, argument: str, rng: random.Random) -> str:
 
 
 def solve(c: Composition, argument: str, x: str, loop: bool) -> str:
-    """The body of the reference solution, as a loop or in one expression, where the reduction has both."""
+    """The body of the reference solution, as a loop or, if the reduction has both styles, as one expression."""
     iterate = c.source.iterate.format(a=argument)
     condition = "" if c.otherwise else _condition(c, x)
     expression = _expression(c, x)
@@ -175,9 +175,9 @@ def solve(c: Composition, argument: str, x: str, loop: bool) -> str:
 
 
 def draw_tests(task: Task, rng: random.Random) -> list[tuple[object, object]] | None:
-    """Pairs of argument and expected result, or None where tests cannot tell the task from a simpler one.
+    """Pairs of argument and expected result, or None if the tests cannot tell the task from a simpler one.
 
-    Every piece must matter: leaving out the predicate, or the map, has to change some result.
+    Every piece must matter: without the predicate, or without the map, some result must change.
     """
     arguments = [draw_argument(task.composition.source.key, rng, size) for size in range(TESTS_PER_TASK)]
     expected = [_run(task.solution, task.entry_point, argument) for argument in arguments]
@@ -215,7 +215,7 @@ def _run(code: str, name: str, argument: object) -> object:
     exec(code, namespace)
     try:
         return namespace[name](argument)
-    except (TypeError, ValueError) as error:  # a simpler variant may mix kinds: that too is a different result
+    except (TypeError, ValueError) as error:  # a simpler variant may mix types; that is a different result too
         return error.__class__
 
 

@@ -1,7 +1,6 @@
 """EvalPlus's benchmarks: many inputs per task, checked against the reference solution's outputs.
 
-plus.py      its rows as problems, and checks by input
-codec.py     inputs and outputs as text
-equality.py  how outputs are compared
-scripts.py   programs that compute expected outputs
+plus.py      checks by input, and the program that computes expected outputs
+inputs.py    the inputs of a task
+values.py    values as text, and their comparison
 """

@@ -1,9 +1,8 @@
 """From a model's text to the program that is run.
 
-program.py  the whole way
-turns.py    where the answer is in a chat's turns
-fences.py   code in markdown fences
-body.py     a function's body under its prompt
+program.py  the whole way, and a function body under its prompt
+answer.py   which part of the text is the answer: no thoughts, no chat markup
+fences.py   code in Markdown fences; which of several versions counts
 syntax.py   what is code and what is prose
 """
 

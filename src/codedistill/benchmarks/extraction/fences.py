@@ -1,4 +1,4 @@
-"""Code in markdown fences."""
+"""Code in Markdown fences, and which of several blocks is the answer."""
 
 from __future__ import annotations
 
@@ -7,60 +7,124 @@ import re
 import textwrap
 from typing import NamedTuple
 
-from codedistill.benchmarks.extraction.syntax import CODE_STARTS, defines, parse
+from codedistill.benchmarks.extraction.syntax import (
+    CODE_STARTS,
+    DEFINITIONS,
+    defined_names,
+    defines,
+    is_whole,
+    parse,
+)
 
 FENCE = re.compile(r"[ \t]*(```+|~~~+)[ \t]*([\w+#.-]*)")
 PYTHON = ("", "python", "py", "python3", "py3", "python2")
 STATEMENTS = ("return", "for", "while", "if", "try", "with", "raise", "assert", "pass")
+HELPERS = ast.Import | ast.ImportFrom | DEFINITIONS
+QUOTES = ('"""', "'''")
+
+ALTERNATIVE = re.compile(
+    r"^\W*(?:or|alternativ\w*|another (?:way|version|option)|you (?:can|could) also)\b", re.I | re.M
+)
+"""What introduces another right version, rather than a correction."""
+
+CLOSINGS_TRIED = 20
+"""How many lines of a block that end in its fence are tried as its end."""
 
 
 class Block(NamedTuple):
-    """The inside of a fence. `language` is what the opening fence says, in lower case."""
+    """A piece of code: the inside of a fence, or code between prose.
+
+    `language` is what the opening fence names, in lower case; `before` is the text between the last block and this one.
+    """
 
     language: str
     code: str
+    before: str = ""
 
 
-def fenced_code(text: str, entry_point: str) -> str | None:
-    """The block that defines the function, with blocks of helpers; else the first Python block; None without fences.
+def fenced_code(text: str, name: str) -> str | None:
+    """The code of the answer, or None without fences.
 
-    A block with a stub of the function is taken only where no other defines it.
-
-    A completion that began inside a fence has its code before the first fence, which only closes.
+    That is the block that defines `name`, with the helpers of other blocks; else the first Python block. A completion
+    that began inside a fence has its code before the first fence, which only closes.
     """
     before, blocks = _split(text)
     if not blocks:
         return None
-    defining = [i for i, block in enumerate(blocks) if defines(block.code, entry_point)]
-    if defining:
-        whole = [i for i in defining if not _is_stub(blocks[i].code, entry_point)]
-        return _with_helpers(blocks, (whole or defining)[0], entry_point)
-    if defines(before, entry_point) or (blocks[0].language == "" and _is_code(before)):
+    defining = with_definition(blocks, name)
+    if defining is not None:
+        return defining
+    if defines(before, name) or (blocks[0].language == "" and _is_code(before)):
         return before
     python = [block.code for block in blocks if block.language in PYTHON]
     return (python or [block.code for block in blocks])[0]
 
 
+def with_definition(blocks: list[Block], name: str) -> str | None:
+    """The block that defines `name`, after the blocks that only import or define what it lacks. None: no block does.
+
+    Of several whole definitions the last one counts, since it corrects the others, unless it is announced as an
+    alternative. A stub, or a block that does not parse, counts only if there is no other.
+    """
+    defining = [i for i, block in enumerate(blocks) if defines(block.code, name)]
+    if not defining:
+        return None
+    whole = [i for i in defining if is_whole(parse(blocks[i].code), name)] or defining[:1]
+    chosen = next((i for i in reversed(whole) if not ALTERNATIVE.search(blocks[i].before)), whole[0])
+    present = {*defined_names(blocks[chosen].code), name}
+    code = [_helpers(block, present) for block in blocks[:chosen]]
+    code += [blocks[chosen].code, *(_helpers(block, present) for block in blocks[chosen + 1 :])]
+    return "\n".join(part for part in code if part)
+
+
+def _helpers(block: Block, present: set[str]) -> str:
+    """What another block adds: all of it, if it only imports and defines names that are not `present`.
+
+    Of a block that defines one of them, such as an earlier version, its imports and other definitions.
+    """
+    tree = parse(block.code) if block.language in PYTHON else None
+    nodes = [node for node in (tree.body if tree else []) if isinstance(node, HELPERS)]
+    names = {node.name for node in nodes if isinstance(node, DEFINITIONS)}
+    if tree is None or not nodes or (len(nodes) < len(tree.body) and present.isdisjoint(names)):
+        return ""
+    if len(nodes) == len(tree.body) and present.isdisjoint(names):
+        return block.code
+    lines = block.code.split("\n")
+    parts = []
+    for node in nodes:
+        if getattr(node, "name", None) not in present:
+            decorators = getattr(node, "decorator_list", [])
+            first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
+            parts.append("\n".join(lines[first - 1 : node.end_lineno]) + "\n")
+    return "\n".join(parts)
+
+
 def _split(text: str) -> tuple[str, list[Block]]:
     """The text before the first fence, and the blocks. A fence that is never closed reaches to the end."""
-    before: list[str] = []
+    outside: list[str] = []
+    before: str | None = None
     blocks: list[Block] = []
     lines = text.split("\n")
+    last_with = {quotes: max((i for i, line in enumerate(lines) if quotes in line), default=-1) for quotes in QUOTES}
     number = 0
     while number < len(lines):
         opened = _opening(lines[number])
         number += 1
-        if opened is not None:
-            fence, language, first = opened
-            code, number = (first, number) if fence is None else _inside(lines, number, fence, first)
-            blocks.append(Block(language, "\n".join(code) + "\n"))
-        elif not blocks:
-            before.append(lines[number - 1])
-    return "\n".join(before) + "\n", blocks
+        if opened is None:
+            outside.append(lines[number - 1])
+            continue
+        fence, language, code = opened
+        if fence is not None:
+            code, number = _inside(lines, number, fence, code, last_with)
+        between = "\n".join(outside) + "\n"
+        before = between if before is None else before
+        blocks.append(Block(language, "\n".join(code) + "\n", between))
+        outside = []
+    return before or "", blocks
 
 
 def _opening(line: str) -> tuple[str | None, str, list[str]] | None:
-    """Fence, language and code of a line that opens a block; the fence is None where the line closes it, too."""
+    """Fence, language and code of a line that opens a block; the fence is None if the line also closes it."""
     mark = FENCE.match(line)
     if mark is None:
         return None
@@ -76,41 +140,27 @@ def _opening(line: str) -> tuple[str | None, str, list[str]] | None:
     return fence, language.lower(), []
 
 
-def _inside(lines: list[str], start: int, fence: str, code: list[str]) -> tuple[list[str], int]:
-    """The lines of a block, and the number of the line behind it."""
+def _inside(
+    lines: list[str], start: int, fence: str, code: list[str], last_with: dict[str, int]
+) -> tuple[list[str], int]:
+    """The lines of a block, and the number of the line after it. A fence inside an open docstring does not close it."""
+    is_open = {quotes: sum(line.count(quotes) for line in code) % 2 == 1 for quotes in QUOTES}
+    tried = 0
     for number in range(start, len(lines)):
         line = lines[number].rstrip()
         mark = FENCE.match(line)
         if mark and mark.group(1).startswith(fence) and not line.strip(" \t`~"):
-            if not _in_text("\n".join(code), lines[number + 1 :]):
+            if not any(is_open[quotes] and last_with[quotes] > number for quotes in QUOTES):
                 return code, number + 1
-        elif line.endswith(fence) and "#" not in line:  # behind the last line of code
+        elif line.endswith(fence) and "#" not in line and tried < CLOSINGS_TRIED:  # after the last line of code
+            tried += 1
             whole = [*code, line.removesuffix(fence)]
             if parse(textwrap.dedent("\n".join(whole))) is not None:
                 return whole, number + 1
-        code = [*code, lines[number]]
+        code.append(lines[number])
+        for quotes in QUOTES:
+            is_open[quotes] ^= lines[number].count(quotes) % 2 == 1
     return code, len(lines)
-
-
-def _in_text(code: str, rest: list[str]) -> bool:
-    """Whether code ends within a text over several lines, such as a docstring, that is closed later."""
-    return any(code.count(quotes) % 2 and any(quotes in line for line in rest) for quotes in ('"""', "'''"))
-
-
-def _is_stub(code: str, entry_point: str) -> bool:
-    """Whether the function is only announced: `...`, `pass`, a docstring or a NotImplementedError."""
-    tree = parse(code)
-    functions = [node for node in tree.body if isinstance(node, FUNCTIONS)] if tree else []
-    return any(
-        function.name == entry_point
-        and all(
-            isinstance(node, ast.Pass)
-            or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-            or (isinstance(node, ast.Raise) and "NotImplementedError" in ast.unparse(node))
-            for node in function.body
-        )
-        for function in functions
-    )
 
 
 def _is_code(text: str) -> bool:
@@ -121,23 +171,3 @@ def _is_code(text: str) -> bool:
     words = first.split(maxsplit=1)
     starts = first[:1].isspace() or CODE_STARTS.match(first) or (words and words[0].rstrip(":") in STATEMENTS)
     return bool(starts) and parse(textwrap.dedent(text)) is not None
-
-
-def _with_helpers(blocks: list[Block], chosen: int, entry_point: str) -> str:
-    """The chosen block, with those others around it that are nothing but imports and functions that it lacks."""
-    code = []
-    for number, block in enumerate(blocks):
-        tree = parse(block.code) if block.language in PYTHON else None
-        names = {node.name for node in tree.body if isinstance(node, DEFINITIONS)} if tree else set()
-        is_helper = (
-            tree is not None
-            and all(isinstance(node, ast.Import | ast.ImportFrom | DEFINITIONS) for node in tree.body)
-            and not any(defines(blocks[chosen].code, name) or name == entry_point for name in names)
-        )
-        if number == chosen or is_helper:
-            code.append(block.code)
-    return "\n".join(code)
-
-
-FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
-DEFINITIONS = FUNCTIONS | ast.ClassDef

@@ -1,4 +1,8 @@
-"""Small questions about a text that may be Python."""
+"""Small questions about a text that may be Python.
+
+A text comes from a model and may be long, deeply nested or repetitive. Every function here takes time linear in its
+length, apart from a bounded number of parses, and none raises an error because of the text.
+"""
 
 from __future__ import annotations
 
@@ -12,43 +16,111 @@ CODE_STARTS = re.compile(
     r"|[A-Za-z_]\w*\s*(?::\s*[\w.]+(?:\[[^=\n]*\])?\s*)?=[^=]"
     r"|if\s+__name__"
 )
-"""The beginning of a line of a module, as opposed to prose."""
+"""The beginning of a line of module code, as opposed to prose."""
+
+PREFIXES_TRIED = 20
+"""How many prefixes of a text are parsed to find the longest valid one."""
+
+FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
+DEFINITIONS = FUNCTIONS | ast.ClassDef
 
 _SENTENCE = re.compile(r"[A-Z#*>`\-=|]|\d+[.)]\s|([a-z]+)(?:'[a-z]+)?(?: [a-z']+){2,}")
-
 _FUTURE = re.compile(r"^from __future__ import [^\n]+\n", re.MULTILINE)
+_DEFINED = re.compile(
+    r"^(?:[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)|(\w+)[ \t]*(?::[^=\n]+)?=[^=])", re.MULTILINE
+)
 
 
 def parse(code: str) -> ast.Module | None:
-    """The syntax tree, or None for what is no Python."""
+    """The syntax tree, or None if the code does not parse."""
+    tree = _parse(code)
+    return tree if isinstance(tree, ast.Module) else None
+
+
+def fault_line(code: str) -> int | None:
+    """The number of the line, from 1, that keeps the code from parsing; 0 if there is no such line. None: it parses."""
+    tree = _parse(code)
+    return tree if isinstance(tree, int) else None
+
+
+def _parse(code: str) -> ast.Module | int:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the code's escapes and its like
+            warnings.simplefilter("ignore")  # invalid escapes and the like
             return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+    except SyntaxError as error:
+        return error.lineno or 0
+    except (ValueError, RecursionError, MemoryError):
+        return 0
+
+
+def parsing_lines(lines: list[str]) -> int:
+    """How many of the first lines parse together, at most.
+
+    A prefix that contains the line of the first syntax error cannot parse either, so each parse skips to that line.
+    """
+    end = len(lines)
+    for _ in range(PREFIXES_TRIED):
+        fault = fault_line("\n".join(lines[:end]))
+        if fault is None:
+            return end
+        if fault == 0:  # a null byte, for example: no line is named
+            fault = next((number for number, line in enumerate(lines[:end], 1) if _parse(line) == 0), 1)
+        end = min(end, fault) - 1
+        while end and (not lines[end - 1].strip() or lines[end - 1].startswith("@")):  # no statement ends there
+            end -= 1
+        if not end:
+            break
+    return 0
 
 
 def parse_prompt(prompt: str) -> ast.Module | None:
-    """The syntax tree of a prompt, which may lack its function's body."""
-    return parse(prompt) or parse(prompt.rstrip() + "\n    pass\n")
+    """The syntax tree of a prompt, whose last function may lack its body."""
+    text = prompt.rstrip()
+    return parse(prompt) or parse(f"{text}\n    pass\n") or parse(f"{text}\n        pass\n")
 
 
-def behind(head: str, code: str) -> str:
-    """The code behind a head of definitions; its imports from `__future__` stay the first statements."""
+def prepend(head: str, code: str) -> str:
+    """The code after a head of definitions; its `__future__` imports stay the first statements."""
     return "".join(_FUTURE.findall(code)) + head + _FUTURE.sub("", code)
 
 
+def defined_names(code: str) -> set[str]:
+    """The functions and classes that lines of the code define at any depth, and the names assigned at the margin."""
+    return {first or second for first, second in _DEFINED.findall(code)}
+
+
 def defines(code: str, name: str) -> bool:
-    """Whether a line defines the function `name`, or assigns to it at the margin."""
+    """Whether a line defines the function or class `name`, or assigns to it at the margin."""
     found = re.escape(name)
-    pattern = rf"^(?:[ \t]*(?:async[ \t]+)?def[ \t]+{found}\b|{found}[ \t]*(?::[^=\n]+)?=[^=])"
+    pattern = rf"^(?:[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+{found}\b|{found}[ \t]*(?::[^=\n]+)?=[^=])"
     return re.search(pattern, code, re.MULTILINE) is not None
 
 
-def defines_function(line: str, name: str) -> bool:
-    """Whether a line begins the function `name`."""
-    return re.match(rf"[ \t]*(?:async[ \t]+)?def[ \t]+{re.escape(name)}\b", line) is not None
+def begins_definition(line: str, name: str) -> bool:
+    """Whether a line begins the definition of the function or class `name`."""
+    return re.match(rf"[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+{re.escape(name)}\b", line) is not None
+
+
+def is_whole(tree: ast.Module | None, name: str) -> bool:
+    """Whether the last top-level definition of `name` has a body that does something.
+
+    A stub only announces the function: `...`, `pass`, a docstring or a NotImplementedError.
+    """
+    found: ast.stmt | None = None
+    for node in tree.body if tree else []:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if getattr(node, "name", None) == name or any(isinstance(t, ast.Name) and t.id == name for t in targets):
+            found = node
+    if isinstance(found, FUNCTIONS):
+        return not all(_announces(node) for node in found.body)
+    return found is not None
+
+
+def _announces(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Raise):
+        return any(getattr(inner, "id", None) == "NotImplementedError" for inner in ast.walk(node))
+    return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
 
 
 def indentation(line: str) -> str:
