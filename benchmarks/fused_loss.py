@@ -66,11 +66,11 @@ class Inputs:
 
 
 def fused(given: Inputs, beta: float) -> Any:
-    from codedistill.losses import Head, Objective, fused_divergence
+    from codedistill.losses import Head, Hidden, Objective, fused_divergence
 
     student, teacher = Head(given.student_weight), Head(given.teacher_weight)
-    hidden = (given.student_hidden, given.teacher_hidden)
-    return fused_divergence(hidden[0], student, hidden[1], teacher, given.row_weights, Objective(beta=beta)).loss
+    signal, objective = Hidden(given.teacher_hidden, teacher), Objective(beta=beta)
+    return fused_divergence(given.student_hidden, student, signal, given.row_weights, objective).loss
 
 
 def plain(given: Inputs, beta: float) -> Any:

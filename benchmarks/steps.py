@@ -125,7 +125,6 @@ def measure(recipe: dict[str, Any], steps: int, threads: int) -> Found:
 def _watch(clock: Clock, counts: list[Counts]) -> None:
     """Puts the clock around the parts of the training loop, and notes its batches."""
     import torch
-    from accelerate import Accelerator
 
     from codedistill.methods import kd, sft
     from codedistill.models.heads import HiddenStates
@@ -137,7 +136,7 @@ def _watch(clock: Clock, counts: list[Counts]) -> None:
         (HiddenStates, "forward", "student forward"),
         (kd, "fused_divergence", "loss"),
         (sft, "fused_cross_entropy", "loss"),
-        (Accelerator, "backward", "backward"),
+        (torch.Tensor, "backward", "backward"),
         (torch.optim.AdamW, "step", "optimiser"),
     ):
         setattr(place, name, clock.timed(phase, getattr(place, name)))

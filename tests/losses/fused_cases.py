@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codedistill.losses import FusedOutput, Head, Objective, forward_kl, fused_divergence, reverse_kl
+from codedistill.losses import FusedOutput, Head, Hidden, Objective, forward_kl, fused_divergence, reverse_kl
 
 MINUS_INF = float("-inf")
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
@@ -26,8 +26,7 @@ class Inputs:
         return fused_divergence(
             self.student_hidden,
             student or Head(self.student_weight),
-            self.teacher_hidden,
-            teacher or Head(self.teacher_weight),
+            Hidden(self.teacher_hidden, teacher or Head(self.teacher_weight)),
             self.row_weights,
             objective,
             self.targets,

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from codedistill.losses import DIVERGENCES, BetaShare, Head, Objective, fused_divergence, head_tail_gap
+from codedistill.losses import DIVERGENCES, BetaShare, Head, Hidden, Objective, fused_divergence, head_tail_gap
 from tests.losses.fused_cases import TOLERANCE, Inputs, compare, inputs
 
 
@@ -94,9 +94,8 @@ def test_two_entries_by_hand() -> None:
     # The student's hidden state is its logits: q = (3/4, 1/4), and the teacher's p = (1/2, 1/2). At beta = 1/4:
     hidden = torch.tensor([[math.log(3.0), 0.0]], dtype=torch.float64, requires_grad=True)
     eye = torch.eye(2, dtype=torch.float64)
-    output = fused_divergence(
-        hidden, Head(eye), torch.zeros(1, 2, dtype=torch.float64), Head(eye), torch.tensor([2.0]), Objective(beta=0.25)
-    )
+    teacher = Hidden(torch.zeros(1, 2, dtype=torch.float64), Head(eye))
+    output = fused_divergence(hidden, Head(eye), teacher, torch.tensor([2.0]), Objective(beta=0.25))
     forward = math.log(2) - math.log(3) / 2
     reverse = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
     assert output.loss.item() == pytest.approx(2 * (0.75 * forward + 0.25 * reverse), rel=1e-14)
@@ -120,7 +119,7 @@ def test_small_blocks_within_a_chunk_change_nothing(monkeypatch: pytest.MonkeyPa
     given = inputs(dtype=torch.float64)
     whole = given.gradients(given.fused(Objective(beta=0.3)).loss)
     monkeypatch.setattr("codedistill.losses.fused.BLOCK_BYTES", 2 * 7 * 8)
-    monkeypatch.setattr("codedistill.losses.logits.CHUNK_BYTES", 2 * 5 * 7 * 8)
+    monkeypatch.setattr("codedistill.losses.rows.CHUNK_BYTES", 2 * 5 * 7 * 8)
     for actual, expected in zip(given.gradients(given.fused(Objective(beta=0.3)).loss), whole, strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-14)
 

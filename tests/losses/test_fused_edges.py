@@ -14,6 +14,8 @@ from codedistill.losses import (
     DIVERGENCES,
     FusedOutput,
     Head,
+    Hidden,
+    Logits,
     Objective,
     forward_kl,
     fused_cross_entropy,
@@ -32,7 +34,7 @@ def given_logits(student: Tensor, teacher: Tensor, objective: Objective) -> tupl
     bias = torch.where(missing[0], MINUS_INF, 0.0).to(student.dtype)
     hidden = torch.where(missing, torch.zeros_like(student), student).requires_grad_()
     head = Head(torch.eye(size, dtype=student.dtype), bias)
-    output = fused_divergence(hidden, head, teacher, None, torch.ones(len(student), dtype=student.dtype), objective)
+    output = fused_divergence(hidden, head, Logits(teacher), torch.ones(len(student), dtype=student.dtype), objective)
     return output, torch.autograd.grad(output.loss, hidden)[0]
 
 
@@ -96,7 +98,7 @@ def test_a_divergence_without_weight_is_silent_even_where_it_is_infinite(diverge
     teacher = (given.teacher_hidden @ given.teacher_weight.T).index_fill(1, torch.tensor(2), MINUS_INF)
     objective = Objective(beta=1.0, cross_entropy_weight=1.0, divergence=divergence)
     head, weights = Head(given.student_weight), given.row_weights
-    output = fused_divergence(given.student_hidden, head, teacher, None, weights, objective, given.targets)
+    output = fused_divergence(given.student_hidden, head, Logits(teacher), weights, objective, given.targets)
     plain = fused_cross_entropy(given.student_hidden, head, given.targets, weights)
     assert output.reverse_kl.item() == math.inf
     torch.testing.assert_close(output.loss, plain.loss)
@@ -128,7 +130,7 @@ def test_given_logits_of_the_teacher() -> None:
     logits = given.teacher_hidden @ given.teacher_weight.T
     kept = logits.clone()
     weight = Head(given.student_weight)
-    output = fused_divergence(given.student_hidden, weight, logits, None, given.row_weights, Objective(beta=0.3))
+    output = fused_divergence(given.student_hidden, weight, Logits(logits), given.row_weights, Objective(beta=0.3))
     plain = given.fused(Objective(beta=0.3))
     torch.testing.assert_close(output.loss, plain.loss)
     torch.testing.assert_close(given.gradients(output.loss), given.gradients(plain.loss))
@@ -152,7 +154,7 @@ def test_tied_embeddings_collect_both_gradients() -> None:
     weight = torch.randn(7, 5, dtype=torch.float64, generator=generator, requires_grad=True)
     teacher = torch.randn(4, 7, dtype=torch.float64, generator=generator)
     hidden = torch.tanh(weight[[1, 4, 4, 0]])
-    fused_divergence(hidden, Head(weight), teacher, None, torch.ones(4), Objective(beta=0.3)).loss.backward()
+    fused_divergence(hidden, Head(weight), Logits(teacher), torch.ones(4), Objective(beta=0.3)).loss.backward()
     z = torch.tanh(weight[[1, 4, 4, 0]]) @ weight.T
     expected = (0.7 * forward_kl(z, teacher) + 0.3 * reverse_kl(z, teacher)).sum()
     torch.testing.assert_close(weight.grad, torch.autograd.grad(expected, weight)[0])
@@ -200,7 +202,7 @@ def test_low_precision_does_not_lose_small_chunks() -> None:
     hidden = torch.ones(600, 1, dtype=torch.bfloat16)
     weight = torch.zeros(2, 1, dtype=torch.bfloat16, requires_grad=True)
     teacher = torch.tensor([[math.log(3.0), 0.0]]).expand(600, 2)
-    loss = fused_divergence(hidden, Head(weight), teacher, None, torch.ones(600), Objective(chunk_rows=1)).loss
+    loss = fused_divergence(hidden, Head(weight), Logits(teacher), torch.ones(600), Objective(chunk_rows=1)).loss
     (gradient,) = torch.autograd.grad(loss, weight)
     # d FKL / dz = q - p = 1/2 - 3/4.
     torch.testing.assert_close(gradient.float(), torch.tensor([[-150.0], [150.0]]), rtol=2**-8, atol=0)
@@ -243,12 +245,11 @@ def test_inputs_that_do_not_fit() -> None:
         replace(given, row_weights=torch.ones(3)).fused(Objective())
     with pytest.raises(UserError, match="targets"):
         replace(given, row_weights=torch.ones(13)).fused(Objective(cross_entropy_weight=0.5))
-    with pytest.raises(UserError, match="no targets"):
+    with pytest.raises(UserError, match="targets"):
         fused_divergence(
             given.student_hidden,
             Head(given.student_weight),
-            given.teacher_hidden,
-            Head(given.teacher_weight),
+            Hidden(given.teacher_hidden, Head(given.teacher_weight)),
             given.row_weights,
             Objective(cross_entropy_weight=0.5),
         )

@@ -14,7 +14,7 @@ import torch
 
 from codedistill.data import Batch, Encoded, collate, encode_examples, load_examples
 from codedistill.methods import build_method
-from codedistill.methods.base import Ingredients, Method
+from codedistill.methods.base import Method, MethodContext, Student
 from codedistill.models import Loaded, load_model, shared_vocabulary
 from codedistill.models.heads import HiddenStates
 from codedistill.prompts import TEMPLATES
@@ -31,7 +31,7 @@ class Bench:
     """What a test of a method's loss needs."""
 
     recipe: Recipe
-    ingredients: Ingredients
+    context: MethodContext
     method: Method
     student: Loaded
     teacher: Loaded
@@ -121,15 +121,8 @@ def bench(micro_pair: dict[str, Path], loaded_pair: dict[str, Loaded], short_dat
             student.model.double()
             teacher.model.double()
         rows, _ = encode_examples(load_examples(str(short_data), count), TEMPLATES["alpaca"], student.tokenizer, 512)
-        ingredients = Ingredients(
-            recipe=recipe,
-            student=student,
-            model=student.model,
-            states=HiddenStates(student.model),
-            teacher=LiveTeacher(teacher.model),
-            teacher_model=teacher,
-            vocabulary=shared_vocabulary(teacher, student),
-        )
-        return Bench(recipe, ingredients, build_method(ingredients), student, teacher, rows)
+        model = Student(student, student.model, HiddenStates(student.model), shared_vocabulary(teacher, student))
+        context = MethodContext(recipe, model, LiveTeacher(teacher))
+        return Bench(recipe, context, build_method(context), student, teacher, rows)
 
     return build

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def short_recipe_of(pair: dict[str, Path], data: Path, output: Path) -> dict[str
 def run(recipe: dict[str, Any], output: Path, overrides: Sequence[str] = ()) -> Run:
     seen: list[StepMetrics] = []
     resolved = load_recipe(recipe, [*overrides, f"output={output}"])
-    result = train(resolved, RunDirectory(output), lambda m, total: seen.append(replace(m, seconds=0.0)))
+    result = train(resolved, RunDirectory(output), lambda m, total: seen.append(m.model_copy(update={"seconds": 0.0})))
     return Run(load_file(result.model / "model.safetensors"), seen, output)
 
 

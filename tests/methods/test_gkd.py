@@ -26,13 +26,13 @@ def test_without_student_responses_it_is_kd(short_recipe: dict[str, Any], tmp_pa
 
 def test_the_fraction_is_of_examples_and_seeded(bench: Bench) -> None:
     made = bench(["method=gkd", "gkd.student_fraction=0.3", "gkd.max_new_tokens=1"])
-    drawn = [{i for i in range(400) if made.method._drawn(step, i)} for step in range(2)]
+    drawn = [{i for i in range(400) if made.method.student_writes(step, i)} for step in range(2)]
     assert 90 <= len(drawn[0]) <= 150
     assert drawn[0] != drawn[1]
     again = bench(["method=gkd", "gkd.student_fraction=0.3"]).method
-    assert drawn[0] == {i for i in range(400) if again._drawn(0, i)}
+    assert drawn[0] == {i for i in range(400) if again.student_writes(0, i)}
     other = bench(["method=gkd", "gkd.student_fraction=0.3", "training.seed=1"]).method
-    assert drawn[0] != {i for i in range(400) if other._drawn(0, i)}
+    assert drawn[0] != {i for i in range(400) if other.student_writes(0, i)}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_the_fraction_is_of_examples_and_seeded(bench: Bench) -> None:
 )
 def test_loss_and_gradient_on_mixed_responses(overrides: list[str], expected: Any, bench: Bench) -> None:
     made = bench(["method=gkd", "gkd.max_new_tokens=6", *overrides], wide=True)
-    counts = [sum(made.method._drawn(step, e.id) for e in made.examples) for step in range(20)]
+    counts = [sum(made.method.student_writes(step, e.id) for e in made.examples) for step in range(20)]
     examples = made.method.start_step(next(step for step in range(20) if 0 < counts[step] < 4), made.examples)
     changed = [a.ids != b.ids for a, b in zip(made.examples, examples, strict=True)]
     assert set(changed) == {True, False}

@@ -14,9 +14,9 @@ from codedistill.data import Encoded, Example, collate
 from codedistill.errors import UserError
 from codedistill.generation import Finish, Mixture, Request, Sampling, generate
 from codedistill.losses import STRATEGIES, BetaPolicy, forward_kl, head_tail_gap, reverse_kl
-from codedistill.losses.logits import Projected
+from codedistill.losses.rows import Projected
 from codedistill.methods import METHODS
-from codedistill.methods.base import StepStatistics, Workplace
+from codedistill.methods.base import RewriteContext, StepStatistics
 from codedistill.methods.seqkd import teacher_examples
 from codedistill.methods.settings import readers
 from codedistill.recipe.model import recipe_keys
@@ -211,7 +211,7 @@ def test_what_the_teacher_writes(key: str, bench: Bench, tmp_path: Path) -> None
     for name, overrides in zip("ab", of("seqkd", WRITING["seqkd"][key], key), strict=True):
         common = [] if key == "seqkd.max_new_tokens" else ["seqkd.max_new_tokens=6"]
         made = bench([*overrides, *common], count=6, change=lambda models: favour_end(models["teacher"], 3.0))
-        place = Workplace(tmp_path / name, torch.device("cpu"))
+        place = RewriteContext(tmp_path / name, torch.device("cpu"))
         given = teacher_examples(made.recipe, examples_of(made), made.teacher, place)
         expected = answers(made)
         assert [e.response for e in given.examples] == [text for text, _ in expected]
@@ -235,7 +235,7 @@ def test_templates_must_fit_the_teacher_that_writes(
     made = bench(["method=seqkd", "template=starcoder", "seqkd.max_new_tokens=2"])
     expected = nullcontext() if message is None else pytest.raises(UserError, match=message)
     with expected:
-        teacher_examples(made.recipe, [example], made.teacher, Workplace(tmp_path, torch.device("cpu")))
+        teacher_examples(made.recipe, [example], made.teacher, RewriteContext(tmp_path, torch.device("cpu")))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -256,7 +256,7 @@ def test_no_more_than_batch_size_responses_are_written_at_once(method: str, benc
     writer, sizes = made.teacher if method == "seqkd" else made.student, []
     writer.model.register_forward_pre_hook(lambda _, __, given: sizes.append(len(given["input_ids"])), with_kwargs=True)
     if method == "seqkd":
-        teacher_examples(made.recipe, examples_of(made), made.teacher, Workplace(tmp_path, torch.device("cpu")))
+        teacher_examples(made.recipe, examples_of(made), made.teacher, RewriteContext(tmp_path, torch.device("cpu")))
     else:
         made.method.start_step(0, made.examples)
     assert max(sizes) == 2
@@ -299,7 +299,7 @@ def beta_path(made: Any) -> list[float]:
         out = made.method.loss(batch)
         assert (out.loss / out.count).item() == pytest.approx((1.0 - beta) * forward + beta * reverse, rel=1e-6)
         metrics = {name: (total / out.count).item() for name, total in out.metrics.items()}
-        logged = made.method.after_step(StepStatistics(0.0, forward, reverse, metrics))
+        logged = made.method.after_step(StepStatistics(0.0, metrics))
         found.append(logged["beta"])
     assert found == pytest.approx(expected, abs=1e-7)
     return found

@@ -108,22 +108,18 @@ def test_the_papers_settings_are_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "targets", "message"),
+    ("family", "targets", "named"),
     [
-        ("llama", ["lm_head"], "lora.targets lm_head: is the output head"),
-        ("qwen2", ["embed_tokens"], "embed_tokens: shares its weights with the output head"),
-        (
-            "llama",
-            ["c_attn"],
-            "llama has no such module; set lora.targets, its linear modules are down_proj, gate_proj",
-        ),
-        ("llama", ["input_layernorm"], "lora.targets input_layernorm"),
+        ("llama", ["lm_head"], ["lora.targets", "lm_head"]),
+        ("qwen2", ["embed_tokens"], ["embed_tokens", "output head"]),
+        ("llama", ["c_attn"], ["llama", "lora.targets", "down_proj", "gate_proj"]),
+        ("llama", ["input_layernorm"], ["lora.targets", "input_layernorm"]),
     ],
 )
-def test_targets_that_cannot_be_meant(family: str, targets: list[str], message: str) -> None:
+def test_targets_that_cannot_be_meant(family: str, targets: list[str], named: list[str]) -> None:
     with pytest.raises(UserError) as error:
         add_adapters(micro(family), Lora(targets=targets))
-    assert message in str(error.value)
+    assert all(name in str(error.value) for name in named)
     assert "\n" not in str(error.value)
 
 

@@ -12,7 +12,7 @@ import torch
 from codedistill.data import collate
 from codedistill.errors import UserError
 from codedistill.losses import forward_kl, reverse_kl
-from codedistill.methods.policy import mixed_log_probability, returns, rewards
+from codedistill.methods.minillm import mixed_log_probability, returns, rewards
 from codedistill.recipe.load import load_recipe
 from tests.methods.method_runs import assert_same_run, interrupted_run, run
 
@@ -28,22 +28,19 @@ def test_the_published_settings_are_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "message"),
+    ("overrides", "keys"),
     [
-        (["method=minillm", "minillm.corpus_weight=1"], "would have no effect with minillm.corpus=null"),
-        (["method=minillm", "loss.temperature=2"], "loss.temperature would have no effect with method minillm"),
-        (["method=gkd", "gkd.student_fraction=0", "gkd.temperature=1"], "no effect with gkd.student_fraction=0"),
-        (
-            ["method=minillm", "student={architecture: {model_type: llama}, tokenizer: t}"],
-            "method minillm starts from a student that can answer; train one with method=sft",
-        ),
+        (["method=minillm", "minillm.corpus_weight=1"], ["minillm.corpus_weight", "minillm.corpus=null"]),
+        (["method=minillm", "loss.temperature=2"], ["loss.temperature", "minillm"]),
+        (["method=gkd", "gkd.student_fraction=0", "gkd.temperature=1"], ["gkd.temperature", "gkd.student_fraction=0"]),
+        (["method=minillm", "student={architecture: {model_type: llama}, tokenizer: t}"], ["minillm", "method=sft"]),
     ],
 )
-def test_recipes_that_cannot_be_meant(overrides: list[str], message: str) -> None:
+def test_recipes_that_cannot_be_meant(overrides: list[str], keys: list[str]) -> None:
     recipe: dict[str, Any] = {"teacher": "t"} if "student" in overrides[-1] else {"teacher": "t", "student": "s"}
     with pytest.raises(UserError) as error:
         load_recipe(recipe, overrides)
-    assert message in str(error.value)
+    assert all(key in str(error.value) for key in keys)
 
 
 def picked(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -114,10 +111,10 @@ def test_the_corpus_loss(share: float, normalization: str, bench: Bench) -> None
     pad = made.student.tokenizer.pad_token_id
     written = made.method.start_step(0, made.examples)
     out = made.method.loss(collate(written, pad))
-    assert max(made.method._text_for(i).id for i in range(200)) == 8
-    drawn = [made.method._text_for(e.id) for e in written]
+    assert max(made.method.text_for(i).id for i in range(200)) == 8
+    drawn = [made.method.text_for(e.id) for e in written]
     other = bench([*overrides, "training.seed=1"]).method
-    assert drawn != [other._text_for(e.id) for e in written]
+    assert drawn != [other.text_for(e.id) for e in written]
     texts = collate(drawn, pad)
     student, teacher = made.logits(made.student, texts), made.logits(made.teacher, texts)
     values = (1 - share) * -picked(student, texts.targets) + share * forward_kl(student, teacher)
@@ -135,7 +132,7 @@ def test_an_interrupted_run_goes_on_with_the_same_corpus(bench: Bench, corpus: P
         bench([*SHORT, f"minillm.corpus={source}", "minillm.corpus_limit=1"]).method for source in (corpus, "tiny/text")
     )
     one.load_state_dict(one.state_dict())
-    with pytest.raises(UserError, match=r"minillm\.corpus: holds other text than when the run began"):
+    with pytest.raises(UserError, match=r"minillm\.corpus"):
         other.load_state_dict(one.state_dict())
 
 

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from codedistill.methods.policy import clipped_loss, mixed_log_probability, returns, rewards, whitened
+from codedistill.methods.minillm import clipped_loss, mixed_log_probability, returns, rewards, whitened
 
 
 def numbers(*values: float) -> torch.Tensor:

@@ -11,14 +11,13 @@ from scipy.stats import chisquare
 
 from codedistill.data import Encoded
 from codedistill.generation import Sampling
-from codedistill.methods.writing import evaluating, write_together
 
 Bench = Callable[..., Any]
 
 
-def responses(given: Any, examples: list[Encoded], step: int, share: float = 0.0, **sampling: Any) -> list[list[int]]:
-    settings = {"max_new_tokens": 6, "temperature": 1.0, "vocabulary": given.vocabulary, **sampling}
-    written = write_together(given, examples, step, Sampling(**settings), share)
+def responses(context: Any, examples: list[Encoded], step: int, share: float = 0.0, **sampling: Any) -> list[list[int]]:
+    settings = {"max_new_tokens": 6, "temperature": 1.0, "vocabulary": context.student.vocabulary, **sampling}
+    written = context.write(examples, step, Sampling(**settings), share)
     for before, after in zip(examples, written, strict=True):
         assert after.id == before.id
         assert after.prompt_length == before.prompt_length
@@ -28,19 +27,19 @@ def responses(given: Any, examples: list[Encoded], step: int, share: float = 0.0
 
 def test_seed_step_and_example_decide_and_nothing_else(bench: Bench) -> None:
     made = bench(["method=gkd"])
-    given, examples = made.ingredients, made.examples
-    together = responses(given, examples, 3)
-    assert together == responses(given, examples, 3, batch_size=1)
-    assert together[::-1] == responses(given, examples[::-1], 3)
-    assert together[1:2] == responses(given, examples[1:2], 3)
-    assert together != responses(given, examples, 4)
-    assert together != responses(given, examples, 3, seed=1)
-    assert given.model.training
+    context, examples = made.context, made.examples
+    together = responses(context, examples, 3)
+    assert together == responses(context, examples, 3, batch_size=1)
+    assert together[::-1] == responses(context, examples[::-1], 3)
+    assert together[1:2] == responses(context, examples[1:2], 3)
+    assert together != responses(context, examples, 4)
+    assert together != responses(context, examples, 3, seed=1)
+    assert context.student.model.training
 
 
 def test_greedy_is_what_transformers_writes(bench: Bench) -> None:
     made = bench(["method=gkd"])
-    found = responses(made.ingredients, made.examples, 0, temperature=0.0)
+    found = responses(made.context, made.examples, 0, temperature=0.0)
     for example, response in zip(made.examples, found, strict=True):
         ids = torch.tensor([example.ids[: example.prompt_length]])
         out = made.student.model.eval().generate(
@@ -52,7 +51,7 @@ def test_greedy_is_what_transformers_writes(bench: Bench) -> None:
 def test_the_length_limit_holds(bench: Bench) -> None:
     made = bench(["method=gkd", "data.max_length=120"])
     examples = [Encoded(0, (5,) * 118 + (6,), 118), Encoded(1, (5,) * 30 + (6,), 30)]
-    assert [len(r) for r in responses(made.ingredients, examples, 0)] == [2, 6]
+    assert [len(r) for r in responses(made.context, examples, 0)] == [2, 6]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3])
@@ -61,7 +60,7 @@ def test_tokens_follow_the_mixture(share: float, bench: Bench) -> None:
     made = bench(["method=minillm"])
     prompt = made.examples[0].ids[:10]
     examples = [Encoded(i, (*prompt, 1), 10) for i in range(2000)]
-    drawn = responses(made.ingredients, examples, 0, share, max_new_tokens=1, vocabulary=12, batch_size=500)
+    drawn = responses(made.context, examples, 0, share, max_new_tokens=1, vocabulary=12, batch_size=500)
     counts = torch.bincount(torch.tensor(drawn).squeeze(-1), minlength=12)
     assert len(counts) == 12
     with torch.no_grad():
@@ -76,12 +75,12 @@ def test_tokens_follow_the_mixture(share: float, bench: Bench) -> None:
 def test_an_end_token_ends_and_is_kept(bench: Bench) -> None:
     made = bench(["method=gkd"])
     assert made.student.tokenizer.eos_token_id == 0
-    assert responses(made.ingredients, made.examples, 0, vocabulary=1) == [[0]] * 4
+    assert responses(made.context, made.examples, 0, vocabulary=1) == [[0]] * 4
 
 
 def test_the_student_writes_without_dropout_and_goes_on_with_it(bench: Bench) -> None:
-    given = bench(["method=gkd"]).ingredients
-    given.model.train()
-    with evaluating(given):
-        assert not given.model.training
-    assert given.model.training
+    student = bench(["method=gkd"]).context.student
+    student.model.train()
+    with student.evaluating():
+        assert not student.model.training
+    assert student.model.training

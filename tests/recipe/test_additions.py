@@ -14,7 +14,7 @@ from codedistill.data import Batch
 from codedistill.errors import UserError
 from codedistill.losses import DIVERGENCES, REGULARISERS, STRATEGIES, BetaPolicy, BetaStatistics, forward_kl
 from codedistill.losses.beta_config import Strategy
-from codedistill.methods.base import Ingredients, LossSum
+from codedistill.methods.base import LossSum, MethodContext
 from codedistill.methods.kd import Distillation
 from codedistill.methods.settings import METHODS, MethodEntry
 from codedistill.prompts import TEMPLATES, Template
@@ -102,9 +102,9 @@ class Louder(Section):
 
 
 class LouderDistillation(Distillation):
-    def __init__(self, given: Ingredients) -> None:
-        super().__init__(given)
-        self._volume = given.recipe.section(Louder).volume
+    def __init__(self, context: MethodContext) -> None:
+        super().__init__(context)
+        self._volume = context.recipe.section(Louder).volume
 
     def loss(self, batch: Batch) -> LossSum:
         out = super().loss(batch)

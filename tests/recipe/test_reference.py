@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from codedistill.losses import DIVERGENCES, REGULARISERS, STRATEGIES
-from codedistill.losses.logits import CHUNK_BYTES
+from codedistill.losses.rows import CHUNK_BYTES
 from codedistill.methods.settings import CHOICE, METHODS
 from codedistill.recipe.load import load_recipe, shipped_recipes
 from codedistill.recipe.model import recipe_fields, recipe_keys

@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 
 from codedistill.data import collate
-from codedistill.methods.base import Workplace
+from codedistill.methods.base import RewriteContext
 from codedistill.recipe.load import load_recipe
 from codedistill.training.setup import prepare
 
@@ -27,9 +27,9 @@ COMPILED = "training.compile=true"
 def first_step(recipe: dict[str, Any], folder: Path, overrides: list[str]) -> tuple[float, torch.Tensor]:
     """Loss and gradient, as one vector, of the first eight examples."""
     torch.manual_seed(0)
-    setup = prepare(load_recipe(recipe, overrides), Accelerator(), Workplace(folder, torch.device("cpu")))
-    examples = setup.start_step(0, setup.examples[:8])
-    loss = setup.loss(collate(examples, setup.student.loaded.tokenizer.pad_token_id)).loss
+    setup = prepare(load_recipe(recipe, overrides), Accelerator(), RewriteContext(folder, torch.device("cpu")))
+    examples = setup.method.start_step(0, setup.examples[:8])
+    loss = setup.method.loss(collate(examples, setup.student.tokenizer.pad_token_id)).loss
     loss.backward()
     learning = [p for p in setup.student.model.parameters() if p.requires_grad]
     assert {each.dtype for p in learning for each in (p, p.grad, loss) if each is not None} == {torch.float32}

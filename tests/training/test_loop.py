@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from codedistill.recipe.load import load_recipe
 from codedistill.recipe.sections import Training
 from codedistill.runs.directory import RunDirectory
 from codedistill.training import StepMetrics, train
-from codedistill.training.schedule import learning_rate
+from codedistill.training.step import learning_rate
 
 
 def run(
@@ -134,10 +135,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     def broken(self: Distillation, batch: Any) -> Any:
         calls.append(1)
         out = plain(self, batch)
-        return out if len(calls) < 4 else type(out)(out.loss * float("nan"), out.count, out.forward_kl, out.reverse_kl)
+        return out if len(calls) < 4 else replace(out, loss=out.loss * float("nan"))
 
     monkeypatch.setattr(Distillation, "loss", broken)
-    with pytest.raises(CodedistillError, match=r"step 4, method akd: loss, gradient not finite on examples \["):
+    with pytest.raises(CodedistillError, match=r"step 4, method akd: loss, .*gradient .*examples \["):
         run(micro_recipe, tmp_path / "a", ["training.checkpoint_every=1"])
     assert [p.name for p in (tmp_path / "a" / "checkpoints").iterdir()] == ["step-3"]
 
@@ -165,7 +166,7 @@ def test_data_not_trained_on_as_it_is_is_said(
     recipe = load_recipe(micro_recipe, [f"data.source={data}", "data.max_length=12", "training.steps=1"])
     result = train(recipe, RunDirectory(tmp_path / "run"))
     assert (result.cut, result.dropped, result.template) == (1, 1, "plain")
-    assert "of 4 examples 1 lose their end, and 1 are dropped" in caplog.text
+    assert "truncated 1 of 4 examples to 12 tokens; dropped 1" in caplog.text
     assert "1 of 4 responses are empty" in caplog.text
     assert json.loads((result.model / "codedistill.json").read_text())["template"] == "plain"
 
@@ -177,4 +178,4 @@ def test_a_template_that_no_row_uses_is_said(
     data.write_text(json.dumps({"prompt": "x", "completion": "return 1"}) + "\n")
     recipe = load_recipe(micro_recipe, [f"data.source={data}", "template=starcoder", "training.steps=1"])
     assert train(recipe, RunDirectory(tmp_path / "run")).template == "starcoder"
-    assert "template starcoder: the data's rows bring their own prompts" in caplog.text
+    assert [r.levelname for r in caplog.records if "template starcoder" in r.getMessage()] == ["WARNING"]

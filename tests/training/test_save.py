@@ -16,7 +16,7 @@ from codedistill.recipe.load import load_recipe
 from codedistill.runs.directory import RunDirectory
 from codedistill.tiny import ASSETS
 from codedistill.training import train
-from codedistill.training.save import _with_chat_template
+from codedistill.training.save import with_chat_template
 
 INSTRUCTION = 'Add "x" to {{ y }}.\nKeep the {% rest %} \\n as it is: naïve.'
 
@@ -37,7 +37,7 @@ def tokenizer() -> Any:
 @pytest.mark.parametrize("name", ["alpaca", "starcoder", "instruct_eval"])
 def test_chat_mode_asks_as_the_template_does(name: str, tokenizer: Any, tmp_path: Path) -> None:
     template = TEMPLATES[name]
-    _with_chat_template(tokenizer, template).save_pretrained(tmp_path)
+    with_chat_template(tokenizer, template).save_pretrained(tmp_path)
     saved = AutoTokenizer.from_pretrained(tmp_path)
     once = template.render(INSTRUCTION, "", tokenizer)
     assert asked(saved, INSTRUCTION) == once
@@ -50,19 +50,19 @@ def test_chat_mode_begins_with_what_the_tokenizer_puts_before_every_text(tokeniz
     rule = TemplateProcessing(single="<|pad|> $A", special_tokens=[("<|pad|>", tokenizer.bos_token_id)])
     tokenizer.backend_tokenizer.post_processor = rule
     trained = encode_prompt(TEMPLATES["alpaca"].render(INSTRUCTION, "", tokenizer), tokenizer)
-    saved = _with_chat_template(tokenizer, TEMPLATES["alpaca"])
+    saved = with_chat_template(tokenizer, TEMPLATES["alpaca"])
     assert trained[0] == tokenizer.bos_token_id
     assert saved(asked(saved, INSTRUCTION), add_special_tokens=False)["input_ids"] == trained
 
 
 @pytest.mark.parametrize("name", ["plain", "chat"])
 def test_prompts_of_any_form_make_no_chat_template(name: str, tokenizer: Any) -> None:
-    assert not _with_chat_template(tokenizer, TEMPLATES[name]).chat_template
+    assert not with_chat_template(tokenizer, TEMPLATES[name]).chat_template
 
 
 def test_a_chat_template_of_its_own_stays(tokenizer: Any) -> None:
     tokenizer.chat_template = "{{ messages[0]['content'] }}"
-    assert _with_chat_template(tokenizer, TEMPLATES["alpaca"]).chat_template == "{{ messages[0]['content'] }}"
+    assert with_chat_template(tokenizer, TEMPLATES["alpaca"]).chat_template == "{{ messages[0]['content'] }}"
 
 
 def test_a_run_saves_it_and_an_adapter_with_a_card_of_its_own(micro_recipe: dict[str, Any]) -> None:

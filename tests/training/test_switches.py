@@ -105,7 +105,7 @@ def test_a_resumed_run_goes_on_bit_for_bit(switches: list[str], short_recipe: di
     overrides = ["method=gkd", "gkd.max_new_tokens=4", "lora={rank: 2, dropout: 0.2}", *switches]
     whole = run(short_recipe, tmp_path / "a", overrides)
     assert_same_run(interrupted_run(short_recipe, tmp_path / "b", overrides, stop_at=3), whole)
-    with pytest.raises(UserError, match="was trained with training"):
+    with pytest.raises(UserError, match=r"training\.(gradient_checkpointing|precision)"):
         run(
             short_recipe,
             tmp_path / "b",
@@ -114,38 +114,41 @@ def test_a_resumed_run_goes_on_bit_for_bit(switches: list[str], short_recipe: di
 
 
 @pytest.mark.parametrize(
-    ("told", "overrides", "message"),
+    ("configured", "overrides", "named"),
     [
-        ("bf16", [], "training.precision float32: accelerate was told mixed precision bf16"),
-        ("bf16", [], "set training.precision=bfloat16"),
-        ("fp8", [NARROW], "accelerate was told mixed precision fp8"),
-        ("no", [NARROW], "bfloat16: a matrix product ended with signal 4"),
-        ("no", ["student.dtype=bfloat16"], "bfloat16: a matrix product ended with signal 4"),
-        ("no", ["teacher.dtype=bfloat16"], "bfloat16: a matrix product ended with signal 4"),
-        ("no", [COMPILED], "training.compile: no compiler"),
+        ("bf16", [], ["training.precision=bfloat16", "accelerate", "bf16"]),
+        ("fp8", [NARROW], ["training.precision", "accelerate", "fp8"]),
+        ("no", [NARROW], ["bfloat16: signal 4"]),
+        ("no", ["student.dtype=bfloat16"], ["bfloat16: signal 4"]),
+        ("no", ["teacher.dtype=bfloat16"], ["bfloat16: signal 4"]),
+        ("no", [COMPILED], ["training.compile: no compiler"]),
     ],
 )
 def test_what_cannot_work_is_refused(
-    told: str, overrides: list[str], message: str, short_recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    configured: str,
+    overrides: list[str],
+    named: list[str],
+    short_recipe: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    place: Any = SimpleNamespace(mixed_precision=told, device=torch.device("cpu"))
-    monkeypatch.setattr("codedistill.training.switches.bfloat16_fault", lambda: "a matrix product ended with signal 4")
+    place: Any = SimpleNamespace(mixed_precision=configured, device=torch.device("cpu"))
+    monkeypatch.setattr("codedistill.training.switches.bfloat16_fault", lambda: "signal 4")
     monkeypatch.setattr("codedistill.training.switches.compile_fault", lambda device: "no compiler")
     with pytest.raises(UserError) as error:
         check_switches(load_recipe(short_recipe, overrides), place)
-    assert message in str(error.value)
+    assert all(name in str(error.value) for name in named)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("variable", "overrides", "message"),
+    ("variable", "overrides", "named"),
     [
-        ({"CXX": "/nowhere/g++"}, [COMPILED], "training.compile: InvalidCxxCompiler: No working C++ compiler"),
-        ({"ACCELERATE_MIXED_PRECISION": "bf16"}, [], "accelerate was told mixed precision bf16"),
+        ({"CXX": "/nowhere/g++"}, [COMPILED], "training.compile"),
+        ({"ACCELERATE_MIXED_PRECISION": "bf16"}, [], "ACCELERATE_MIXED_PRECISION"),
     ],
 )
 def test_a_refused_run_leaves_nothing(
-    variable: dict[str, str], overrides: list[str], message: str, short_recipe: dict[str, Any], tmp_path: Path
+    variable: dict[str, str], overrides: list[str], named: str, short_recipe: dict[str, Any], tmp_path: Path
 ) -> None:
     file = tmp_path / "recipe.json"
     file.write_text(json.dumps(short_recipe))
@@ -156,5 +159,5 @@ def test_a_refused_run_leaves_nothing(
     assert where == f"run directory: {tmp_path / 'run'}"
     assert stage.startswith("training with")
     assert len(rest) == 1
-    assert message in rest[0]
+    assert named in rest[0]
     assert not (tmp_path / "run" / "recipe.yaml").exists()

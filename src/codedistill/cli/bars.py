@@ -87,7 +87,7 @@ class Display:
             self._line(text)
 
     def step(self, metrics: StepMetrics, total: int) -> None:
-        self._recent.append((metrics.tokens, metrics.seconds))
+        self._recent.append((metrics.tokens or 0, metrics.seconds or 0.0))
         tokens, seconds = (sum(column) for column in zip(*self._recent, strict=True))
         parts = [f"loss {metrics.loss:.4f}", f"{tokens / max(1e-9, seconds):,.0f} tok/s"]
         if metrics.beta is not None:

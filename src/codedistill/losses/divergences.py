@@ -1,20 +1,21 @@
 """Divergences between a teacher's and a student's next-token distributions: the plain reference.
 
 Each function takes student logits [N, V] and teacher logits [N, V] and returns one value per row [N], in nats.
-p is the teacher's softmax(logits / temperature), q the student's. Gradients flow to the student's logits alone: the
-teacher's are given. Everything is computed in float32 or better (float64 stays float64).
+p is the teacher's softmax(logits / temperature), q the student's. Only the student's logits get a gradient.
+Everything is computed in float32 or better (float64 stays float64).
 
-Entries that do not exist: a logit of -inf in BOTH models is a vocabulary entry that neither has; it contributes 0, to
-the gradient too. -inf in the teacher alone means p = 0: the forward KL has no term there, and the reverse KL is +inf by
+Missing entries: a logit of -inf in BOTH models is a vocabulary entry that neither has. It contributes 0, to the
+gradient too. -inf in the teacher alone means p = 0: the forward KL has no term there, and the reverse KL is +inf by
 definition wherever q > 0. -inf in the student alone is the mirror image.
 
-These functions hold several [N, V] tensors at once. `fused_divergence` gives the same numbers without them.
+These functions hold several [N, V] tensors at once; `fused_divergence` gives the same numbers without them.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -31,7 +32,7 @@ _CANCELLING = 0.01
 
 
 class LogPair(NamedTuple):
-    """Log-probabilities [N, V] of both models; where `present` is False neither has the entry and both logs are 0."""
+    """Log-probabilities [N, V] of both models. Where `present` is False neither has the entry, and both logs are 0."""
 
     student: Tensor
     teacher: Tensor
@@ -53,8 +54,8 @@ def generalized_jsd(
 ) -> Tensor:
     """beta KL(p || m) + (1 - beta) KL(q || m) with m = beta p + (1 - beta) q, per row [N]. Agarwal et al. 2024 (GKD).
 
-    Raises UserError unless 0 < beta < 1: at both ends the formula is 0, and forward_kl and reverse_kl have their own
-    names. (D / beta tends to KL(p || q) at 0, D / (1 - beta) to KL(q || p) at 1.)
+    Raises UserError unless 0 < beta < 1. At both ends the formula is 0; use forward_kl or reverse_kl instead.
+    (D / beta tends to KL(p || q) at 0, D / (1 - beta) to KL(q || p) at 1.)
     """
     if not 0.0 < beta < 1.0:
         raise UserError(f"jsd: beta must lie strictly between 0 and 1, not {beta}; see forward_kl, reverse_kl")
@@ -101,9 +102,9 @@ def alpha_beta(
 
         -1/(alpha beta) sum [ p^alpha q^beta - alpha/(alpha+beta) p^(alpha+beta) - beta/(alpha+beta) q^(alpha+beta) ]
 
-    and its limits where alpha, beta or both are 0. (1, 0) is the forward KL, (0, 1) the reverse KL. With both
-    parameters > 0 it is finite for every pair of distributions; otherwise an entry that one model lacks may make it
-    infinite. Defaults are those of ABKD's published settings. UserError unless both are at least 0.
+    and its limits at alpha = 0 and beta = 0. (1, 0) is the forward KL, (0, 1) the reverse KL. With both parameters
+    above 0 it is finite for every pair of distributions; otherwise an entry that one model lacks may make it infinite.
+    The defaults are ABKD's published settings. UserError unless both are at least 0.
     """
     if not (alpha >= 0.0 and beta >= 0.0):
         raise UserError(f"alpha_beta: alpha and beta must be at least 0, not {alpha} and {beta}")
@@ -128,14 +129,14 @@ def adaptive_kl(
 ) -> Tensor:
     """g_head/(g_head+g_tail) KL(p||q) + g_tail/(g_head+g_tail) KL(q||p), per row [N]. Wu et al. 2024 (AKL).
 
-    The gaps (see `head_tail_gap`) are constants to the gradient; where the models agree exactly both weights are 1/2.
+    The gaps (see `head_tail_gap`) are constants to the gradient. Both weights are 1/2 if the models agree exactly.
     """
     pair = _log_pair(student_logits, teacher_logits, temperature)
     head, tail = _gaps(pair, head_mass)
     both = head + tail
     share = torch.where(both > 0, head / both.clamp_min(torch.finfo(both.dtype).tiny), torch.full_like(both, 0.5))
     forward, reverse = _forward(pair), _reverse(pair)
-    # A weight of 0 must silence an infinite divergence.
+    # A weight of 0 must cancel even an infinite divergence.
     forward = torch.where(share > 0, share * forward, torch.zeros_like(forward))
     return forward + torch.where(share < 1, (1.0 - share) * reverse, torch.zeros_like(reverse))
 
@@ -143,8 +144,8 @@ def adaptive_kl(
 def todi(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
     """Token-wise mix, per row [N]: sum_v w p (log p - log q) + (1 - w) q (log q - log p), w = p / (p + q).
 
-    Jung et al. 2025 (ToDi). w is a constant to the gradient, which alone is ToDi's own: each term is
-    (p - q) (log p - log q), so the value is forward KL + reverse KL.
+    Jung et al. 2025 (ToDi). w is a constant to the gradient. The value of a term is (p - q) (log p - log q), so the
+    sum is forward KL + reverse KL; only the gradient is ToDi's own.
     """
     pair = _log_pair(student_logits, teacher_logits, temperature)
     with torch.no_grad():
@@ -159,9 +160,8 @@ def head_tail_gap(
 ) -> tuple[Tensor, Tensor]:
     """Sum of |p - q| over the teacher's head and over its tail, each [N]. Wu et al. 2024 (AKL).
 
-    The head is the teacher's likeliest entry and, going down, every further one as long as their sum stays at or below
-    `head_mass`; the tail is the rest. Among equally likely entries at the border, which one is head is arbitrary.
-    UserError unless 0 < head_mass < 1.
+    The head is the teacher's likeliest entry and, in falling order, further ones while their sum stays at or below
+    `head_mass`; the tail is the rest. Ties at the border are broken arbitrarily. UserError unless 0 < head_mass < 1.
     """
     return _gaps(_log_pair(student_logits, teacher_logits, temperature), head_mass)
 
@@ -174,7 +174,7 @@ def _gaps(pair: LogPair, head_mass: float) -> tuple[Tensor, Tensor]:
     p = torch.where(pair.present, pair.teacher.exp(), zero)
     gap = (p - torch.where(pair.present, pair.student.exp(), zero)).abs()
     vocabulary = p.shape[-1]
-    # A head of half the mass is short as a rule: a full sort of the vocabulary is the exception.
+    # A head of half the mass is usually short: the full vocabulary is rarely sorted.
     for size in (min(_FIRST_ENTRIES, vocabulary), vocabulary):
         likeliest, order = p.topk(size, dim=-1)
         is_head = likeliest.cumsum(-1) <= head_mass
@@ -199,6 +199,29 @@ DIVERGENCES: dict[str, Callable[..., Tensor]] = {
 }
 
 
+def divergence_parameters(name: str) -> dict[str, float]:
+    """The parameters of an entry of DIVERGENCES with their defaults; empty for any other name."""
+    if name not in DIVERGENCES:
+        return {}
+    common = ("student_logits", "teacher_logits", "temperature")
+    signature = inspect.signature(DIVERGENCES[name])
+    return {key: float(p.default) for key, p in signature.parameters.items() if key not in common}
+
+
+def check_divergence(name: str, parameters: Mapping[str, float]) -> None:
+    """Raises ValueError, with a line for the recipe's author, if `name` does not take or not allow a parameter."""
+    known = divergence_parameters(name)
+    for key in parameters:
+        if key not in known:
+            takes = f"takes {', '.join(known)}" if known else "takes none"
+            raise ValueError(f"loss.parameters.{key}: {name} {takes}; remove it")
+    if name in DIVERGENCES:
+        try:  # the function itself knows which values it allows
+            DIVERGENCES[name](torch.zeros(1, 2), torch.zeros(1, 2), 1.0, **parameters)
+        except UserError as error:
+            raise ValueError(f"loss.parameters: {error}") from None
+
+
 def _log_pair(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> LogPair:
     if student_logits.shape != teacher_logits.shape:
         raise UserError(
@@ -211,7 +234,7 @@ def _log_pair(student_logits: Tensor, teacher_logits: Tensor, temperature: float
     log_p = _log_softmax(teacher_logits.detach(), temperature)
     present = ~(torch.isneginf(log_q) & torch.isneginf(log_p))
     zero = torch.zeros((), dtype=log_q.dtype, device=log_q.device)
-    # The logs of absent entries become finite before any arithmetic, so that no NaN enters the gradient.
+    # Absent entries get finite logs before any arithmetic, so that no NaN enters the gradient.
     return LogPair(torch.where(present, log_q, zero), torch.where(present, log_p, zero), present)
 
 
@@ -229,7 +252,7 @@ def _log_softmax(logits: Tensor, temperature: float) -> Tensor:
 
 
 def _expect(log_weight: Tensor, log_a: Tensor, log_b: Tensor) -> Tensor:
-    """Terms exp(log_weight) (log_a - log_b), 0 wherever the weight is 0, whatever the logs are there."""
+    """Terms exp(log_weight) (log_a - log_b); 0 wherever the weight is 0, whatever the logs are."""
     weight = log_weight.exp()
     there = weight > 0
     zero = torch.zeros((), dtype=weight.dtype, device=weight.device)
@@ -249,6 +272,6 @@ def _skew(log_own: Tensor, log_other: Tensor, alpha: float) -> Tensor:
 
 
 def _kl_of_powers(log_a: Tensor, log_b: Tensor, power: float) -> Tensor:
-    """Terms [ a^k log(a^k / b^k) - a^k + b^k ] / k^2: the alpha-beta divergence where the other parameter is 0."""
+    """Terms [ a^k log(a^k / b^k) - a^k + b^k ] / k^2: the alpha-beta divergence if the other parameter is 0."""
     scaled_a, scaled_b = power * log_a, power * log_b
     return (_expect(scaled_a, scaled_a, scaled_b) - scaled_a.exp() + scaled_b.exp()) / power**2

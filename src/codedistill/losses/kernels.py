@@ -6,8 +6,8 @@ c = log Sq - log Sp and m = sum e^a d / Sq:
     log q - log p = d - c        FKL = c - sum e^b d / Sp        RKL = m - c
     d FKL / d a = q - p          d RKL / d a = q (d - m)
 
-so one exponential per entry and model yields both divergences and every gradient. The caller's matrix products are the
-cost that is left.
+so one exponential per entry and model yields both divergences and all gradients. What remains is the cost of the
+caller's matrix products.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Scratch(NamedTuple):
 
 @dataclass
 class KlBlock:
-    """What one block of rows yields. Row values are [b]; the [b, V] tensors live in the caller's buffers."""
+    """Both divergences of a block of rows. Row values are [b]; the [b, V] tensors are the caller's buffers."""
 
     forward_kl: Tensor
     reverse_kl: Tensor
@@ -47,21 +47,21 @@ def kl_block(student: Tensor, teacher: Tensor, scratch: Scratch) -> KlBlock:
     teacher_exp, teacher_sum = _shift_and_exp(teacher, scratch.second)
     offset = student_sum.log() - teacher_sum.log()
     difference = student.sub_(teacher)
-    products = teacher  # the teacher's shifted logits have done their work
+    products = teacher  # the teacher's shifted logits are not needed any more
     forward = offset - torch.mul(teacher_exp, difference, out=products).sum(-1, keepdim=True) / teacher_sum
     mean = torch.mul(student_exp, difference, out=products).sum(-1, keepdim=True) / student_sum
     finite = bool((forward + mean).isfinite().all())
     if not finite:
-        # Some logit is -inf (or worse), so d has infinities and NaNs: take no notice of them where there is no mass.
+        # Some logit is -inf (or worse), so d has infinities and NaNs: ignore them wherever the mass is 0.
         forward = offset - _expect(teacher_exp, difference) / teacher_sum
         mean = _expect(student_exp, difference) / student_sum
-    # Rounding may leave -1e-9 where the models agree; neither divergence is ever negative.
+    # Rounding may leave -1e-9 for models that agree; neither divergence is ever negative.
     forward, reverse = forward.squeeze(-1).clamp_min_(0.0), (mean - offset).squeeze(-1).clamp_min_(0.0)
     return KlBlock(forward, reverse, difference, student_exp, teacher_exp, student_sum, teacher_sum, mean, finite)
 
 
 def mix(beta: Tensor, forward_kl: Tensor, reverse_kl: Tensor) -> Tensor:
-    """(1 - beta) FKL + beta RKL per row; a share of 0 silences an infinite divergence."""
+    """(1 - beta) FKL + beta RKL per row; a share of 0 cancels even an infinite divergence."""
     both = (1.0 - beta) * forward_kl + beta * reverse_kl
     return torch.where(beta == 0, forward_kl, torch.where(beta == 1, reverse_kl, both))
 
@@ -76,7 +76,7 @@ def mix_gradient_(block: KlBlock, beta: Tensor, factor: Tensor) -> Tensor:
     if bool((beta == 0).all()):
         torch.mul(block.student_exp, factor / block.student_sum, out=gradient)
     else:
-        # q [ beta (d - m) + (1 - beta) ]. The mean is taken off first: folded into the level it would cost digits.
+        # q [ beta (d - m) + (1 - beta) ]. Subtract the mean first: folded into the constant it would cost digits.
         gradient.sub_(block.mean).mul_(factor * beta / block.student_sum)
         gradient.add_(factor * (1.0 - beta) / block.student_sum).mul_(block.student_exp)
     if bool((beta == 1).all()):
@@ -95,7 +95,7 @@ def cross_entropy_block(logits: Tensor, targets: Tensor, scratch: Tensor) -> tup
 
 
 def _shift_and_exp(logits: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
-    """Subtracts each row's maximum in place; returns e^logits in `out` and its row sums [b, 1]."""
+    """Subtract each row's maximum in place; return e^logits, in `out`, and its row sums [b, 1]."""
     logits.sub_(logits.amax(-1, keepdim=True))
     torch.exp(logits, out=out)
     return out, out.sum(-1, keepdim=True)
@@ -106,7 +106,7 @@ def _expect(weight: Tensor, values: Tensor) -> Tensor:
 
 
 def _mix_gradient_with_infinities(block: KlBlock, beta: Tensor, factor: Tensor, to_teacher: Tensor) -> Tensor:
-    """The same gradient where entries are missing from a model: allocates, but meets no 0 * inf."""
+    """The same gradient if a model lacks entries: allocates, but avoids 0 * inf."""
     q = block.student_exp / block.student_sum
     reverse = factor * beta * q * (block.difference - block.mean)
     reverse = torch.where((q > 0) & (beta > 0), reverse, torch.zeros_like(q))

@@ -1,4 +1,4 @@
-"""What the fused losses are asked for and what they return."""
+"""The objective of a fused loss, and its results."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from codedistill.errors import UserError
 
 @dataclass(frozen=True)
 class BetaShare:
-    """beta of each row from its own divergences: RKL / (FKL + RKL), 1/2 where both are 0; a constant to the gradient.
+    """beta of each row from its own divergences: RKL / (FKL + RKL), 1/2 if both are 0; a constant to the gradient.
 
-    examples: None makes each row its own; a LongTensor [N] of example numbers gives all rows of an example one beta,
-    from that example's mean divergences (this costs a second pass over both heads).
+    examples: with None every row has its own beta; an int64 tensor [N] of example numbers gives all rows of an example
+    one beta, from the example's mean divergences (this costs a second pass over both heads).
     """
 
     examples: Tensor | None = None
@@ -25,12 +25,12 @@ class BetaShare:
         """[n] and [n] to [n], in [0, 1]."""
         total = forward_kl + reverse_kl
         share = reverse_kl / total.clamp_min(torch.finfo(total.dtype).tiny)
-        # inf / inf: an infinite reverse KL takes everything unless the forward KL is infinite too.
+        # inf / inf: the share of an infinite reverse KL is 1 unless the forward KL is infinite too.
         share = torch.where(reverse_kl.isinf() & forward_kl.isfinite(), torch.ones_like(share), share)
         return torch.where(total > 0, share, torch.full_like(share, 0.5))
 
     def by_example(self, forward_kl: Tensor, reverse_kl: Tensor, rows: Tensor) -> Tensor:
-        """Row values [n] of the rows numbered `rows` [n] to their example's beta [n]."""
+        """The example's beta [n] for each of the rows with indices `rows` [n], from their divergences [n]."""
         if self.examples is None:
             return self(forward_kl, reverse_kl)
         _, number = torch.unique(self.examples[rows], return_inverse=True)
@@ -38,7 +38,7 @@ class BetaShare:
         sums = torch.zeros(2, count, dtype=forward_kl.dtype, device=forward_kl.device)
         sums[0].index_add_(0, number, forward_kl)
         sums[1].index_add_(0, number, reverse_kl)
-        # Sums do for means: the number of rows cancels in the share.
+        # Sums instead of means: the number of rows cancels in the share.
         return self(sums[0], sums[1])[number]
 
 
@@ -53,8 +53,8 @@ class Objective:
     divergence: another D(student logits, teacher logits, temperature) -> [n], e.g. from DIVERGENCES. Its gradient comes
         from autograd, a few rows at a time; both KLs are still reported.
     head_mass: if given, the gap |p - q| over the teacher's head and tail is reported too (`head_tail_gap`).
-    vocabulary_size: cuts both heads (or the given logits) to their first entries; None: the two must be equally long.
-    chunk_rows: rows that meet the heads at once; None: as many as fit into `logits.CHUNK_BYTES`.
+    vocabulary_size: cuts both models' logits to their first entries; None: both must have the same number of entries.
+    chunk_rows: rows that meet the heads at once; None: as many as fit into `rows.CHUNK_BYTES`.
     """
 
     beta: float | Tensor | BetaShare = 0.0
@@ -80,10 +80,10 @@ class Objective:
 
 @dataclass(frozen=True)
 class FusedOutput:
-    """Sums are weighted by the row weights; nothing is divided by any count. Only `loss` carries a gradient.
+    """Sums weighted by the row weights, not divided by any count, and values per row [N]. Only `loss` has a gradient.
 
-    Rows of weight 0 never met a head: their divergences and gaps in the [N] tensors are 0. The cross
-    entropy is 0 in rows that have no share of it. The gaps are None unless the objective has a head_mass.
+    Rows of weight 0 never meet a head: their divergences and gaps are 0. The cross entropy is 0 in rows whose
+    cross-entropy weight is 0. The gaps are None unless the objective has a head_mass.
     """
 
     loss: Tensor

@@ -1,8 +1,9 @@
-"""What the training loop asks of a method, and what a method is made from."""
+"""The interface between a training method and the loop: what a method is built from, and what it gives back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import torch
 from torch import nn
 
 from codedistill.data import Batch, Encoded, Example
+from codedistill.errors import UserError
+from codedistill.generation import Mixture, Request, Sampling, generate
 from codedistill.losses import Head
 from codedistill.models import Loaded
 from codedistill.models.heads import output_head
@@ -18,127 +21,172 @@ from codedistill.parallel import ALONE, Processes
 from codedistill.recipe.model import Recipe
 from codedistill.teachers import Teacher
 
+REPORTED = ("forward_kl", "reverse_kl")
+"""The two KLs, which every method with a teacher reports."""
+
 
 @dataclass(frozen=True)
-class Ingredients:
-    """What a method is built from.
+class Student:
+    """The model that learns.
 
-    student, model: the student as loaded, and with its adapters if there are any; states: the function from batches
-    to its hidden states. vocabulary: entries of the heads that are real tokens, of both models. teacher: what it says
-    about a batch; teacher_model: the model behind it, for methods that let it write.
+    loaded: the model as it was loaded, and its tokenizer. model: the same model, wrapped if it has adapters. states:
+    the module that maps a batch to hidden states, as the launcher prepared it. vocabulary: the number of entries of
+    the output head that are real tokens, of the teacher's too if there is one.
     """
 
-    recipe: Recipe
-    student: Loaded
+    loaded: Loaded
     model: Any
     states: nn.Module
     vocabulary: int
-    teacher: Teacher | None = None
-    teacher_model: Loaded | None = None
-    processes: Processes = ALONE
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.loaded.tokenizer
 
     @property
     def head(self) -> Head:
         return output_head(self.model)
 
+    def hidden(self, batch: Batch) -> torch.Tensor:
+        """Last hidden states [N, H] at the batch's rows, with gradient."""
+        states: torch.Tensor = self.states(batch)
+        return states
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Without dropout inside the block, in training mode afterwards."""
+        self.model.eval()
+        try:
+            yield
+        finally:
+            self.model.train()
+
+
+@dataclass(frozen=True)
+class MethodContext:
+    """What a method is built from. teacher: None for methods that learn from text alone."""
+
+    recipe: Recipe
+    student: Student
+    teacher: Teacher | None = None
+    processes: Processes = ALONE
+
+    def write(
+        self, examples: Sequence[Encoded], step: int, sampling: Sampling, teacher_share: float = 0.0
+    ) -> list[Encoded]:
+        """The examples with responses that the student writes now, in the same order.
+
+        Each token is drawn from (1 - teacher_share) * student + teacher_share * teacher. The draws depend only on
+        (seed, example, step), not on the split into batches and processes. A response ends with an end token unless
+        `max_new_tokens` or data.max_length stopped it.
+
+        Raises UserError if the teacher is to write and its model is not in this process.
+        """
+        mixture = None
+        if teacher_share > 0:
+            teacher = None if self.teacher is None else self.teacher.loaded
+            if teacher is None:
+                raise UserError("the teacher writes a part of the responses: its model must be loaded in this process")
+            mixture = Mixture(teacher.model, teacher_share)
+        longest = self.recipe.data.max_length
+        requests = [
+            Request(index=e.id, sample=step, ids=e.ids[: e.prompt_length], limit=longest - e.prompt_length)
+            for e in examples
+        ]
+        with self.student.evaluating():
+            written = {done.index: done.ids for done in generate(self.student.loaded, requests, sampling, mixture)}
+        return [Encoded(e.id, e.ids[: e.prompt_length] + written[e.id], e.prompt_length) for e in examples]
+
 
 @dataclass(frozen=True)
 class Rewritten:
-    """Examples that replace the data's: `unfinished` are the ids of those that lack an end token."""
+    """Examples that replace those of the data. unfinished: ids of responses without an end token."""
 
     examples: list[Example]
     unfinished: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
-class Workplace:
-    """Where a rewrite works: its folder, its device, the processes that share the work, who counts what is done.
+class RewriteContext:
+    """What a rewrite works with: its folder, device and processes, and a callback (responses done, total).
 
-    begun: training on what was written before is to go on, so it must be there and fit.
+    resuming: training has started on the responses in the folder, so they must be there and fit.
     """
 
     folder: Path
     device: torch.device
     processes: Processes = ALONE
-    count: Callable[[int, int], None] = lambda done, of: None
-    begun: bool = False
+    count: Callable[[int, int], None] = lambda done, total: None
+    resuming: bool = False
 
 
-Rewrite = Callable[[Recipe, list[Example], Loaded, Workplace], Rewritten]
-"""(recipe, the data's examples, the teacher, where) -> what is trained on instead."""
+Rewrite = Callable[[Recipe, list[Example], Loaded, RewriteContext], Rewritten]
+"""(recipe, the data's examples, teacher, context) -> the examples to train on instead."""
 
 
 @dataclass(frozen=True)
 class LossSum:
-    """A micro-batch's loss as a sum and the count it is to be divided by. The loop divides, once, after adding up.
+    """The loss of a micro-batch as a sum, and the count to divide it by. The loop divides once per optimizer step.
 
-    `forward_kl` and `reverse_kl` are sums of the same kind, detached; None for a method without a teacher. `metrics`: a
-    detached sum for every name in the method's `metrics`.
+    metrics: a detached sum of the same kind for each name in the method's `metrics`.
     """
 
     loss: torch.Tensor  # scalar, carries the gradient
     count: float
-    forward_kl: torch.Tensor | None = None
-    reverse_kl: torch.Tensor | None = None
     metrics: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class StepStatistics:
-    """Means over one whole optimiser step, of all micro-batches and processes."""
+    """Means over one optimizer step, all micro-batches and processes."""
 
     loss: float
-    forward_kl: float | None
-    reverse_kl: float | None
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class Method:
-    """An objective with its state. Only `loss` must be written."""
-
-    compares: bool = True
-    """Every `LossSum` has the two KLs."""
-
-    learns_from_kls: bool = False
-    """The method's own state follows the two KLs, so they must be finite even where the loss does not contain them."""
-
-    updates: int = 1
-    """Optimiser steps that a method makes of every batch of the data."""
+    """An objective with its state. Only `loss` must be implemented."""
 
     metrics: tuple[str, ...] = ()
-    """Names of further sums that every `LossSum` of this method carries."""
+    """Names of the sums that every `LossSum` of this method has beside the loss. They become columns of the log."""
+
+    may_be_infinite: tuple[str, ...] = REPORTED
+    """Metrics that the method only reports: an infinite value in them does not stop the run."""
+
+    updates: int = 1
+    """Optimizer steps per batch of the data."""
 
     def loss(self, batch: Batch) -> LossSum:
-        """The micro-batch's loss, summed."""
+        """The loss of a micro-batch, as a sum."""
         raise NotImplementedError
 
     def start_epoch(self, epoch: int) -> None:
         """Called before the first step of every epoch, counted from 0."""
 
     def start_step(self, step: int, examples: list[Encoded]) -> list[Encoded]:
-        """This process's examples of optimiser step `step`, counted from 0, as the step shall see them.
+        """This process's examples of optimizer step `step`, counted from 0, as they are to be trained on.
 
-        On-policy methods put other responses into them. What is returned is cut into micro-batches.
+        On-policy methods replace the responses. The result is split into micro-batches.
         """
         return examples
 
     def after_step(self, statistics: StepStatistics) -> dict[str, float | None]:
-        """Called once per optimiser step; returns what it wants logged beside the losses."""
+        """Called once per optimizer step; returns the values to log beside the loss."""
         return dict(statistics.metrics)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint must hold, as plain data and tensors. Called in every process at the same time."""
+        """The method's part of a checkpoint: plain data and tensors. Called in all processes at the same time."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The way back from `state_dict`."""
+        """Restore what `state_dict` returned."""
 
 
 def row_weights(batch: Batch, normalization: str) -> tuple[torch.Tensor, float]:
-    """Weight of each row [N] and the count that the weighted sum is divided by in the end.
+    """The weight of each row [N], and the count that the weighted sum is finally divided by.
 
-    `sample`: every example weighs the same, its rows share that weight (eq. 9 and algorithm 1 of the AKD paper).
-    `token`: every response token weighs the same.
+    `sample`: every example has weight 1, shared equally by its rows (eq. 9 and algorithm 1 of the AKD paper).
+    `token`: every response token has weight 1.
     """
     if normalization == "token":
         return torch.ones(batch.response_tokens, device=batch.targets.device), float(batch.response_tokens)

@@ -3,57 +3,62 @@
 Student and teacher write the responses together (teacher-mixed sampling). Each token then gets
 
     single step     RKL at its position, exact, with gradient (eq. 5, first part)
-    policy          PPO's clipped loss with the length-normalised return of the tokens after it as advantage
-    corpus          optionally a language-modelling loss on plain text
+    policy          PPO's clipped loss, with the length-normalized return of the tokens after it as advantage
+    corpus          optionally a language-modeling loss on plain text
 
-Three things are as in the authors' program and not in the paper: rewards are scaled and clipped, returns are
+Three things follow the authors' program and are not in the paper: rewards are scaled and clipped, returns are
 discounted and whitened, and the single-step part has no importance weight (it is an expectation over the token).
 """
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from codedistill.data import Batch, Encoded, collate, encode_examples, load_examples
 from codedistill.data.encode import fingerprint
 from codedistill.errors import UserError
 from codedistill.generation import Sampling
-from codedistill.losses import Objective, fused_cross_entropy, fused_divergence
-from codedistill.methods.base import Ingredients, LossSum, Method, row_weights
-from codedistill.methods.policy import clipped_loss, mixed_log_probability, returns, rewards, whitened
+from codedistill.losses import Hidden, Objective, fused_cross_entropy, fused_divergence, target_log_probs
+from codedistill.methods.base import REPORTED, LossSum, Method, MethodContext, row_weights
 from codedistill.methods.settings import Minillm
-from codedistill.methods.writing import evaluating, write_together
 from codedistill.prompts import TEMPLATES
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """A response with the log-probabilities [T] of its tokens under the teacher and the student that wrote it."""
+    """A response with its tokens' log-probabilities [T] under the teacher and under the student that wrote it."""
 
     example: Encoded
-    log_p: torch.Tensor
-    log_q: torch.Tensor
+    log_p: Tensor
+    log_q: Tensor
 
 
 class MiniLLM(Method):
-    """Policy gradient on responses that are written anew for every batch and used for `updates` optimiser steps."""
+    """Policy gradient on responses that are written anew for every batch and used for `updates` optimizer steps."""
 
-    metrics = ("policy_loss", "single_step_loss", "corpus_loss", "reward", "response_length")
+    metrics = (*REPORTED, "policy_loss", "single_step_loss", "corpus_loss", "reward", "response_length")
 
-    def __init__(self, given: Ingredients) -> None:
-        assert given.teacher is not None
-        self._given, self._teacher, self._head = given, given.teacher, given.head
-        self._settings, self._loss = given.recipe.section(Minillm), given.recipe.loss
+    def __init__(self, context: MethodContext) -> None:
+        assert context.teacher is not None
+        recipe, self._context, self._teacher = context.recipe, context, context.teacher
+        self._student, self._head = context.student, context.student.head
+        self._settings, self._loss = recipe.section(Minillm), recipe.loss
         self.updates = self._settings.updates
         self._rollouts: dict[int, Rollout] = {}
-        self._advantages: dict[int, torch.Tensor] = {}
-        self._mixed: dict[int, torch.Tensor] = {}  # log m of every response's tokens
+        self._advantages: dict[int, Tensor] = {}
+        self._mixed: dict[int, Tensor] = {}  # log m of every response's tokens
         self._step, self._corpus_scale = 0, 1.0
-        self._corpus = _corpus(given) if self._settings.corpus is not None else []
+        self._corpus: list[Encoded] = []
+        if self._settings.corpus is not None:
+            texts = load_examples(self._settings.corpus, self._settings.corpus_limit, "minillm.corpus")
+            template = TEMPLATES[recipe.instructions_template]
+            self._corpus, _ = encode_examples(texts, template, self._student.tokenizer, recipe.data.max_length)
 
     def start_step(self, step: int, examples: list[Encoded]) -> list[Encoded]:
         if step % self.updates == 0:
@@ -68,23 +73,25 @@ class MiniLLM(Method):
 
     def loss(self, batch: Batch) -> LossSum:
         weights, count = row_weights(batch, self._loss.normalization)
-        hidden = self._given.states(batch)
+        hidden = self._student.hidden(batch)
         signal = self._teacher.signal(batch)
-        with torch.set_grad_enabled(self._settings.single_step):  # without it, the exact part is for the log alone
-            exact = fused_divergence(hidden, self._head, signal.hidden, signal.head, weights, self._objective(beta=1.0))
+        with torch.set_grad_enabled(self._settings.single_step):  # if off, the exact part is only logged
+            exact = fused_divergence(hidden, self._head, signal, weights, self._objective(beta=1.0))
         policy = self._policy_loss(hidden, batch, weights)
         corpus = self._corpus_loss(batch)
         loss = policy + corpus + (exact.loss if self._settings.single_step else 0.0)
-        reward = self._rows(batch, {i: r.log_p - r.log_q for i, r in self._rollouts.items()}, weights)
+        reward = _rows(batch, {i: r.log_p - r.log_q for i, r in self._rollouts.items()}, weights)
         lengths = torch.bincount(batch.owner, minlength=batch.examples)[batch.owner].to(weights.dtype)
-        found = {
+        sums = {
+            "forward_kl": exact.forward_kl,
+            "reverse_kl": exact.reverse_kl,
             "policy_loss": policy.detach(),
             "single_step_loss": exact.loss.detach(),
             "corpus_loss": corpus.detach(),
             "reward": (weights * reward).sum(),
             "response_length": (weights * lengths).sum(),
         }
-        return LossSum(loss, count, exact.forward_kl, exact.reverse_kl, found)
+        return LossSum(loss, count, sums)
 
     def state_dict(self) -> dict[str, Any]:
         rows = [
@@ -97,37 +104,43 @@ class MiniLLM(Method):
             }
             for rollout in self._rollouts.values()
         ]
-        return {"rollouts": self._given.processes.gather(rows), "corpus": fingerprint(self._corpus)}
+        return {"rollouts": self._context.processes.gather(rows), "corpus": fingerprint(self._corpus)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if state["corpus"] != fingerprint(self._corpus):
             raise UserError(
-                "minillm.corpus: holds other text than when the run began; restore it or choose another output"
+                "minillm.corpus: the text is not the one this run started with; restore it or choose another output"
             )
         for row in state["rollouts"]:
             example = Encoded(row["id"], tuple(row["ids"]), row["prompt_length"])
             self._rollouts[example.id] = Rollout(example, row["log_p"], row["log_q"])
 
+    def text_for(self, example: int) -> Encoded:
+        """The corpus text of an example at this step; it depends only on (training.seed, step, example)."""
+        seed = self._context.recipe.training.seed
+        return self._corpus[random.Random(f"corpus {seed} {self._step} {example}").randrange(len(self._corpus))]
+
     def _write(self, step: int, examples: list[Encoded]) -> None:
-        """New responses to the examples' prompts, with both models' log-probabilities of them."""
-        settings, recipe = self._settings, self._given.recipe
+        """New responses to the examples' prompts, with their log-probabilities under both models."""
+        settings, recipe, vocabulary = self._settings, self._context.recipe, self._student.vocabulary
         sampling = Sampling(
             max_new_tokens=settings.max_new_tokens,
             temperature=1.0,
             seed=recipe.training.seed,
             batch_size=settings.batch_size,
-            vocabulary=self._given.vocabulary,
+            vocabulary=vocabulary,
         )
-        written = write_together(self._given, examples, step, sampling, settings.teacher_share)
+        written = self._context.write(examples, step, sampling, settings.teacher_share)
         self._rollouts = {}
         size = recipe.training.micro_batch_size or max(1, len(written))
-        with evaluating(self._given), torch.no_grad():
+        with self._student.evaluating(), torch.no_grad():
             for start in range(0, len(written), size):
                 part = written[start : start + size]
                 batch = self._collate(part)
-                signal = self._teacher.signal(batch)
-                log_q = -self._cross_entropy(self._given.states(batch), self._head, batch)
-                log_p = -self._cross_entropy(signal.hidden, signal.head, batch)
+                signals = self._teacher.signal(batch), Hidden(self._student.hidden(batch), self._head)
+                log_p, log_q = (
+                    target_log_probs(each, batch.targets, vocabulary, self._loss.chunk_rows) for each in signals
+                )
                 for b, example in enumerate(part):
                     own = batch.owner == b
                     self._rollouts[example.id] = Rollout(example, log_p[own].cpu(), log_q[own].cpu())
@@ -135,7 +148,7 @@ class MiniLLM(Method):
     def _set_advantages(self, rollouts: list[Rollout]) -> None:
         """Returns of the step's responses, whitened over all processes."""
         settings = self._settings
-        found = {
+        advantages = {
             r.example.id: returns(
                 rewards(r.log_p.double(), r.log_q.double(), settings.reward_scaling, settings.reward_clip),
                 settings.gamma,
@@ -145,83 +158,112 @@ class MiniLLM(Method):
             for r in rollouts
         }
         if settings.whiten:
-            every = torch.cat([torch.zeros(0, dtype=torch.float64), *found.values()])
-            device = self._head.weight.device
-            sums = torch.stack([every.new_tensor(len(every)), every.sum(), every.square().sum()]).to(device)
-            count, total, squares = self._given.processes.total(sums).cpu()
-            found = {i: whitened(values, count, total, squares) for i, values in found.items()}
-        self._advantages = found
+            every = torch.cat([torch.zeros(0, dtype=torch.float64), *advantages.values()])
+            sums = torch.stack([every.new_tensor(len(every)), every.sum(), every.square().sum()])
+            count, total, squares = self._context.processes.total(sums.to(self._head.weight.device)).cpu()
+            advantages = {i: whitened(values, count, total, squares) for i, values in advantages.items()}
+        self._advantages = advantages
 
-    def _policy_loss(self, hidden: torch.Tensor, batch: Batch, weights: torch.Tensor) -> torch.Tensor:
-        """The weighted sum of PPO's loss, with its gradient: weights on the tokens' cross entropy give exactly that."""
-        with torch.no_grad():
-            log_q = -self._cross_entropy(hidden.detach(), self._head, batch)
-        advantage, mixed = (self._rows(batch, each, weights) for each in (self._advantages, self._mixed))
+    def _policy_loss(self, hidden: Tensor, batch: Batch, weights: Tensor) -> Tensor:
+        """The weighted sum of PPO's loss. Its gradient is the one of the tokens' cross entropy, suitably weighted."""
+        signal, settings = Hidden(hidden.detach(), self._head), (self._student.vocabulary, self._loss.chunk_rows)
+        log_q = target_log_probs(signal, batch.targets, *settings)
+        advantage, mixed = (_rows(batch, each, weights) for each in (self._advantages, self._mixed))
         values, slopes = clipped_loss(log_q - mixed, advantage, self._settings.clip)
-        surrogate = fused_cross_entropy(
-            hidden, self._head, batch.targets, -slopes * weights, self._given.vocabulary, self._loss.chunk_rows
-        ).loss
+        surrogate = fused_cross_entropy(hidden, self._head, batch.targets, -slopes * weights, *settings).loss
         return surrogate - surrogate.detach() + (weights * values).sum()
 
-    def _corpus_loss(self, batch: Batch) -> torch.Tensor:
-        """One text for every example of the batch; which one depends on (seed, step, example) alone."""
+    def _corpus_loss(self, batch: Batch) -> Tensor:
+        """The language-modeling loss on one text per example of the batch."""
         settings = self._settings
         if not self._corpus:
             return self._head.weight.new_zeros((), dtype=torch.float32)
-        texts = self._collate([self._text_for(i) for i in batch.example_ids])
+        texts = self._collate([self.text_for(i) for i in batch.example_ids])
         weights, _ = row_weights(texts, self._loss.normalization)
         weights = weights * (settings.corpus_weight * self._corpus_scale)
-        share = settings.corpus_teacher_share
-        hidden = self._given.states(texts)
+        share, hidden = settings.corpus_teacher_share, self._student.hidden(texts)
         if share == 0.0:
-            plain = fused_cross_entropy(
-                hidden, self._head, texts.targets, weights, self._given.vocabulary, self._loss.chunk_rows
-            )
-            return plain.loss
-        signal = self._teacher.signal(texts)
+            rest = weights, self._student.vocabulary, self._loss.chunk_rows
+            return fused_cross_entropy(hidden, self._head, texts.targets, *rest).loss
         objective = self._objective(beta=0.0, cross_entropy_weight=1.0 - share)
-        return fused_divergence(hidden, self._head, signal.hidden, signal.head, weights, objective, texts.targets).loss
+        signal = self._teacher.signal(texts)
+        return fused_divergence(hidden, self._head, signal, weights, objective, texts.targets).loss
 
     def _set_corpus_scale(self, rollouts: list[Rollout]) -> None:
-        """By tokens, the corpus has a count of its own: its mean is brought to the count of the responses."""
+        """With `token` normalization the corpus has another count: bring its mean to the count of the responses."""
         if not self._corpus or self._loss.normalization == "sample":
             return
         responses = sum(r.example.response_length for r in rollouts)
-        texts = sum(self._text_for(r.example.id).response_length for r in rollouts)
+        texts = sum(self.text_for(r.example.id).response_length for r in rollouts)
         sums = torch.tensor([responses, texts], dtype=torch.float64, device=self._head.weight.device)
-        responses_of_all, texts_of_all = self._given.processes.total(sums).tolist()
+        responses_of_all, texts_of_all = self._context.processes.total(sums).tolist()
         self._corpus_scale = responses_of_all / texts_of_all
-
-    def _text_for(self, example: int) -> Encoded:
-        seed = self._given.recipe.training.seed
-        return self._corpus[random.Random(f"corpus {seed} {self._step} {example}").randrange(len(self._corpus))]
 
     def _objective(self, beta: float, cross_entropy_weight: float = 0.0) -> Objective:
         return Objective(
             beta=beta,
             cross_entropy_weight=cross_entropy_weight,
-            vocabulary_size=self._given.vocabulary,
+            vocabulary_size=self._student.vocabulary,
             chunk_rows=self._loss.chunk_rows,
         )
 
-    def _cross_entropy(self, hidden: torch.Tensor, head: Any, batch: Batch) -> torch.Tensor:
-        """-log of the targets' probabilities, per row [N]."""
-        ones = torch.ones(batch.response_tokens, device=hidden.device)
-        return fused_cross_entropy(
-            hidden, head, batch.targets, ones, self._given.vocabulary, self._loss.chunk_rows
-        ).per_row_loss
-
-    def _rows(self, batch: Batch, values: dict[int, torch.Tensor], like: torch.Tensor) -> torch.Tensor:
-        """Values [T] of each example laid out as the batch's rows [N]."""
-        return torch.cat([values[i] for i in batch.example_ids]).to(like)
-
     def _collate(self, examples: list[Encoded]) -> Batch:
-        return collate(examples, self._given.student.tokenizer.pad_token_id).to(self._head.weight.device)
+        return collate(examples, self._student.tokenizer.pad_token_id).to(self._head.weight.device)
 
 
-def _corpus(given: Ingredients) -> list[Encoded]:
-    recipe = given.recipe
-    settings = recipe.section(Minillm)
-    examples = load_examples(settings.corpus or "", settings.corpus_limit, "minillm.corpus")
-    template, tokenizer = TEMPLATES[recipe.instructions_template], given.student.tokenizer
-    return encode_examples(examples, template, tokenizer, recipe.data.max_length)[0]
+def _rows(batch: Batch, values: dict[int, Tensor], like: Tensor) -> Tensor:
+    """Values [T] of each example, laid out as the batch's rows [N]."""
+    return torch.cat([values[i] for i in batch.example_ids]).to(like)
+
+
+# The pieces of the policy gradient, section 2.2 of the paper, for one response of T tokens. log p_t and log q_t are the
+# tokens' log-probabilities under the teacher and the writing student, log m_t those under the mixture that drew them;
+# all are float tensors [T].
+
+
+def rewards(log_p: Tensor, log_q: Tensor, scaling: float, limit: float) -> Tensor:
+    """r_t = (log p_t - log q_t) / scaling, clipped to [-limit, limit], [T]."""
+    return ((log_p - log_q) / scaling).clamp(-limit, limit)
+
+
+def returns(reward: Tensor, gamma: float, own: bool, length_normalised: bool) -> Tensor:
+    """Discounted rewards from each token on, [T]: sum over k >= t (own) or k > t of gamma ** (k - first) r_k.
+
+    With `own` false the token's own reward is left out, since the single-step part has its exact expectation (eq. 5).
+    Length-normalized, each sum is divided by the number of rewards in it (eq. 7); an empty sum is 0.
+    """
+    result, after = torch.zeros_like(reward), reward.new_zeros(())
+    last = len(reward) - 1
+    for t in range(last, -1, -1):
+        here = reward[t] + gamma * after
+        result[t] = here if own else after
+        if length_normalised:
+            result[t] /= max(1, last - t + (1 if own else 0))
+        after = here
+    return result
+
+
+def mixed_log_probability(log_p: Tensor, log_q: Tensor, teacher_share: float) -> Tensor:
+    """log m_t with m = teacher_share p + (1 - teacher_share) q, [T]: the distribution that tokens were drawn from."""
+    if teacher_share == 0.0:
+        return log_q
+    return torch.logaddexp(log_p + math.log(teacher_share), log_q + math.log1p(-teacher_share))
+
+
+def whitened(values: Tensor, count: Tensor, total: Tensor, squares: Tensor) -> Tensor:
+    """(values - mean) / standard deviation, from the count, sum and sum of squares of all values of a step."""
+    mean = total / count
+    variance = (squares / count - mean * mean).clamp_min(0.0)
+    return (values - mean) * torch.rsqrt(variance + 1e-8)
+
+
+def clipped_loss(log_ratio: Tensor, advantage: Tensor, clip: float) -> tuple[Tensor, Tensor]:
+    """PPO's loss per token and its derivative with respect to log q_new, both [T].
+
+    log_ratio = log q_new - log m: the importance weight q_old / m times the policy's movement q_new / q_old. With
+    x = e ** log_ratio the loss is max(-A x, -A clip(x, 1 - clip, 1 + clip)); the derivative is -A x, or 0 if the
+    clipped branch is larger.
+    """
+    ratio = log_ratio.exp()
+    free, clipped = -advantage * ratio, -advantage * ratio.clamp(1.0 - clip, 1.0 + clip)
+    return torch.maximum(free, clipped), torch.where(free >= clipped, free, torch.zeros_like(free))

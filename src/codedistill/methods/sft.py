@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from codedistill.data import Batch
 from codedistill.losses import fused_cross_entropy
-from codedistill.methods.base import Ingredients, LossSum, Method, row_weights
+from codedistill.methods.base import LossSum, Method, MethodContext, row_weights
 
 
 class SupervisedFineTuning(Method):
     """The baseline without a teacher."""
 
-    compares = False
-
-    def __init__(self, given: Ingredients) -> None:
-        self._states, self._head, self._loss = given.states, given.head, given.recipe.loss
-        self._vocabulary = given.vocabulary
+    def __init__(self, context: MethodContext) -> None:
+        self._student, self._head, self._settings = context.student, context.student.head, context.recipe.loss
 
     def loss(self, batch: Batch) -> LossSum:
-        weights, count = row_weights(batch, self._loss.normalization)
-        out = fused_cross_entropy(
-            self._states(batch), self._head, batch.targets, weights, self._vocabulary, self._loss.chunk_rows
-        )
+        weights, count = row_weights(batch, self._settings.normalization)
+        hidden, vocabulary = self._student.hidden(batch), self._student.vocabulary
+        out = fused_cross_entropy(hidden, self._head, batch.targets, weights, vocabulary, self._settings.chunk_rows)
         return LossSum(out.loss, count)

@@ -7,7 +7,17 @@ layers.py       a smaller student by keeping some layers
 lora.py         adapters
 """
 
+from codedistill.models.heads import HiddenStates, output_head
 from codedistill.models.loading import Loaded, load_model, load_tokenizer, resolve
 from codedistill.models.vocabulary import own_vocabulary, shared_vocabulary
 
-__all__ = ["Loaded", "load_model", "load_tokenizer", "own_vocabulary", "resolve", "shared_vocabulary"]
+__all__ = [
+    "HiddenStates",
+    "Loaded",
+    "load_model",
+    "load_tokenizer",
+    "output_head",
+    "own_vocabulary",
+    "resolve",
+    "shared_vocabulary",
+]

@@ -125,9 +125,9 @@ class Recipe(Section):
 
     def divergence_parameters(self) -> dict[str, float]:
         """Every parameter of the divergence, defaults included."""
-        from codedistill.methods import divergence  # not above: torch would slow down every recipe
+        from codedistill.losses import divergences  # not above: torch would slow down every recipe
 
-        return divergence.divergence_parameters(self.divergence or "") | self.loss.parameters
+        return divergences.divergence_parameters(self.divergence or "") | self.loss.parameters
 
     def ineffective(self) -> dict[str, str]:
         """Keys of the sections that have no effect in this recipe, each with the key=value that makes it so."""
@@ -159,7 +159,7 @@ class Recipe(Section):
 
     def _check_divergence(self) -> None:
         from codedistill.losses import DIVERGENCES
-        from codedistill.methods.divergence import check_divergence
+        from codedistill.losses.divergences import check_divergence
 
         known = [*DIVERGENCES, *(["akd"] if "beta" in METHODS[self.method].reads else [])]
         name = str(self.divergence)

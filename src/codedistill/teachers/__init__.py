@@ -1,10 +1,29 @@
-"""What a teacher says about a batch, whatever kind of teacher it is.
+"""Teachers: everything that can tell the next token's distribution at the rows of a batch.
 
-live.py        the model itself, in memory
-responses.py   what it writes before training, kept in the run directory
+live.py        a model in memory
+responses.py   responses that a teacher writes before training, kept in the run directory
+
+A new kind of teacher is one file with a class like `Teacher`. The forms of its answer are in `losses/signal.py`.
 """
 
+from __future__ import annotations
+
+from typing import Protocol
+
+from codedistill.data import Batch
+from codedistill.losses import TeacherSignal
+from codedistill.models import Loaded
 from codedistill.teachers.live import LiveTeacher
-from codedistill.teachers.signal import Teacher, TeacherSignal
 
 __all__ = ["LiveTeacher", "Teacher", "TeacherSignal"]
+
+
+class Teacher(Protocol):
+    """What a method asks while the student learns."""
+
+    @property
+    def loaded(self) -> Loaded | None:
+        """The model itself, for methods that let it write; None if it is not in this process."""
+
+    def signal(self, batch: Batch) -> TeacherSignal:
+        """The teacher's distribution at the batch's N rows, without gradient."""

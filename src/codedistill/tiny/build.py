@@ -78,7 +78,7 @@ def train_stage(out: Path, stage: str) -> None:
     def show(metrics: StepMetrics, total: int) -> None:
         if metrics.step % 20 == 0:
             print(
-                f"{stage} {metrics.step}/{total} loss {metrics.loss:.4f} {metrics.tokens / metrics.seconds:.0f} tok/s",
+                f"{stage} {metrics.step}/{total} loss {metrics.loss:.4f} {metrics.tokens_per_second or 0:.0f} tok/s",
                 flush=True,
             )
 

@@ -1,13 +1,14 @@
-"""The one training loop.
+"""The training loop that all methods share.
 
-loop.py          from the first step to the last: schedule, optimiser, log, checkpoints
-step.py          one step's numbers: micro-batches, one division, clip, the check that all is finite
+loop.py          from the first step to the last: log, checkpoints, signals
+step.py          one optimizer step: learning rate, micro-batches, one division, the check that all is finite
 setup.py         recipe -> student, teacher, batches, method
-checkpoint.py    whole checkpoints or none, and the way back from them
-schedule.py      learning rate by step
+checkpoint.py    complete checkpoints or none, and resuming from them
+switches.py      precision, compilation: what they need, and how they are applied
 save.py          the finished student with its tokenizer, template and model card
 """
 
-from codedistill.training.loop import Interrupted, StepMetrics, TrainingResult, train
+from codedistill.runs.schema import StepMetrics
+from codedistill.training.loop import Interrupted, TrainingResult, train
 
 __all__ = ["Interrupted", "StepMetrics", "TrainingResult", "train"]

@@ -1,6 +1,6 @@
-"""Checkpoints: everything that a bit-exact continuation needs, whole or not at all.
+"""Checkpoints: everything that a bit-exact continuation needs.
 
-A checkpoint is written into a hidden folder, synced, and renamed; a folder named step-N is therefore always whole.
+A checkpoint is written into a hidden folder, synced and renamed, so a folder named step-N is always complete.
 """
 
 from __future__ import annotations
@@ -26,18 +26,21 @@ WEIGHTS, STATE = "weights.safetensors", "state.pt"
 
 @dataclass(frozen=True)
 class TrainState:
-    """Where a run stands: `step` optimiser steps are done. The data cursor follows from it."""
+    """A run after `step` optimizer steps, from which the position in the data follows.
+
+    random: the states of the random generators of each process.
+    """
 
     step: int
     recipe: dict[str, Any]
     data_fingerprint: str
     method: dict[str, Any]
     optimizer: dict[str, Any]
-    random: list[dict[str, Any]]  # of every process
+    random: list[dict[str, Any]]
 
 
 def random_states() -> dict[str, Any]:
-    """The states of every random generator that training may draw from."""
+    """The states of all random generators that training may use."""
     name, keys, position, has_gauss, cached = np.random.get_state()
     states: dict[str, Any] = {
         "python": random.getstate(),
@@ -50,7 +53,7 @@ def random_states() -> dict[str, Any]:
 
 
 def restore_random_states(states: dict[str, Any]) -> None:
-    """The way back from `random_states`; any mismatch raises."""
+    """Restore what `random_states` returned; raises on any mismatch."""
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, position, has_gauss, cached = states["numpy"]
@@ -61,12 +64,12 @@ def restore_random_states(states: dict[str, Any]) -> None:
 
 
 def trainable(model: Any) -> dict[str, torch.Tensor]:
-    """The tensors that learn, by name; tied ones once."""
+    """The trainable parameters by name, tied ones once."""
     return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
 
 def save_checkpoint(folder: Path, model: Any, state: TrainState, keep: int) -> Path:
-    """Write folder/step-N and remove all but the newest `keep`.
+    """Write folder/step-N and remove all but the newest `keep` checkpoints.
 
     Raises:
         UserError: the disk is full or not writable; earlier checkpoints are untouched.
@@ -92,17 +95,17 @@ def save_checkpoint(folder: Path, model: Any, state: TrainState, keep: int) -> P
 
 
 def guarded(write: Callable[[], None], target: Path, last: Path | None, clean: Callable[[], None]) -> None:
-    """Run a write; turn a failing disk into one line that says what is safe."""
+    """Run `write`; turn a disk error into one line that names the last checkpoint. clean: called first."""
     try:
         write()
     except Exception as error:  # torch and safetensors wrap a full disk in exceptions of their own
         clean()
         if not _is_disk_fault(error):
             raise
-        safe = f"the last checkpoint {last} is whole" if last else "no checkpoint was written before"
+        safe = f"the last checkpoint {last} is complete" if last else "no checkpoint was written before"
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"{target}: cannot be written: {reason}; {safe}; free some space and go on with resume=auto"
+            f"{target}: cannot be written: {reason}; {safe}; free some space and continue with resume=auto"
         ) from None
 
 
@@ -113,15 +116,15 @@ def _is_disk_fault(error: Exception) -> bool:
 
 
 def whole_checkpoints(folder: Path) -> list[Path]:
-    """Checkpoints by rising step."""
-    found = [
+    """Complete checkpoints, oldest first."""
+    paths = [
         p for p in folder.glob("step-*") if p.name[5:].isdigit() and (p / STATE).is_file() and (p / WEIGHTS).is_file()
     ]
-    return sorted(found, key=lambda path: int(path.name[5:]))
+    return sorted(paths, key=lambda path: int(path.name[5:]))
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint to go on from, or None."""
+    """The checkpoint to resume from, or None."""
     return next(reversed(whole_checkpoints(folder)), None)
 
 
@@ -133,7 +136,7 @@ def read_state(path: Path) -> TrainState:
     """
     try:
         return TrainState(**torch.load(path / STATE, weights_only=True))
-    except Exception as error:  # a file that was cut or changed makes torch's reader fail in any way
+    except Exception as error:  # torch raises many types for a truncated or changed file
         raise UserError(_damaged(path / STATE, error)) from None
 
 
@@ -142,13 +145,13 @@ def _damaged(file: Path, error: Exception) -> str:
     others = [other.name for other in whole_checkpoints(checkpoint.parent) if other != checkpoint]
     rest = f"from {others[-1]}" if others else "from the beginning: there is no other checkpoint"
     return (
-        f"{file}: is damaged and cannot be read ({first_line(error)}); "
-        f"remove {checkpoint} and run the same command again, which goes on {rest}"
+        f"{file}: damaged, cannot be read ({first_line(error)}); "
+        f"remove {checkpoint} and run the same command again, which continues {rest}"
     )
 
 
 def load_weights(path: Path, model: Any) -> None:
-    """Put a checkpoint's weights into `model`.
+    """Load a checkpoint's weights into `model`.
 
     Raises:
         UserError: the checkpoint belongs to another model, or the file is damaged.
@@ -159,13 +162,13 @@ def load_weights(path: Path, model: Any) -> None:
         raise UserError(_damaged(path / WEIGHTS, error)) from None
     own = trainable(model)
     if weights.keys() != own.keys() or any(weights[name].shape != own[name].shape for name in own):
-        raise UserError(f"{path}: was written for another model; choose another output or resume=never")
+        raise UserError(f"{path}: belongs to another model; choose another output or resume=never")
     for name, tensor in own.items():
         tensor.copy_(weights[name])
 
 
 def check_same_recipe(state: TrainState, recipe: dict[str, Any], processes: int, path: Path) -> None:
-    """Refuse to go on with another recipe, or on more or fewer processes.
+    """Refuse to resume with another recipe or another number of processes.
 
     Raises:
         UserError: names the keys that differ.
@@ -173,27 +176,27 @@ def check_same_recipe(state: TrainState, recipe: dict[str, Any], processes: int,
     free = free_keys()
     before, now = _deciding(state.recipe, free), _deciding(recipe, free)
     other = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
-    # A key that only one side has follows from another one that differs.
+    # A key that only one side has is there because of another key that differs.
     other = [key for key in other if key in before and key in now] or other
     if other:
-        told = ", ".join(f"{key}={before.get(key)} (the recipe says {now.get(key)})" for key in other)
-        raise UserError(f"{path}: was trained with {told}; use the same recipe or another output", key=other[0])
+        keys = ", ".join(f"{key}={before.get(key)} (the recipe has {now.get(key)})" for key in other)
+        raise UserError(f"{path}: was trained with {keys}; use the same recipe or another output", key=other[0])
     if len(state.random) != processes:
         raise UserError(
             f"{path}: was trained by {len(state.random)} processes, now there are {processes}; "
-            "use as many, or another output"
+            "use the same number, or another output"
         )
 
 
 def check_same_data(state: TrainState, data_fingerprint: str, path: Path) -> None:
-    """Refuse to go on with other data.
+    """Refuse to resume with other data.
 
     Raises:
-        UserError: the token ids that training is fed are not those of the beginning.
+        UserError: the token ids are not those that the run started with.
     """
     if state.data_fingerprint != data_fingerprint:
         raise UserError(
-            f"{path}: was trained on other data than data.source now holds; restore it or choose another output"
+            f"{path}: was trained on other data than data.source has now; restore it or choose another output"
         )
 
 

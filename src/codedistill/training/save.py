@@ -1,4 +1,4 @@
-"""The finished student: a folder that transformers loads, with its template and a model card."""
+"""The finished student: a folder that transformers loads, with its prompt template and a model card."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ import copy
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from codedistill.methods.base import Student
 from codedistill.models.template import TEMPLATE_FILE
 from codedistill.prompts import TEMPLATES, Template
 from codedistill.recipe.model import Recipe
 from codedistill.runs.directory import RunDirectory
 from codedistill.training.checkpoint import guarded, newest_checkpoint
 
-if TYPE_CHECKING:
-    from codedistill.training.setup import Student
-
 
 def save_student(recipe: Recipe, student: Student, template: str, directory: RunDirectory) -> None:
-    """Write model/ aside and rename it. Adapters are merged into the weights, and kept beside them in adapter/.
+    """Write model/ aside and rename it. Adapters are merged into the weights and also kept as they are in adapter/.
 
     Raises:
-        UserError: the disk is full; the last checkpoint is whole.
+        UserError: the disk is full; the last checkpoint is intact.
     """
     aside = directory.path / ".model.tmp"
 
@@ -31,12 +29,12 @@ def save_student(recipe: Recipe, student: Student, template: str, directory: Run
         aside.mkdir(parents=True)
         model: Any = student.model
         if recipe.lora is not None:
-            from codedistill.models.lora import merged  # not above: who only reads a template needs no peft
+            from codedistill.models.lora import merged  # not above: without adapters peft is not needed
 
             _save_adapter(recipe, model, aside / "adapter")
             model = merged(model)
         model.save_pretrained(aside)
-        _with_chat_template(student.loaded.tokenizer, TEMPLATES[template]).save_pretrained(aside)
+        with_chat_template(student.tokenizer, TEMPLATES[template]).save_pretrained(aside)
         (aside / TEMPLATE_FILE).write_text(json.dumps({"template": template, "method": recipe.method}) + "\n")
         (aside / "README.md").write_text(_card(recipe, template), encoding="utf-8")
         shutil.rmtree(directory.model, ignore_errors=True)
@@ -51,7 +49,7 @@ def save_student(recipe: Recipe, student: Student, template: str, directory: Run
 
 
 def _save_adapter(recipe: Recipe, model: Any, folder: Path) -> None:
-    """peft's files, but for its empty card and the base model's place on this machine."""
+    """peft's files, with a model card of our own and without the base model's path on this machine."""
     model.save_pretrained(folder)
     config = folder / "adapter_config.json"
     values = json.loads(config.read_text()) | {"base_model_name_or_path": str(recipe.student)}
@@ -59,8 +57,8 @@ def _save_adapter(recipe: Recipe, model: Any, folder: Path) -> None:
     (folder / "README.md").write_text(_adapter_card(recipe), encoding="utf-8")
 
 
-def _with_chat_template(tokenizer: Any, template: Template) -> Any:
-    """The tokenizer with a chat template, unless it has its own: other tools' chat mode then asks as training did."""
+def with_chat_template(tokenizer: Any, template: Template) -> Any:
+    """The tokenizer with a chat template that gives the training prompts, for other tools; unless it has its own."""
     if tokenizer.chat_template:
         return tokenizer
     starts = tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
@@ -77,8 +75,8 @@ tags: [lora, code, distillation, {recipe.method}]
 
 # {recipe.name}: the adapter
 
-The LoRA adapter of a student trained with codedistill, for {recipe.student}. The folder above holds the same student
-with the adapter merged into its weights, and a card that says how it was trained; it needs nothing from here.
+The LoRA adapter of a student trained with codedistill, for {recipe.student}. The parent folder has the same student
+with the adapter merged into its weights, and a card with the training details; it does not need this folder.
 """
 
 
@@ -101,6 +99,6 @@ A student trained with codedistill.
 | prompt template | {template} |
 | seed | {recipe.training.seed} |
 
-Ask it with the prompt template it was trained with. `{TEMPLATE_FILE}` names it, and where the tokenizer had no chat
-template of its own, its chat template is the same one. What was lost against the teacher is in the report of its run.
+Use the prompt template that it was trained with. `{TEMPLATE_FILE}` names it; if the tokenizer had no chat template of
+its own, its chat template is the same one. The report of the run shows what was lost against the teacher.
 """

@@ -1,54 +1,52 @@
-"""The recipe's switches for memory and speed: what each needs of the machine, and how it is put on.
+"""The recipe's switches for memory and speed: what each needs of the machine, and how it is applied.
 
-None of them changes the objective; docs/methods.md says what they do.
+None of them changes the objective; docs/methods.md describes them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 
+from codedistill.data import Batch, Encoded
 from codedistill.errors import UserError
+from codedistill.methods.base import LossSum, Method, StepStatistics
 from codedistill.models.heads import base_model
 from codedistill.models.precision import bfloat16_fault
 from codedistill.recipe.model import Recipe
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 ACCELERATE = {"no": "float32", "bf16": "bfloat16"}
-"""Accelerate's words for ours."""
+"""Accelerate's names for our precisions."""
 
 
 def check_switches(recipe: Recipe, accelerator: Accelerator) -> None:
-    """Refuse what cannot work here before anything is loaded.
+    """Refuse settings that cannot work here, before anything is loaded.
 
     Raises:
-        UserError: accelerate was told another precision, or the machine lacks something.
+        UserError: accelerate is configured for another precision, or the machine lacks something.
     """
-    asked, told, dtype = recipe.training.precision, accelerator.mixed_precision, recipe.student.dtype
-    if ACCELERATE.get(told) != asked and told != "no":  # nobody told it anything: the recipe decides
-        mend = f"set training.precision={ACCELERATE[told]}" if told in ACCELERATE else "it is not supported"
+    wanted, configured, dtype = recipe.training.precision, accelerator.mixed_precision, recipe.student.dtype
+    if ACCELERATE.get(configured) != wanted and configured != "no":  # with "no" the recipe decides
+        fix = f"set training.precision={ACCELERATE[configured]}" if configured in ACCELERATE else "it is not supported"
         raise UserError(
-            f"training.precision {asked}: accelerate was told mixed precision {told}, by ACCELERATE_MIXED_PRECISION "
-            f"or its launcher; {mend}, or take that setting away"
+            f"training.precision {wanted}: accelerate is configured for mixed precision {configured}, by "
+            f"ACCELERATE_MIXED_PRECISION or its launcher; {fix}, or remove that setting"
         )
-    narrow = "bfloat16" in (asked, dtype, recipe.teacher.dtype if recipe.teacher is not None else None)
+    narrow = "bfloat16" in (wanted, dtype, recipe.teacher.dtype if recipe.teacher is not None else None)
     if narrow and accelerator.device.type == "cpu" and (fault := bfloat16_fault()) is not None:
-        raise UserError(f"bfloat16: {fault}; set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16, or keep to float32")
+        raise UserError(f"bfloat16: {fault}; set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16, or use float32")
     if recipe.training.compile and (fault := compile_fault(accelerator.device)) is not None:
         raise UserError(f"training.compile: {fault}; install a C++ compiler such as g++, or set training.compile=false")
 
 
 @cache
 def compile_fault(device: torch.device) -> str | None:
-    """What torch.compile says where it cannot build even a small function; None where it can."""
-    unseen = (time.time_ns() % 10**9) / 1e7  # a kernel that no cache holds: the compiler must run
+    """The error of torch.compile if it cannot build a small function here, else None."""
+    unseen = (time.time_ns() % 10**9) / 1e7  # a kernel that is in no cache, so that the compiler must run
 
     def small(x: torch.Tensor) -> torch.Tensor:
         return (x * unseen).sin().sum(-1)
@@ -62,17 +60,40 @@ def compile_fault(device: torch.device) -> str | None:
     return None
 
 
-def compile_decoders(models: Iterable[Any]) -> None:
-    """Compile what turns token ids into hidden states, in place. Lengths change from batch to batch: one graph serves
-    all. `generate` leaves it aside."""
-    for model in models:
-        base_model(model).get_decoder().compile(dynamic=True)
+def compile_decoder(model: Any) -> None:
+    """Compile the part that maps token ids to hidden states, in place; `generate` does not use it.
+
+    Lengths differ from batch to batch, so one graph with dynamic shapes serves all.
+    """
+    base_model(model).get_decoder().compile(dynamic=True)
 
 
-def in_precision(recipe: Recipe, device: torch.device, function: Callable[P, R]) -> Callable[P, R]:
-    """A method's forward pass with its matrix products in the recipe's precision. Weights, their gradients, softmax and
-    sums stay as they are; responses are written in the weights' own precision."""
-    if recipe.training.precision == "float32":
-        return function
-    narrow: Callable[P, R] = torch.autocast(device.type, dtype=torch.bfloat16)(function)
-    return narrow
+class InPrecision(Method):
+    """A method with its matrix products in bfloat16.
+
+    Weights, their gradients, softmax and sums keep their type, and responses are written in the weights' own type.
+    """
+
+    def __init__(self, method: Method, device: torch.device) -> None:
+        self.method, self._autocast = method, torch.autocast(device.type, dtype=torch.bfloat16)
+        self.metrics, self.may_be_infinite, self.updates = method.metrics, method.may_be_infinite, method.updates
+
+    def loss(self, batch: Batch) -> LossSum:
+        with self._autocast:
+            return self.method.loss(batch)
+
+    def start_step(self, step: int, examples: list[Encoded]) -> list[Encoded]:
+        with self._autocast:
+            return self.method.start_step(step, examples)
+
+    def start_epoch(self, epoch: int) -> None:
+        self.method.start_epoch(epoch)
+
+    def after_step(self, statistics: StepStatistics) -> dict[str, float | None]:
+        return self.method.after_step(statistics)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.method.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.method.load_state_dict(state)
