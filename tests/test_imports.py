@@ -24,6 +24,7 @@ SAME_NAME = {
     "__init__.py",
     "load.py", "loading.py", "model.py", "layers.py",  # the same role in each room
     "samples.py", "taxonomy.py",  # report/ shows what harness/ and evaluation/ make
+    "formats.py", "inputs.py",  # of benchmarks and of what is read or made elsewhere
     "heads.py",  # losses/ needs their gradients, models/ finds them
 }  # fmt: skip
 """Names of files that several rooms may use."""
