@@ -32,13 +32,60 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "granite": NEW | {"logits_scaling": 3.0},
     "hyperclovax": NEW | {"logits_scaling": 0.4},
 }
+FOUR = NEW | {"num_hidden_layers": 4, "head_dim": 16}
+EXPERTS = {"num_experts_per_tok": 1, "moe_intermediate_size": 32}
+MAMBA = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_n_groups": 1, "mamba_d_state": 8, "mamba_chunk_size": 8}
+STATE = {"hidden_size": 32, "num_hidden_layers": 3, "state_size": 8}
+LATENT = FOUR | EXPERTS | {"n_routed_experts": 2, "n_shared_experts": 1, "kv_lora_rank": 8, "qk_rope_head_dim": 8}
+LATENT |= {"qk_nope_head_dim": 8, "v_head_dim": 16, "n_group": 1, "topk_group": 1, "head_dim": 8}
+PER_LAYER: dict[str, dict[str, Any]] = {
+    "smollm3": FOUR | {"no_rope_layers": [1, 0, 1, 1]},
+    "gpt_neo": {"hidden_size": 32, "num_layers": 4, "num_heads": 2, "attention_types": [[["global", "local"], 2]]}
+    | {"window_size": 8, "intermediate_size": 64},
+    "qwen2_moe": FOUR | EXPERTS | {"num_experts": 2, "shared_expert_intermediate_size": 32, "mlp_only_layers": [1]},
+    "qwen3_moe": FOUR | EXPERTS | {"num_experts": 2, "mlp_only_layers": [0]},
+    "deepseek_v2": LATENT | {"q_lora_rank": None, "first_k_dense_replace": 1, "topk_method": "greedy"},
+    "deepseek_v3": LATENT | {"q_lora_rank": 16, "first_k_dense_replace": 2},
+    "glm4_moe": FOUR
+    | EXPERTS
+    | {"n_routed_experts": 2, "n_shared_experts": 1, "n_group": 1, "topk_group": 1}
+    | {"first_k_dense_replace": 2},
+    "gemma3_text": FOUR
+    | {"sliding_window": 8, "query_pre_attn_scalar": 16}
+    | {"layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]},
+    "granitemoehybrid": FOUR
+    | MAMBA
+    | {"num_local_experts": 0, "shared_intermediate_size": 32}
+    | {"layer_types": ["mamba", "attention", "mamba", "attention"]},
+    "bamba": FOUR | MAMBA | {"attn_layer_indices": [1, 3]},
+    "lfm2": FOUR | {"layer_types": ["conv", "full_attention", "conv", "full_attention"]},
+    "opt": FOUR | {"ffn_dim": 32, "word_embed_proj_dim": 32},
+}
+"""Families whose settings speak of single layers, four of them."""
+
+STATEFUL: dict[str, dict[str, Any]] = {
+    "mamba": STATE,
+    "mamba2": STATE | {"num_heads": 4, "head_dim": 16, "n_groups": 1, "chunk_size": 8},
+    "falcon_mamba": STATE,
+    "rwkv": {"hidden_size": 32, "num_hidden_layers": 2, "attention_hidden_size": 32, "context_length": 128},
+    "minimax": FOUR
+    | {"num_local_experts": 2, "num_experts_per_tok": 1, "block_size": 8}
+    | {"layer_types": ["full_attention", "linear_attention"] * 2},
+    "jamba": FOUR
+    | {"num_experts": 2, "num_experts_per_tok": 1, "attn_layer_period": 2, "attn_layer_offset": 1}
+    | {"expert_layer_period": 2, "expert_layer_offset": 1, "mamba_d_state": 8, "mamba_dt_rank": 4},
+}
+"""Families that keep another state between tokens than keys and values."""
+
+ALL = FAMILIES | PER_LAYER | STATEFUL
+"""Every family. `micro` makes any of them."""
 
 
 def micro(family: str, vocabulary: int = 64, seed: int = 3) -> Any:
     """Weights are large enough for distributions that are not flat, and every bias has its part in them."""
     ends = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0)
     torch.manual_seed(seed)
-    config = AutoConfig.for_model(family, vocab_size=vocabulary, **ends, **FAMILIES[family])
+    config = AutoConfig.for_model(family, vocab_size=vocabulary, **ends, **ALL[family])
     model = AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():

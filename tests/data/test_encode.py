@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import string
 from typing import Any
 
 import pytest
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer, decoders, models, normalizers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from codedistill.data import Example, encode_examples
+from codedistill.data import Encoded, Example, collate, encode_examples
 from codedistill.data.encode import encode_prompt
 from codedistill.errors import UserError
 from codedistill.prompts import TEMPLATES
@@ -76,6 +78,111 @@ def test_the_template_is_that_of_most_examples(tokenizer: Any) -> None:
 
 
 def test_messages_without_a_chat_template_name_their_row(tokenizer: Any) -> None:
-    messages = Example(3, "y", messages=({"role": "user", "content": "x"},))
-    with pytest.raises(UserError, match="row 4 is a chat, but the tokenizer has no chat template"):
+    messages = Example(3, "y", messages=({"role": "user", "content": "x"},), origin="a.json: row 4")
+    with pytest.raises(UserError, match=r"a\.json: row 4"):
         encode_examples([messages], TEMPLATES["alpaca"], tokenizer, 512)
+
+
+CHAT = (
+    "{% if tools %}TOOLS {{ tools | tojson }}\n{% endif %}{% for m in messages %}<{{ m.role }}>"
+    "{% if m.tool_calls %}CALL {{ m.tool_calls | tojson }}{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + CHAT
+TURNS = (
+    {"role": "user", "content": "one"},
+    {"role": "assistant", "content": "first"},
+    {"role": "user", "content": "2"},
+)
+TOOLS = [{"name": "weather"}]
+CALLS = {"role": "assistant", "content": "y", "tool_calls": [1]}
+
+
+def chatting(template: str = CHAT) -> Any:
+    """The embedded tokenizer with a token that ends turns beside the one that ends texts."""
+    tokenizer = AutoTokenizer.from_pretrained(ASSETS / "teacher")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_end|>"]})
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def spans_of(encoded: Encoded, tokenizer: Any) -> list[str]:
+    return [tokenizer.decode(encoded.ids[start:end]) for start, end in encoded.spans]
+
+
+@pytest.mark.parametrize(("turns", "expected"), [("all", ["first<|im_end|>"]), ("last", [])])
+def test_a_chat_trains_its_assistant_turns_with_the_end_of_turn(turns: str, expected: list[str]) -> None:
+    tokenizer = chatting()
+    end = tokenizer.eos_token
+    (encoded,), report = encode_examples(
+        [Example(0, "second", messages=TURNS)], TEMPLATES["chat"], tokenizer, 512, turns
+    )
+    assert spans_of(encoded, tokenizer) == [*expected, f"second<|im_end|>{end}"]
+    whole = "<user>one<|im_end|>\n<assistant>first<|im_end|>\n<user>2<|im_end|>\n<assistant>second<|im_end|>" + end
+    assert tokenizer.decode(encoded.ids) == whole
+    assert report.ends == (tokenizer.convert_tokens_to_ids("<|im_end|>"), tokenizer.eos_token_id)
+    batch = collate([encoded], tokenizer.pad_token_id)
+    assert batch.targets.tolist() == [t for start, e in encoded.spans for t in encoded.ids[start:e]]
+    assert batch.ids.flatten()[batch.rows + 1].tolist() == batch.targets.tolist()
+
+
+def test_a_chat_that_is_too_long_keeps_the_turns_that_fit() -> None:
+    tokenizer = chatting()
+    (whole,), _ = encode_examples([Example(0, "second", messages=TURNS)], TEMPLATES["chat"], tokenizer, 512)
+    (encoded,), report = encode_examples(
+        [Example(0, "second", messages=TURNS)], TEMPLATES["chat"], tokenizer, whole.prompt_length
+    )
+    assert spans_of(encoded, tokenizer) == ["first<|im_end|>"]
+    assert (report.cut, report.dropped) == (1, 0)
+
+
+def test_an_unfinished_response_teaches_no_end() -> None:
+    tokenizer = chatting()
+    example = Example(7, "second", messages=TURNS[:1])
+    (encoded,), _ = encode_examples([example], TEMPLATES["chat"], tokenizer, 512, unfinished=frozenset({7}))
+    assert spans_of(encoded, tokenizer) == ["second"]
+
+
+def test_tools_and_tool_calls_reach_the_chat_template() -> None:
+    call = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "weather"}}]}
+    turns = (TURNS[0], call, {"role": "tool", "content": "sun"})
+    (encoded,), _ = encode_examples(
+        [Example(0, "fine", messages=turns, tools=TOOLS)], TEMPLATES["chat"], chatting(), 512
+    )
+    text = chatting().decode(encoded.ids)
+    assert text.startswith('TOOLS [{"name": "weather"}]')
+    assert 'CALL [{"function": {"name": "weather"}}]' in text
+
+
+@pytest.mark.parametrize(
+    ("template", "example"),
+    [
+        (NO_SYSTEM, {"messages": ({"role": "system", "content": "s"}, *TURNS)}),
+        (CHAT.replace("tools", "nothing"), {"messages": TURNS, "tools": TOOLS}),
+        (CHAT.replace("tool_calls", "nothing"), {"messages": TURNS, "answer": CALLS}),
+    ],
+)
+def test_a_row_that_the_chat_template_cannot_show_is_refused_by_its_place(template: str, example: Any) -> None:
+    row = Example(0, "y", origin="rows.jsonl: line 5", **example)
+    with pytest.raises(UserError, match=r"^rows\.jsonl: line 5: ") as error:
+        encode_examples([row], TEMPLATES["chat"], chatting(template), 512)
+    assert "\n" not in str(error.value)
+
+
+def blank_first() -> Any:
+    """A tokenizer as Llama 2 has: a blank before every text, which decoding takes away again."""
+    letters = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256)), "\u2581", *string.ascii_letters]
+    model = models.BPE({token: i for i, token in enumerate(letters)}, [], unk_token="<unk>", byte_fallback=True)
+    made = Tokenizer(model)
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    made.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+def test_a_response_follows_its_prompt_without_a_blank_between() -> None:
+    tokenizer = blank_first()
+    prompt, response = "def f(x):\n", "    return x"
+    (encoded,), _ = encode_examples([Example(0, response, prompt=prompt)], TEMPLATES["plain"], tokenizer, 512)
+    assert tokenizer.decode(encoded.ids, skip_special_tokens=True) == prompt + response

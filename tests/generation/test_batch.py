@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from codedistill.generation import Finish, Mixture, Request, Sampling, batch, generate
+from codedistill.generation import Finish, Mixture, OwnEngine, Request, Sampling, batch
 from codedistill.models import Loaded, load_model
 from codedistill.recipe.sections import ModelSpec
 from codedistill.tiny import ASSETS
@@ -80,7 +80,7 @@ def one_by_one(loaded: Loaded, prompts: list[tuple[int, ...]]) -> list[tuple[int
 
 def decoded(loaded: Loaded, prompts: list[tuple[int, ...]], size: int) -> list[tuple[int, ...]]:
     requests = [Request(i, ids=p, limit=limit) for i, (p, limit) in enumerate(zip(prompts, LIMITS, strict=False))]
-    done = sorted(generate(loaded, requests, Sampling(20, batch_size=size)), key=lambda c: c.index)
+    done = sorted(OwnEngine(loaded).generate(requests, Sampling(20, batch_size=size)), key=lambda c: c.index)
     return [c.ids for c in done]
 
 
@@ -122,7 +122,7 @@ def test_free_places_are_taken(model: Loaded, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(batch, "LEAST_SHARED", 10_000)
     passes = Passes(model, monkeypatch)
     requests = [Request(i, ids=(10 + i, 11), limit=30 if i == 0 else 5) for i in range(25)]
-    done = list(generate(model, requests, Sampling(30, batch_size=4)))
+    done = list(OwnEngine(model).generate(requests, Sampling(30, batch_size=4)))
     assert sorted(c.index for c in done) == list(range(25))
     made = sum(c.tokens - 1 for c in done)  # the first token of each comes from its prompt
     assert max(passes.steps) == 4
@@ -152,22 +152,22 @@ def test_repeated_prompts_go_through_the_models_once(
     requests = [Request(i, ids=PROMPTS[i], sample=s) for i in (0, 4, 6) for s in range(4)]
     sampling = Sampling(9, temperature=1.0, seed=2, batch_size=12)
     passes = Passes(model, monkeypatch)
-    together = {(c.index, c.sample): c.ids for c in generate(model, requests, sampling, mixture)}
+    together = {(c.index, c.sample): c.ids for c in OwnEngine(model, mixture).generate(requests, sampling)}
     assert [shape[0] for shape in passes.shapes if shape[1] > 1] == [1, 3]
     for request in requests:
-        (alone,) = generate(model, [request], sampling, mixture)
+        (alone,) = OwnEngine(model, mixture).generate([request], sampling)
         assert together[request.index, request.sample] == alone.ids
 
 
 def test_a_stop_sequence_of_many_tokens_is_found(model: Loaded) -> None:
-    (free,) = generate(model, [Request(0, ids=START)], Sampling(40))
+    (free,) = OwnEngine(model).generate([Request(0, ids=START)], Sampling(40))
     stop = free.text[5:-5]
     assert len(free.ids) == 40
     assert len(model.tokenizer(stop)["input_ids"]) > 16
-    (done,) = generate(model, [Request(0, ids=START, stop=(stop,))], Sampling(40))
+    (done,) = OwnEngine(model).generate([Request(0, ids=START, stop=(stop,))], Sampling(40))
     assert done.finish is Finish.STOP
     assert done.text == free.text[:5]
 
 
 def test_no_requests_no_completions(model: Loaded) -> None:
-    assert list(generate(model, [], Sampling())) == []
+    assert list(OwnEngine(model).generate([], Sampling())) == []

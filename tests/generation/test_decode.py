@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from codedistill.generation import Finish, Request, Sampling, generate
+from codedistill.generation import Finish, OwnEngine, Request, Sampling
 from codedistill.models import Loaded, load_model
 from codedistill.recipe.sections import ModelSpec
 
@@ -18,7 +18,7 @@ def model(micro_pair: dict[str, Path]) -> Loaded:
 
 
 def texts(model: Loaded, requests: list[Request], sampling: Sampling) -> dict[tuple[int, int], str]:
-    return {(c.index, c.sample): c.text for c in generate(model, requests, sampling)}
+    return {(c.index, c.sample): c.text for c in OwnEngine(model).generate(requests, sampling)}
 
 
 def test_greedy_agrees_with_transformers_one_by_one(model: Loaded) -> None:
@@ -49,37 +49,39 @@ def test_samples_differ_and_seeds_decide(model: Loaded) -> None:
 
 
 def test_the_token_limit_is_said(model: Loaded) -> None:
-    (done,) = generate(model, [Request(0, PROMPTS[0])], Sampling(max_new_tokens=3))
+    (done,) = OwnEngine(model).generate([Request(0, PROMPTS[0])], Sampling(max_new_tokens=3))
     assert (done.finish, done.tokens) == (Finish.LENGTH, 3)
 
 
 def test_a_stop_sequence_ends_and_is_cut_off(model: Loaded) -> None:
-    (free,) = generate(model, [Request(0, PROMPTS[0])], Sampling(max_new_tokens=20))
+    (free,) = OwnEngine(model).generate([Request(0, PROMPTS[0])], Sampling(max_new_tokens=20))
     stop = free.text[8:12]
-    (done,) = generate(model, [Request(0, PROMPTS[0], stop=(stop,))], Sampling(max_new_tokens=20))
+    (done,) = OwnEngine(model).generate([Request(0, PROMPTS[0], stop=(stop,))], Sampling(max_new_tokens=20))
     assert done.finish is Finish.STOP
     assert done.text == free.text[: free.text.index(stop)]
 
 
 def test_of_two_stop_sequences_that_one_token_completes_the_earlier_one_counts(model: Loaded) -> None:
-    (free,) = generate(model, [Request(0, PROMPTS[0])], Sampling(max_new_tokens=20))
+    (free,) = OwnEngine(model).generate([Request(0, PROMPTS[0])], Sampling(max_new_tokens=20))
     longer = free.text[8:12]
     for stop in ((longer, longer[1:]), (longer[1:], longer)):
-        (done,) = generate(model, [Request(0, PROMPTS[0], stop=stop)], Sampling(max_new_tokens=20))
+        (done,) = OwnEngine(model).generate([Request(0, PROMPTS[0], stop=stop)], Sampling(max_new_tokens=20))
         assert (done.finish, done.text) == (Finish.STOP, free.text[: free.text.index(longer)])
 
 
 def test_a_completion_ends_where_the_context_does(model: Loaded) -> None:
     assert model.model.config.max_position_embeddings == 512
     requests = [Request(0, ids=(7,) * 505), Request(1, ids=(8,) * 490)]
-    done = sorted(generate(model, requests, Sampling(max_new_tokens=15)), key=lambda c: c.index)
+    done = sorted(OwnEngine(model).generate(requests, Sampling(max_new_tokens=15)), key=lambda c: c.index)
     assert [(c.tokens, c.finish) for c in done] == [(7, Finish.LENGTH), (15, Finish.LENGTH)]
 
 
 def test_a_prompt_that_fills_the_context_loses_its_beginning(model: Loaded) -> None:
     rows = torch.Generator().manual_seed(3)
     ids = tuple(torch.randint(5, 900, (600,), generator=rows).tolist())
-    long, short = (next(iter(generate(model, [Request(0, ids=each)], Sampling(20)))) for each in (ids, ids[-511:]))
+    long, short = (
+        next(iter(OwnEngine(model).generate([Request(0, ids=each)], Sampling(20)))) for each in (ids, ids[-511:])
+    )
     assert (long.tokens, long.finish) == (1, Finish.LENGTH)
     assert long.ids == short.ids
 
@@ -87,10 +89,10 @@ def test_a_prompt_that_fills_the_context_loses_its_beginning(model: Loaded) -> N
 @pytest.mark.parametrize("several", [True, False])
 def test_the_generation_settings_may_name_further_end_tokens(several: bool, micro_pair: dict[str, Path]) -> None:
     model = load_model(ModelSpec(path=str(micro_pair["student"])), "model")
-    (free,) = generate(model, [Request(0, PROMPTS[0])], Sampling(max_new_tokens=20))
+    (free,) = OwnEngine(model).generate([Request(0, PROMPTS[0])], Sampling(max_new_tokens=20))
     end = next(token for i, token in enumerate(free.ids) if i > 3 and token not in free.ids[:i])
     model.model.generation_config.eos_token_id = [model.tokenizer.eos_token_id, end] if several else end
-    (done,) = generate(model, [Request(0, PROMPTS[0])], Sampling(max_new_tokens=20))
+    (done,) = OwnEngine(model).generate([Request(0, PROMPTS[0])], Sampling(max_new_tokens=20))
     at = free.ids.index(end)
     assert (done.finish, done.tokens, done.ids) == (Finish.EOS, at, free.ids[: at + 1])
     assert done.text == model.tokenizer.decode(free.ids[:at])
@@ -98,5 +100,5 @@ def test_the_generation_settings_may_name_further_end_tokens(several: bool, micr
 
 def test_an_end_token_is_not_part_of_the_text() -> None:
     model = load_model(ModelSpec(path="tiny/student"), "model")
-    (done,) = generate(model, [Request(0, "def count_even(nums):\n")], Sampling(max_new_tokens=150))
+    (done,) = OwnEngine(model).generate([Request(0, "def count_even(nums):\n")], Sampling(max_new_tokens=150))
     assert "<|" not in done.text

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from codedistill import evaluate, generation
+from codedistill import evaluate
 from codedistill.benchmarks import load_benchmark
 from codedistill.errors import UserError
+from codedistill.generation import OwnEngine
 from codedistill.harness.generate import write_samples
 from codedistill.progress import Watch
 from codedistill.recipe.sections import Evaluation, ModelSpec
@@ -101,7 +102,7 @@ def test_samples_alone_do_not_stay_beside_the_verdicts_of_others(model: Path, tm
 
 def interrupted(model: Path, out: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """A call that is stopped after so many samples."""
-    plain = generation.generate
+    plain = OwnEngine.generate
 
     def stopped(*arguments: Any) -> Any:
         for number, done in enumerate(plain(*arguments)):
@@ -110,20 +111,20 @@ def interrupted(model: Path, out: Path, monkeypatch: pytest.MonkeyPatch, after: 
             yield done
 
     with monkeypatch.context() as patch:
-        patch.setattr(generation, "generate", stopped)
+        patch.setattr(OwnEngine, "generate", stopped)
         with pytest.raises(KeyboardInterrupt):
             evaluate(model, "tiny", SETTINGS, out)
 
 
 def asked_again(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many completions each call wants from now on."""
-    plain, wanted = generation.generate, []
+    plain, wanted = OwnEngine.generate, []
 
-    def counted(loaded: Any, requests: Any, sampling: Any) -> Any:
+    def counted(engine: OwnEngine, requests: Any, sampling: Any) -> Any:
         wanted.append(len(requests))
-        return plain(loaded, requests, sampling)
+        return plain(engine, requests, sampling)
 
-    monkeypatch.setattr(generation, "generate", counted)
+    monkeypatch.setattr(OwnEngine, "generate", counted)
     return wanted
 
 

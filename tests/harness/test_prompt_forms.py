@@ -77,14 +77,14 @@ def test_samples_keep_what_the_model_wrote(
 ) -> None:
     requests: list[Any] = []
 
-    def generate(loaded: Any, wanted: Any, sampling: Any) -> Any:
+    def generate(wanted: Any, sampling: Any) -> Any:
         requests.extend(wanted)
         finish = SimpleNamespace(value="eos")
         return (
             SimpleNamespace(index=r.index, sample=r.sample, text=WRITES[form], tokens=9, finish=finish) for r in wanted
         )
 
-    monkeypatch.setattr(codedistill.generation, "generate", generate)
+    monkeypatch.setattr(codedistill.generation, "generator_for", lambda loaded: SimpleNamespace(generate=generate))
     monkeypatch.setattr(codedistill.models, "load_model", lambda spec, key: model())
     settings = Evaluation(form=form, samples=2, temperature=0.8)  # type: ignore[arg-type]
     folder = tmp_path / "out"

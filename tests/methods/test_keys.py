@@ -12,7 +12,7 @@ import torch
 
 from codedistill.data import Encoded, Example, collate
 from codedistill.errors import UserError
-from codedistill.generation import Finish, Mixture, Request, Sampling, generate
+from codedistill.generation import Finish, Mixture, OwnEngine, Request, Sampling
 from codedistill.losses import STRATEGIES, BetaPolicy, forward_kl, head_tail_gap, reverse_kl
 from codedistill.losses.rows import Projected
 from codedistill.methods import METHODS
@@ -176,7 +176,7 @@ def written_by_hand(made: Any, step: int) -> list[tuple[int, ...]]:
         Request(e.id, sample=step, ids=e.ids[: e.prompt_length], limit=recipe.data.max_length - e.prompt_length)
         for e in made.examples
     ]
-    found = {done.index: done.ids for done in generate(made.student, requests, sampling, mixture)}
+    found = {done.index: done.ids for done in OwnEngine(made.student, mixture).generate(requests, sampling)}
     return [found[e.id] for e in made.examples]
 
 
@@ -201,7 +201,9 @@ def answers(made: Any) -> list[tuple[str, bool]]:
     settings = made.recipe.seqkd
     requests = [Request(e.id, e.prompt or "") for e in examples_of(made)]
     sampling = Sampling(settings.max_new_tokens, settings.temperature, settings.seed)
-    found = {d.index: (d.text, d.finish is not Finish.LENGTH) for d in generate(made.teacher, requests, sampling)}
+    found = {
+        d.index: (d.text, d.finish is not Finish.LENGTH) for d in OwnEngine(made.teacher).generate(requests, sampling)
+    }
     return [found[e.id] for e in made.examples]
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from codedistill.data import EncodingReport, Example
 from codedistill.errors import UserError
-from codedistill.generation import Sampling
+from codedistill.generation import OwnEngine, Sampling
 from codedistill.methods.base import RewriteContext, Rewritten
 from codedistill.methods.seqkd import teacher_examples
 from codedistill.models import Loaded, load_model
@@ -26,7 +26,6 @@ from codedistill.recipe.load import load_recipe
 from codedistill.recipe.sections import ModelSpec
 from codedistill.runs.directory import RunDirectory
 from codedistill.runs.files import read_jsonl
-from codedistill.teachers import responses
 from codedistill.teachers.responses import FILE, Order, keep_responses, write_responses
 from codedistill.training import train
 from codedistill.training.setup import encode_rewritten
@@ -58,13 +57,13 @@ def test_responses_are_written_once_and_only_for_what_they_fit(
     micro_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[int] = []
-    plain = responses.generate
+    plain = OwnEngine.generate
 
-    def counting(loaded: Any, requests: Any, sampling: Any) -> Any:
+    def counting(engine: OwnEngine, requests: Any, sampling: Any) -> Any:
         written.append(len(requests))
-        return plain(loaded, requests, sampling)
+        return plain(engine, requests, sampling)
 
-    monkeypatch.setattr(responses, "generate", counting)
+    monkeypatch.setattr(OwnEngine, "generate", counting)
     folder = tmp_path / "run"
     first = run(micro_recipe, folder, SHORT)
     rows = read_jsonl(folder / FILE)

@@ -132,7 +132,7 @@ def test_what_cannot_work_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     place: Any = SimpleNamespace(mixed_precision=configured, device=torch.device("cpu"))
-    monkeypatch.setattr("codedistill.training.switches.bfloat16_fault", lambda: "signal 4")
+    monkeypatch.setattr("codedistill.models.precision.bfloat16_fault", lambda: "signal 4")
     monkeypatch.setattr("codedistill.training.switches.compile_fault", lambda device: "no compiler")
     with pytest.raises(UserError) as error:
         check_switches(load_recipe(short_recipe, overrides), place)

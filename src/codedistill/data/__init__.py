@@ -1,7 +1,7 @@
 """Where examples come from, and how they become token batches.
 
-sources.py    files and the embedded data -> Example
-encode.py     Example + template + tokenizer -> Encoded, with what was cut or dropped
+examples.py   files and the embedded data -> Example
+encode.py     Example + template + tokenizer -> Encoded, with what was truncated or dropped
 batches.py    Encoded -> padded batches in a seeded order with an exact cursor
 """
 

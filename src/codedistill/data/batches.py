@@ -57,15 +57,16 @@ def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
         n = len(example.ids)
         ids[b, :n] = torch.tensor(example.ids)
         attention[b, :n] = 1
-        rows.append(torch.arange(b * length + example.prompt_length - 1, b * length + n - 1))
-        targets.append(ids[b, example.prompt_length : n])
-        owner.append(torch.full((example.response_length,), b))
+        for start, end in example.spans:
+            rows.append(torch.arange(b * length + start - 1, b * length + end - 1))
+            targets.append(ids[b, start:end])
+            owner.append(torch.full((end - start,), b))
     return Batch(ids, attention, torch.cat(rows), torch.cat(targets), torch.cat(owner), tuple(e.id for e in examples))
 
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """Which examples form which optimiser step's batch.
+    """Which examples form which optimizer step's batch.
 
     The order of epoch e depends on (seed, e) alone, so a cursor (epoch, position) is all that a resumed run needs.
     The last batch of an epoch may be smaller.
@@ -93,7 +94,7 @@ class BatchPlan:
         return batches
 
     def start_at(self, step: int) -> Iterator[tuple[int, list[int]]]:
-        """(epoch, indices) of every batch from optimiser step `step` (counted from 0) on, without end."""
+        """(epoch, indices) of every batch from optimizer step `step` (counted from 0) on, without end."""
         epoch, position = divmod(step, len(self))
         while True:
             for indices in self.epoch(epoch)[position:]:

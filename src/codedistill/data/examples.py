@@ -1,60 +1,119 @@
-"""Examples from JSON, JSONL or Parquet files, from the hub, or from the embedded generator.
+"""Examples from JSON, JSONL, Parquet and text files, from the hub, or from the embedded generator.
 
 These shapes of row are understood:
 
-- instruction/input/output (Alpaca), or problem/solution
+- instruction/input/output (Alpaca), or problem/solution; with `system` or `history` such a row becomes a chat
 - prompt/completion as text: the prompt is used as it is, without a template
 - `messages`, or `conversations` of role/content or from/value, or prompt/completion as lists of such turns: the
-  tokenizer's chat template; the last assistant turn is the response
+  tokenizer's chat template, which also gets the row's `system` and `tools`
 - `text`: no prompt, all of it is the response
 
-A plain text file has a `text` on every line. Every file but Parquet may be packed as .gz.
+A plain text file has a `text` on every line. Every file but Parquet may be packed as .gz. Rows that cannot be used are
+counted and skipped.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from codedistill.errors import UserError, first_line
-from codedistill.runs.files import json_lines, parse_json, read_text
+from codedistill.runs.files import parse_json, read_text
+
+log = logging.getLogger(__name__)
 
 TINY_ROWS = 20_000
+SHOWN = 3
+"""How many of the skipped rows a warning shows."""
+
+Rows = list[tuple[str, Any]]
+"""Rows, each with its place in the source, such as `line 3`. A UserError stands for a row that cannot be read."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One training example. Exactly one of `instruction`, `prompt`, `messages` says what is asked."""
+    """One training example. Exactly one of `instruction`, `prompt`, `messages` says what is asked.
+
+    messages: the turns before the response. answer: the last turn as the row has it, where it holds more than text.
+    tools: what the chat template shows as tools. origin: file and row, for messages.
+    """
 
     id: int  # the row in the source, from 0
     response: str
     instruction: str | None = None
     input: str = ""
     prompt: str | None = None
-    messages: tuple[Mapping[str, str], ...] | None = None
+    messages: tuple[Mapping[str, Any], ...] | None = None
+    answer: Mapping[str, Any] | None = None
+    tools: list[Any] | None = None
+    origin: str = field(default="data", compare=False)
 
     def template(self, chosen: str) -> str:
-        """The template of its prompt: one that it brings stays as it is, messages go through the tokenizer's own."""
+        """The template of its prompt. A prompt of its own stays as it is; messages use the tokenizer's template."""
         return "plain" if self.prompt is not None else "chat" if self.messages is not None else chosen
 
 
-def load_examples(source: str, limit: int | None = None, key: str = "data.source") -> list[Example]:
-    """All examples of a source, at most `limit`; `key` is the recipe key that names it, for errors.
+def load_examples(
+    source: str, limit: int | None = None, key: str = "data.source", *, strict: bool = False
+) -> list[Example]:
+    """The usable examples among the first `limit` rows of a source. `key`: the recipe key that names it, for messages.
 
     Raises:
-        UserError: no such file, an unreadable one, an empty one, or a row without the needed fields (by number).
+        UserError: no such file, an unreadable one, or one without a usable row; with `strict`, the first unusable row.
     """
     if source in EMBEDDED:
-        rows: list[Any] = EMBEDDED[source](limit or TINY_ROWS)
+        rows: Rows = [(f"row {n}", row) for n, row in enumerate(EMBEDDED[source](limit or TINY_ROWS), 1)]
     elif (path := Path(source)).exists():
         rows = _read(path, key)[:limit]
     else:
-        rows = _from_hub(source, limit, f"{key} {source}")
+        rows = [(f"row {n}", row) for n, row in enumerate(_from_hub(source, limit, f"{key} {source}"), 1)]
     if not rows:
         raise UserError(f"{key} {source}: holds no examples")
-    return [_example(row, number, f"{key} {source}: row {number + 1}") for number, row in enumerate(rows)]
+    examples: list[Example] = []
+    faults: list[UserError] = []
+    broken = 0
+    for number, (place, row) in enumerate(rows):
+        try:
+            if isinstance(row, UserError):
+                raise UserError(f"{key} {row}")
+            clean, replaced = _clean(row)
+            broken += replaced
+            examples.append(_example(clean, number, f"{key} {source}: {place}"))
+        except UserError as fault:
+            if strict:
+                raise
+            faults.append(fault)
+    if not examples:
+        raise faults[0]
+    if faults:
+        shown = "; ".join(str(fault) for fault in faults[:SHOWN])
+        log.warning("skipped %d of %d rows (data.strict=true refuses them): %s", len(faults), len(rows), shown)
+    if broken:
+        log.warning("%s %s: %d rows hold half a character (a lone surrogate); it became U+FFFD", key, source, broken)
+    return examples
+
+
+def _clean(value: Any) -> tuple[Any, bool]:
+    """A row with only whole characters, and whether that changed it. pandas writes an empty field as NaN: None."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+            return value, False
+        except UnicodeEncodeError:
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace"), True
+    if isinstance(value, float) and value != value:
+        return None, False
+    if isinstance(value, Mapping):
+        pairs = {key: _clean(each) for key, each in value.items()}
+        return {key: each for key, (each, _) in pairs.items()}, any(changed for _, changed in pairs.values())
+    if isinstance(value, list):
+        parts = [_clean(each) for each in value]
+        return [each for each, _ in parts], any(changed for _, changed in parts)
+    return value, False
 
 
 def _tiny(count: int) -> list[dict[str, str]]:
@@ -72,12 +131,14 @@ def _tiny_text(count: int) -> list[dict[str, str]]:
 EMBEDDED: dict[str, Callable[[int], list[Any]]] = {"tiny": _tiny, "tiny/text": _tiny_text}
 
 
-def _read(path: Path, key: str) -> list[Any]:
-    reader = READERS.get(_kind(path))
-    if reader is None:
-        raise UserError(f"{key} {path}: unknown kind of file; give one of {', '.join(READERS)}")
+def _read(path: Path, key: str) -> Rows:
+    kind = _kind(path)
+    if kind not in READERS:
+        adapter = " (an adapter is a model, not data)" if (path / "adapter_config.json").exists() else ""
+        what = "a folder" if path.is_dir() else "an unknown kind of file"
+        raise UserError(f"{key} {path}: is {what}{adapter}; give one of {', '.join(READERS)}")
     try:
-        return reader(path)
+        return READERS[kind](path)
     except UserError as error:
         raise UserError(f"{key} {error}") from None
     except (OSError, ValueError) as error:
@@ -85,36 +146,41 @@ def _read(path: Path, key: str) -> list[Any]:
 
 
 def _kind(path: Path) -> str:
-    """The ending that tells what is in a file, packed or not."""
-    name = path.name.lower().removesuffix(".gz")
-    return Path(name).suffix
+    """The suffix that tells what is in a file, packed or not."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
-def _read_json(path: Path) -> list[Any]:
-    rows = parse_json(read_text(path), str(path))
-    if not isinstance(rows, list):
-        raise ValueError("a JSON data file is a list of rows")
+def _read_json(path: Path) -> Rows:
+    """A list of rows, or a row on every line: either is found under either suffix."""
+    text = read_text(path)
+    if text.lstrip().startswith("["):
+        return [(f"row {number}", row) for number, row in enumerate(parse_json(text, str(path)), 1)]
+    rows: Rows = []
+    for number, line in enumerate(text.split("\n"), 1):  # splitlines would also cut at U+2028 inside a string
+        if line.strip():
+            place = f"line {number}"
+            try:
+                rows.append((place, parse_json(line, f"{path}: {place}")))
+            except UserError as fault:
+                rows.append((place, fault))
     return rows
 
 
-def _read_jsonl(path: Path) -> list[Any]:
-    return [row for _, row in json_lines(read_text(path), str(path))]
+def _read_parquet(path: Path) -> Rows:
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise UserError(f"{path}: reading Parquet needs pyarrow: pip install 'codedistill[parquet]'") from None
+    return [(f"row {n}", row) for n, row in enumerate(pyarrow.parquet.read_table(path).to_pylist(), 1)]
 
 
-def _read_parquet(path: Path) -> list[Any]:
-    import pyarrow.parquet
-
-    rows: list[Any] = pyarrow.parquet.read_table(path).to_pylist()
-    return rows
+def _read_lines(path: Path) -> Rows:
+    return [(f"line {n}", {"text": line}) for n, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
 
 
-def _read_lines(path: Path) -> list[Any]:
-    return [{"text": line} for line in read_text(path).splitlines() if line.strip()]
-
-
-READERS: dict[str, Callable[[Path], list[Any]]] = {
+READERS: dict[str, Callable[[Path], Rows]] = {
     ".json": _read_json,
-    ".jsonl": _read_jsonl,
+    ".jsonl": _read_json,
     ".parquet": _read_parquet,
     ".txt": _read_lines,
 }
@@ -136,24 +202,39 @@ def _from_hub(name: str, limit: int | None, where: str) -> list[Any]:
 def _example(row: Any, number: int, where: str) -> Example:
     if not isinstance(row, Mapping):
         raise UserError(f"{where}: a row is an object with fields, this is a {type(row).__name__}")
+    row = {name: value for name, value in row.items() if value is not None}
     if "messages" in row:
-        return _chat(row["messages"], number, where)
+        return _chat(row["messages"], row, number, where)
     if "conversations" in row:
-        return _chat(_turns(row["conversations"], where), number, where)
+        return _chat(row["conversations"], row, number, where)
     if "prompt" in row and "completion" in row:
         if isinstance(row["prompt"], list) and isinstance(row["completion"], list):
-            return _chat(row["prompt"] + row["completion"], number, where)
-        return Example(number, _text(row, "completion", where), prompt=_text(row, "prompt", where))
+            return _chat(row["prompt"] + row["completion"], row, number, where)
+        _refuse_chat_fields(row, "prompt and completion", where)
+        return Example(number, _text(row, "completion", where), prompt=_text(row, "prompt", where), origin=where)
     for asked, answer in (("instruction", "output"), ("problem", "solution")):
         if asked in row and answer in row:
-            given = _text(row, "input", where) if row.get("input") is not None else ""
-            return Example(number, _text(row, answer, where), instruction=_text(row, asked, where), input=given.strip())
+            given = (_text(row, "input", where) if "input" in row else "").strip()
+            instruction, response = _text(row, asked, where), _text(row, answer, where)
+            if any(row.get(name) for name in CHAT_FIELDS):
+                return _chat(_as_turns(row, instruction, given, response, where), row, number, where)
+            return Example(number, response, instruction=instruction, input=given, origin=where)
     if "text" in row:
-        return Example(number, _text(row, "text", where), prompt="")
+        _refuse_chat_fields(row, "text", where)
+        return Example(number, _text(row, "text", where), prompt="", origin=where)
     raise UserError(
         f"{where}: has the fields {', '.join(map(str, row)) or 'none'}; "
         "needs instruction and output, prompt and completion, messages, conversations, or text"
     )
+
+
+CHAT_FIELDS = ("system", "history", "tools")
+"""Fields of a row that only a chat template can show."""
+
+
+def _refuse_chat_fields(row: Mapping[str, Any], shape: str, where: str) -> None:
+    if given := [name for name in CHAT_FIELDS if row.get(name)]:
+        raise UserError(f"{where}: field {given[0]} has no place in a row of {shape}; give messages")
 
 
 def _text(row: Mapping[str, Any], field: str, where: str) -> str:
@@ -163,30 +244,67 @@ def _text(row: Mapping[str, Any], field: str, where: str) -> str:
     return value
 
 
-def _turns(conversation: Any, where: str) -> Any:
-    """ShareGPT's turns, {"from": "human", "value": ...}, as messages; others stay as they are."""
-    if not isinstance(conversation, list):
-        return conversation
-    return [
-        {"role": _speaker(turn, where), "content": turn["value"]}
-        if isinstance(turn, Mapping) and {"from", "value"} <= turn.keys()
-        else turn
-        for turn in conversation
-    ]
+def _as_turns(row: Mapping[str, Any], instruction: str, given: str, response: str, where: str) -> list[dict[str, str]]:
+    """An instruction with its history as turns."""
+    turns = []
+    for pair in row.get("history") or ():
+        if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(each, str) for each in pair):
+            raise UserError(f"{where}: field history needs pairs of text, of a question and its answer")
+        turns += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
+    asked = f"{instruction}\n{given}" if given else instruction
+    return [*turns, {"role": "user", "content": asked}, {"role": "assistant", "content": response}]
 
 
-def _speaker(turn: Mapping[str, Any], where: str) -> str:
-    name = _text(turn, "from", where)
-    return SPEAKERS.get(name, name)
+SPEAKERS = {"human": "user", "gpt": "assistant", "observation": "tool"}
+"""ShareGPT's names for roles."""
 
 
-SPEAKERS = {"human": "user", "gpt": "assistant"}
-
-
-def _chat(messages: Any, number: int, where: str) -> Example:
-    turns = messages if isinstance(messages, list) else []
-    sound = all(isinstance(turn, Mapping) and isinstance(turn.get("content"), str) and "role" in turn for turn in turns)
-    if len(turns) < 2 or not sound or turns[-1]["role"] != "assistant":
+def _chat(conversation: Any, row: Mapping[str, Any], number: int, where: str) -> Example:
+    turns = conversation if isinstance(conversation, list) else []
+    messages = [_turn(turn, where) for turn in turns]
+    if len(messages) < 2 or messages[-1]["role"] != "assistant":
         raise UserError(f"{where}: messages needs two or more turns of role and content, the last by the assistant")
-    before = tuple({"role": str(turn["role"]), "content": turn["content"]} for turn in turns[:-1])
-    return Example(number, turns[-1]["content"], messages=before)
+    if row.get("system"):
+        if messages[0]["role"] == "system":
+            raise UserError(f"{where}: has a field system and a system message; keep one of them")
+        messages.insert(0, {"role": "system", "content": _text(row, "system", where)})
+    if row.get("history") and "instruction" not in row and "problem" not in row:
+        raise UserError(f"{where}: field history has no place beside messages; make it part of them")
+    tools = row.get("tools") or None
+    if isinstance(tools, str):
+        tools = _json(tools, "tools", where) or None
+    if tools is not None and not isinstance(tools, list):
+        raise UserError(f"{where}: field tools is a {type(tools).__name__}, needs to be a list")
+    answer = messages[-1] if messages[-1].keys() - {"role", "content"} else None
+    return Example(
+        number, messages[-1]["content"], messages=tuple(messages[:-1]), answer=answer, tools=tools, origin=where
+    )
+
+
+def _turn(turn: Any, where: str) -> dict[str, Any]:
+    """A turn as the chat template wants it: role, content, and what else it holds, such as tool_calls."""
+    if isinstance(turn, Mapping) and {"from", "value"} <= turn.keys():
+        speaker, value = _text(turn, "from", where), _text(turn, "value", where)
+        if speaker == "function_call":
+            called = _json(value, "function_call", where)
+            calls = [
+                {"type": "function", "function": each} for each in (called if isinstance(called, list) else [called])
+            ]
+            return {"role": "assistant", "content": "", "tool_calls": calls}
+        return {"role": SPEAKERS.get(speaker, speaker), "content": value}
+    if not isinstance(turn, Mapping) or not isinstance(turn.get("role"), str):
+        raise UserError(f"{where}: messages needs turns of role and content")
+    kept = {name: value for name, value in turn.items() if value is not None}
+    content = kept.get("content", "" if kept.get("tool_calls") else None)
+    if isinstance(content, list) and all(isinstance(p, Mapping) and isinstance(p.get("text"), str) for p in content):
+        content = "".join(part["text"] for part in content)
+    if not isinstance(content, str):
+        raise UserError(f"{where}: messages needs turns whose content is text, this one's is {type(content).__name__}")
+    return {**kept, "content": content}
+
+
+def _json(text: str, field: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise UserError(f"{where}: {field} is not valid JSON") from None

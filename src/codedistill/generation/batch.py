@@ -11,7 +11,8 @@ import torch
 from transformers import DynamicCache
 
 from codedistill.generation.cache import ROOM, BlockLayer, Span, block_cache
-from codedistill.generation.sequences import Running
+from codedistill.generation.requests import Running
+from codedistill.models import text_config
 
 LEAST_SHARED = 8
 """A common start of all prompts is computed once if it is at least so long."""
@@ -33,7 +34,7 @@ class Stream:
     @property
     def shares_starts(self) -> bool:
         """Positions may be told to the model, and a token's distance in columns means nothing to it."""
-        config = self.model.config
+        config = text_config(self.model)
         kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
         windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
         return self.refills and self._takes_positions and kinds == {"full_attention"} and not any(windows)

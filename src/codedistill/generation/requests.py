@@ -1,10 +1,17 @@
-"""What is asked of decoding, and what comes back."""
+"""A request for a completion, the completion itself, and the sequence between them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
+
+import torch
+
+from codedistill.data.encode import encode_prompt
+from codedistill.models import Loaded
 
 
 class Finish(StrEnum):
@@ -19,20 +26,22 @@ class Finish(StrEnum):
 class Sampling:
     """How tokens are chosen.
 
-    Temperature 0 is greedy; otherwise each sequence draws from a generator of its own, seeded by (seed, request), so
-    that batching changes nothing. batch_size: sequences that are decoded at once.
+    Temperature 0 is greedy. Otherwise each sequence draws from its own generator, seeded by (seed, request), so that
+    batching changes nothing. batch_size: sequences decoded at once. vocabulary: only the first so many tokens may be
+    chosen.
     """
 
     max_new_tokens: int = 512
     temperature: float = 0.0
     seed: int = 0
     batch_size: int = 32
-    vocabulary: int | None = None  # only the first so many tokens may be chosen
+    vocabulary: int | None = None
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """A second model of the same tokens: the next one follows share * its distribution + (1 - share) * the first's."""
+    """A second model with the same tokens. The next token is drawn from share * its distribution + (1 - share) * the
+    distribution of the first."""
 
     model: Any
     share: float
@@ -40,7 +49,7 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Request:
-    """One completion to make: `index` comes back with it, `sample` tells repeated requests of one prompt apart.
+    """One completion to make. `index` is returned with it; `sample` distinguishes repeated requests for one prompt.
 
     `ids`: the prompt as token ids, instead of `prompt`. `limit`: fewer new tokens than the sampling allows.
     """
@@ -55,7 +64,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """What a model wrote: `text` without the end token and without the stop sequence; `ids` with both."""
+    """What a model wrote: `text` without the end token and the stop sequence, `ids` with both."""
 
     index: int
     sample: int
@@ -63,3 +72,108 @@ class Completion:
     tokens: int
     finish: Finish
     ids: tuple[int, ...] = ()
+
+
+class Generator(Protocol):
+    """Writes completions with one loaded model, which must be in evaluation mode."""
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
+        """A completion for every request, in any order, each as soon as it is done.
+
+        A completion ends where the model's context does. A prompt that fills the context alone is cut on the left.
+        """
+        ...
+
+
+class Writer:
+    """Turns a model's tokens into text, and knows which tokens end one: the tokenizer's own and those of the model's
+    generation settings (chat models end turns with another)."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.ends = frozenset(loaded.end_tokens)
+        self._tokenizer = loaded.tokenizer
+
+    def text(self, ids: Sequence[int], prompt: Sequence[int] = ()) -> str:
+        """The text of `ids` as they follow `prompt`: some decoders drop the blank that a text begins with."""
+        head = self._decode(prompt)
+        whole = self._decode([*prompt, *ids])
+        return whole[len(head) :] if whole.startswith(head) else self._decode(ids)
+
+    def stopped(self, made: list[int], stops: tuple[str, ...]) -> bool:
+        """Whether the last token completed a stop sequence.
+
+        Only the end of the text is new. A token adds at least one byte; the first one decoded may lose its leading
+        space and the next its first bytes.
+        """
+        tail = self._decode(made[-(2 + max(len(stop.encode()) for stop in stops)) :])
+        return any(stop in tail for stop in stops)
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+@dataclass(eq=False)
+class Running:
+    """A request with its prompt as token ids and the tokens made so far. `generator`: None for greedy decoding."""
+
+    request: Request
+    ids: tuple[int, ...]
+    generator: torch.Generator | None
+    limit: int
+    made: list[int] = field(default_factory=list)
+
+    def append(self, token: int, writer: Writer) -> Completion | None:
+        """Take a token. Returns the completion if that token ended it."""
+        request, finish = self.request, None
+        if token in writer.ends:
+            finish = Finish.EOS
+        else:
+            self.made.append(token)
+            if request.stop and writer.stopped(self.made, request.stop):
+                finish = Finish.STOP
+            elif len(self.made) >= self.limit:
+                finish = Finish.LENGTH
+        if finish is None:
+            return None
+        text = writer.text(self.made, self.ids)
+        if finish is Finish.STOP:
+            text = text[: min((at for stop in request.stop if (at := text.find(stop)) >= 0), default=None)]
+        ids = (*self.made, token) if finish is Finish.EOS else tuple(self.made)
+        return Completion(request.index, request.sample, text, len(self.made), finish, ids)
+
+
+def start(loaded: Loaded, requests: Sequence[Request], sampling: Sampling) -> list[Running]:
+    """Sequences that fit the model's context, longest prompts first."""
+    window = loaded.positions or 1 << 30
+    sequences = []
+    for request in requests:
+        limit = min(sampling.max_new_tokens, request.limit or sampling.max_new_tokens)
+        prompt = encode_prompt(request.prompt, loaded.tokenizer) if request.ids is None else request.ids
+        ids = tuple(prompt[-max(1, window - 1) :])
+        generator = None
+        if sampling.temperature > 0:
+            seed = hash((sampling.seed, request.index, request.sample)) & (1 << 63) - 1
+            generator = torch.Generator().manual_seed(seed)
+        sequences.append(Running(request, ids, generator, min(limit, window - len(ids))))
+    return sorted(sequences, key=lambda s: (-len(s.ids), s.request.index, s.request.sample))
+
+
+def choose(logits: torch.Tensor, sequences: Sequence[Running], temperature: float) -> torch.Tensor:
+    """The next token of each sequence [B]: the best, or a Gumbel-trick draw from the sequence's own generator."""
+    if temperature == 0:
+        return logits.argmax(-1)
+    noise = torch.stack([torch.rand(logits.shape[-1], generator=s.generator) for s in sequences]).to(logits.device)
+    return (logits / temperature - (-noise.clamp_min(1e-20).log()).log()).argmax(-1)
+
+
+def mixed(logits: Sequence[torch.Tensor], shares: Sequence[float], temperature: float) -> torch.Tensor:
+    """One model's logits as they are; of several, `temperature` times the logarithm of the mixed probabilities."""
+    if len(logits) == 1:
+        return logits[0]
+    divisor = temperature or 1.0
+    parts = [
+        torch.log_softmax(each / divisor, -1) + math.log(share)
+        for share, each in zip(shares, logits, strict=True)
+        if share > 0
+    ]
+    return divisor * torch.logsumexp(torch.stack(parts), 0)

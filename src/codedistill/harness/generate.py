@@ -45,14 +45,18 @@ def write_samples(
     Raises:
         UserError: the folder holds a run or another tool's samples, or the model cannot be used.
     """
-    from codedistill.generation import Request, Sampling, generate
+    import torch
+
+    from codedistill.generation import Request, Sampling, generator_for
     from codedistill.models import load_model
+    from codedistill.models.precision import require_bfloat16
 
     files = EvaluationDirectory(folder)
     require_no_run(folder)
     if files.samples.exists() and not files.request.exists():
         raise UserError(f"{files.samples}: was not written by codedistill; rename it or choose another output")
-    _require_dtype(spec)
+    if spec.dtype == "bfloat16" and not torch.accelerator.is_available():
+        require_bfloat16("dtype")
     make_folder(folder)
     model = load_model(spec, "model")
     request = describe_request(spec, model, tasks, settings, template)
@@ -69,7 +73,7 @@ def write_samples(
     ]
     sampling = Sampling(settings.max_new_tokens, settings.temperature, settings.seed, settings.batch_size)
     write_model(files.request, request)
-    for number, done in enumerate(generate(model, missing, sampling), len(wanted) - len(missing) + 1):
+    for number, done in enumerate(generator_for(model).generate(missing, sampling), len(wanted) - len(missing) + 1):
         problem = tasks.problems[done.index]
         prompt, (text, tokens) = prompts[problem.task_id], text_with_special_tokens(done, stops, model)
         row = SampleRow(
@@ -103,16 +107,6 @@ def text_with_special_tokens(done: Completion, stops: tuple[str, ...], model: Lo
     text = str(model.tokenizer.decode(made, skip_special_tokens=False, clean_up_tokenization_spaces=False))
     ends = [at for stop in stops if (at := text.find(stop)) >= 0] if done.finish == "stop" else []
     return text[: min(ends, default=None)], [special[id] for id in special.keys() & set(made)]
-
-
-def _require_dtype(spec: ModelSpec) -> None:
-    """Refuse bfloat16 where this processor computes it wrongly."""
-    import torch
-
-    from codedistill.models.precision import bfloat16_fault
-
-    if spec.dtype == "bfloat16" and not torch.accelerator.is_available() and (fault := bfloat16_fault()) is not None:
-        raise UserError(f"dtype bfloat16: {fault}; set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16, or use float32")
 
 
 def _to_accelerator(model: Loaded) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from codedistill.data import Batch, Encoded, Example
 from codedistill.errors import UserError
-from codedistill.generation import Mixture, Request, Sampling, generate
+from codedistill.generation import Mixture, Request, Sampling, generator_for
 from codedistill.losses import Head
 from codedistill.models import Loaded
 from codedistill.models.heads import output_head
@@ -94,7 +94,8 @@ class MethodContext:
             for e in examples
         ]
         with self.student.evaluating():
-            written = {done.index: done.ids for done in generate(self.student.loaded, requests, sampling, mixture)}
+            generator = generator_for(self.student.loaded, mixture)
+            written = {done.index: done.ids for done in generator.generate(requests, sampling)}
         return [Encoded(e.id, e.ids[: e.prompt_length] + written[e.id], e.prompt_length) for e in examples]
 
 

@@ -11,8 +11,10 @@ import torch
 from torch import nn
 
 from codedistill.data.batches import Batch
-from codedistill.errors import UserError
+from codedistill.errors import UserError, first_line
 from codedistill.losses import Head
+from codedistill.models.compare import same_logits
+from codedistill.models.config import base_model, text_config
 
 
 class HiddenStates(nn.Module):
@@ -32,15 +34,10 @@ class HiddenStates(nn.Module):
         return rows
 
 
-def base_model(model: Any) -> Any:
-    """The transformers model inside a peft wrapper, or the model itself."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
 def output_head(model: Any) -> Head:
     """The model's head with what its family does to the logits, which `check_head` holds against the model's own."""
     inner = base_model(model)
-    embeddings, config = inner.get_output_embeddings(), inner.config
+    embeddings, config = inner.get_output_embeddings(), text_config(inner)
     scale = 1.0
     for name, power in SCALES.items():
         value = getattr(config, name, None)
@@ -64,19 +61,27 @@ SOFTCAPS = ("final_logit_softcapping", "logits_soft_cap")
 
 @torch.inference_mode()
 def check_head(model: Any, name: str) -> None:
-    """Losses read the head's weight directly; this finds a family whose logits are more than `output_head` knows.
+    """Refuse a model that losses cannot read: they take hidden states and the head's weight, not the model's logits.
 
     Raises:
-        UserError: the model's own logits on a few tokens are not those of its hidden states and our head.
+        UserError: it is no causal model, or its logits are not those of its hidden states and our head.
     """
     inner = base_model(model)
     if inner.get_output_embeddings() is None:
         raise UserError(f"{name}: {type(inner).__name__} has no output head; give a causal language model")
-    ids = torch.arange(1, 9, device=inner.device)[None] % inner.config.get_text_config().vocab_size
-    own = inner(input_ids=ids, use_cache=False).logits.float()
-    hidden = inner.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
-    head = output_head(inner)
-    ours = head.logits(hidden).float()
+    ids = torch.arange(1, 9, device=inner.device)[None] % text_config(inner).vocab_size
+    try:
+        own = inner(input_ids=ids, use_cache=False).logits.float()
+        start = inner(input_ids=ids[:, :5], use_cache=False).logits.float()
+        hidden = inner.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
+        head = output_head(inner)
+        ours = head.logits(hidden).float()
+    except Exception as error:  # whatever a family's code raises
+        raise UserError(
+            f"{name}: {inner.config.model_type} gives no hidden states that losses can read: {first_line(error)}"
+        ) from None
+    if not same_logits(start, own[:, :5], inner.dtype):
+        raise UserError(f"{name}: {inner.config.model_type} lets later tokens change earlier ones; give a causal model")
     tolerance = 1e-3 if head.weight.dtype == torch.float32 else 5e-2
     if not bool((own - ours).abs().max() <= tolerance * own.abs().max()):
         raise UserError(

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 from transformers import PreTrainedModel
 
 from codedistill.errors import UserError
+from codedistill.models.config import text_config
+
+PREFIX_COUNTS = frozenset({"first_k_dense_replace", "num_dense_layers", "max_window_layers", "num_kv_shared_layers"})
+"""Settings that count the first layers of a kind."""
+
+LAYER_LISTS = ("layers", "h", "blocks", "block", "layer")
 
 
 def evenly_spread(count: int, keep: int) -> list[int]:
@@ -16,26 +24,60 @@ def evenly_spread(count: int, keep: int) -> list[int]:
 
 
 def keep_layers(model: PreTrainedModel, keep: int, key: str) -> None:
-    """Cut `model` in place to `keep` of its decoder layers.
+    """Cut `model` in place to `keep` of its decoder layers, and its configuration with them.
+
+    Whether the result is what a saved copy computes is for `verify_saved` to say.
 
     Raises:
-        UserError: the model has fewer layers, or keeps them where we do not find them.
+        UserError: the model has fewer layers, or keeps them or their settings where we do not find them.
     """
-    decoder = model.get_decoder()
-    name = next((n for n in ("layers", "h", "blocks") if isinstance(getattr(decoder, n, None), nn.ModuleList)), None)
+    decoder: Any = model.get_decoder()
+    decoder = getattr(decoder, "decoder", decoder)  # OPT has one inside
+    name = next((n for n in LAYER_LISTS if isinstance(getattr(decoder, n, None), nn.ModuleList)), None)
     if name is None:
         raise UserError(f"{key}.keep_layers: {type(model).__name__} keeps its layers where we do not find them")
     layers = getattr(decoder, name)
-    if keep > len(layers):
-        raise UserError(f"{key}.keep_layers {keep}: the model has only {len(layers)} layers")
-    chosen = evenly_spread(len(layers), keep)
+    count = len(layers)
+    if keep > count:
+        raise UserError(f"{key}.keep_layers {keep}: the model has only {count} layers")
+    chosen = evenly_spread(count, keep)
     kept = nn.ModuleList(layers[i] for i in chosen)
     for position, layer in enumerate(kept):  # the key-value cache is indexed by this number
         for module in layer.modules():
-            if hasattr(module, "layer_idx"):
-                setattr(module, "layer_idx", position)  # noqa: B010 - a plain assignment is typed as a submodule
+            for number in ("layer_idx", "layer_id", "layer_number"):
+                if isinstance(getattr(module, number, None), int):
+                    setattr(module, number, position)
     setattr(decoder, name, kept)
-    config = model.config
-    if getattr(config, "layer_types", None):
-        config.layer_types = [config.layer_types[i] for i in chosen]
-    config.num_hidden_layers = keep
+    try:
+        for config in {id(each): each for each in (text_config(model), decoder.config)}.values():
+            _cut_settings(config, count, chosen)
+    except Exception as error:
+        raise UserError(
+            f"{key}.keep_layers: the settings of {model.config.model_type} cannot be cut to {keep} layers: {error}"
+        ) from None
+
+
+def _cut_settings(config: Any, count: int, chosen: list[int]) -> None:
+    """Every setting that speaks of single layers, for the chosen ones of `count`.
+
+    A list of `count` entries has one for each layer; a shorter list of rising numbers below `count` names layers.
+    """
+    values = {name: value for name, value in vars(config).items() if not name.startswith("__")}
+    number = config.attribute_map.get("num_hidden_layers", "num_hidden_layers")
+    new: dict[str, Any] = {number: len(chosen)}
+    for name, value in values.items():
+        if isinstance(value, list | tuple) and len(value) == count and name != "layers":
+            new[name] = type(value)(value[i] for i in chosen)
+        elif isinstance(value, list | tuple) and value and _names_layers(value, count):
+            new[name] = type(value)(position for position, i in enumerate(chosen) if i in value)
+        elif name in PREFIX_COUNTS and isinstance(value, int):
+            new[name] = sum(i < value for i in chosen)
+    if "attention_types" in values and "attention_layers" in new:  # GPT-Neo writes its list with repetitions
+        new["attention_types"] = [[list(new["attention_layers"]), 1]]
+    for name, value in new.items():
+        setattr(config, name, value)
+
+
+def _names_layers(value: list[Any] | tuple[Any, ...], count: int) -> bool:
+    numbers = all(isinstance(each, int) and not isinstance(each, bool) and 0 <= each < count for each in value)
+    return numbers and list(value) == sorted(set(value)) and len(value) < count

@@ -15,6 +15,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging as transformers_logging
 
 from codedistill.errors import UserError, first_line
+from codedistill.models.compare import verify_saved
+from codedistill.models.config import most_positions, text_config
 from codedistill.models.layers import keep_layers
 from codedistill.recipe.sections import ModelSpec
 from codedistill.tiny import ASSETS
@@ -42,6 +44,18 @@ class Loaded:
         """Number of parameters, tied ones once."""
         return sum(p.numel() for p in self.model.parameters())
 
+    @property
+    def positions(self) -> int | None:
+        """How many tokens the model's context has; None if nothing limits it."""
+        return most_positions(self.model)
+
+    @property
+    def end_tokens(self) -> list[int]:
+        """The tokens that end what the model writes: the tokenizer's first, then those of the generation settings."""
+        configured = getattr(self.model.generation_config, "eos_token_id", None)
+        more = configured if isinstance(configured, list) else [configured]
+        return list(dict.fromkeys(t for t in (self.tokenizer.eos_token_id, *more) if t is not None))
+
     def fingerprint(self) -> str:
         """SHA-256 of all that decides what the model writes: weights, settings, tokenizer."""
         settings = {k: v for k, v in self.model.config.to_dict().items() if k not in INCIDENTAL}
@@ -68,21 +82,46 @@ def load_model(spec: ModelSpec, key: str) -> Loaded:
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     tokenizer = load_tokenizer(spec, key)
-    dtype = getattr(torch, spec.dtype)
     if spec.architecture is not None:
-        model = _from_architecture(spec.architecture, tokenizer, key).to(dtype)
+        model = _from_architecture(spec.architecture, tokenizer, key).to(getattr(torch, spec.dtype))
     else:
-        path = resolve(spec.path or "", key)
-        try:
-            found: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, output_loading_info=True)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise UserError(f"{key} {spec.path}: cannot be loaded: {first_line(error)}") from None
-        model, report = found
-        if missing := sorted(report["missing_keys"]):  # they would be random
-            raise UserError(f"{key} {spec.path}: its weights lack {len(missing)} tensors, {missing[0]} among them")
+        model = _from_folder(spec, key)
     if spec.keep_layers is not None:
         keep_layers(model, spec.keep_layers, key)
+        verify_saved(model.eval(), tokenizer, f"{key}.keep_layers {spec.keep_layers}")
     return Loaded(str(spec), model.eval(), tokenizer)
+
+
+def _from_folder(spec: ModelSpec, key: str) -> Any:
+    """A saved model with exactly the weights that its configuration asks for."""
+    where = f"{key} {spec.path}"
+    path, trusted = resolve(spec.path or "", key), spec.trust_remote_code
+    try:
+        found: Any = AutoModelForCausalLM.from_pretrained(
+            path, dtype=getattr(torch, spec.dtype), output_loading_info=True, trust_remote_code=trusted
+        )
+    except Exception as error:  # whatever a broken folder, a family's code or a missing library raises
+        raise UserError(f"{where}: cannot be loaded: {_reason(error, key, trusted)}") from None
+    model, report = found
+    if missing := sorted(report["missing_keys"]):  # they would be random
+        raise UserError(f"{where}: its weights lack {len(missing)} tensors, {missing[0]} among them")
+    layers = getattr(text_config(model), "num_hidden_layers", None)
+    for name in sorted(report.get("unexpected_keys") or ()):
+        numbers = [int(part) for part in name.split(".") if part.isdigit()]
+        if isinstance(layers, int) and numbers and numbers[0] >= layers:
+            raise UserError(f"{where}: its weights have layers, such as {name}, beyond the {layers} of its config.json")
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and not bool(torch.isfinite(parameter).all()):
+            raise UserError(f"{where}: its weights are damaged: {name} holds numbers that are not finite")
+    return model
+
+
+def _reason(error: Exception, key: str, trusted: bool) -> str:
+    """Why a model or tokenizer was not loaded, in one line."""
+    if not trusted and "trust_remote_code" in str(error):
+        return f"it brings Python code of its own; read that code, then set {key}.trust_remote_code=true to run it"
+    known = isinstance(error, OSError | ValueError | ImportError | RuntimeError | SafetensorError)
+    return first_line(error) if known else f"{type(error).__name__}: {first_line(error)}"
 
 
 def load_tokenizer(spec: ModelSpec, key: str) -> Any:
@@ -95,9 +134,10 @@ def load_tokenizer(spec: ModelSpec, key: str) -> Any:
         if not Path(path).exists():
             _require_on_hub(name, "tokenizer_config.json", f"{key}.tokenizer")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{key} {name}: its tokenizer cannot be loaded: {first_line(error)}") from None
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=spec.trust_remote_code)
+    except Exception as error:  # whatever a broken folder or a tokenizer's own code raises
+        reason = _reason(error, key, spec.trust_remote_code)
+        raise UserError(f"{key} {name}: its tokenizer cannot be loaded: {reason}") from None
     if tokenizer.eos_token_id is None:
         raise UserError(
             f"{key} {name}: its tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json"
@@ -122,6 +162,8 @@ def resolve(name: str, key: str) -> str:
         return name
     if not (path / "config.json").is_file():
         inside = path / "model"
+        if (path / "adapter_config.json").is_file():
+            raise UserError(f"{key} {name}: holds an adapter alone; merge it into its base model and save that")
         hint = f"; it holds a run, whose student is {inside}" if (inside / "config.json").is_file() else ""
         raise UserError(f"{key} {name}: is not a model folder, it has no config.json{hint}")
     if not any((path / weights).is_file() for weights in WEIGHTS):
@@ -162,5 +204,5 @@ def _from_architecture(fields: dict[str, Any], tokenizer: Any, key: str) -> PreT
         )
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
         return model
-    except (KeyError, ValueError, TypeError) as error:
+    except Exception as error:  # a configuration's own checks raise what they like
         raise UserError(f"{key}.architecture: {first_line(error)}; give model_type and its config fields") from None

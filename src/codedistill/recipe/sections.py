@@ -51,6 +51,7 @@ class ModelSpec(Section):
         "(`model_type`, `hidden_size` and so on); needs `tokenizer`",
     )
     dtype: Dtype = key("float32", "the type that the weights are loaded in; a student cannot be trained in float16")
+    trust_remote_code: bool = key(False, "run Python code that the model or its tokenizer brings along")
 
     @model_validator(mode="after")
     def _one_origin(self) -> ModelSpec:
@@ -91,6 +92,8 @@ class Data(Section):
     )
     limit: int | None = key(None, "use only the first so many rows", ge=1)
     max_length: int = key(512, "maximum tokens of prompt and response together; longer examples are truncated", ge=8)
+    turns: Literal["all", "last"] = key("all", "the assistant turns of a chat to train on: all, or the last one")
+    strict: bool = key(False, "refuse the data if a row cannot be used, instead of skipping such rows")
 
 
 def _pair(value: object) -> object:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from codedistill.errors import UserError
-from codedistill.generation import Request, Sampling, generate
+from codedistill.generation import Request, Sampling, generator_for
 from codedistill.models import Loaded
 from codedistill.runs.files import read_jsonl, write_json, write_jsonl
 
@@ -105,7 +105,7 @@ def write_responses(
     with partial.open("w", encoding="utf-8") as handle:
         handle.writelines(line + "\n" for line in [first, *kept])
         handle.flush()
-        for done in generate(order.teacher, wanted, order.sampling):
+        for done in generator_for(order.teacher).generate(wanted, order.sampling):
             row = {
                 "id": done.index,
                 "prompt": order.prompts[done.index],

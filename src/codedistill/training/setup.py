@@ -16,6 +16,7 @@ from codedistill.errors import UserError
 from codedistill.methods import METHODS, build_method, import_named
 from codedistill.methods.base import Method, MethodContext, RewriteContext, Rewritten, Student
 from codedistill.models import Loaded, load_model, own_vocabulary, shared_vocabulary
+from codedistill.models.config import set_end_tokens
 from codedistill.models.heads import HiddenStates, check_head
 from codedistill.models.lora import add_adapters
 from codedistill.parallel import Processes
@@ -54,10 +55,11 @@ def prepare(recipe: Recipe, accelerator: Accelerator, context: RewriteContext) -
     """
     check_switches(recipe, accelerator)
     entry, training, processes = METHODS[recipe.method], recipe.training, context.processes
-    examples = load_examples(recipe.data.source, recipe.data.limit)
+    examples = load_examples(recipe.data.source, recipe.data.limit, strict=recipe.data.strict)
     loaded = _load(recipe.student, "student")
     template = TEMPLATES[recipe.instructions_template]
-    encoded, report = encode_examples(examples, template, loaded.tokenizer, recipe.data.max_length)
+    encoded, report = encode_examples(examples, template, loaded.tokenizer, recipe.data.max_length, recipe.data.turns)
+    set_end_tokens(loaded.model, report.ends)
     teacher = _load(recipe.teacher, "teacher") if entry.teacher and recipe.teacher else None
     asked = teacher if recipe.asks_teacher else None
     vocabulary = own_vocabulary(loaded) if asked is None else shared_vocabulary(asked, loaded)
@@ -109,7 +111,7 @@ def _load(spec: ModelSpec, key: str) -> Loaded:
 
 def _check_lengths(encoded: list[Encoded], model: Loaded, key: str) -> None:
     """Raises UserError for examples longer than the model's table of positions."""
-    most = getattr(model.model.config, "max_position_embeddings", None)
+    most = model.positions
     longest = max(len(example.ids) for example in encoded)
     if most is not None and longest > most:
         raise UserError(
@@ -146,15 +148,15 @@ def encode_rewritten(
     recipe: Recipe, written: Rewritten, student: Loaded, before: EncodingReport
 ) -> tuple[list[Encoded], EncodingReport]:
     """Rewritten examples as token ids. An unfinished response gets no end token, so that none is learned there."""
-    template, end = TEMPLATES[recipe.instructions_template], student.tokenizer.eos_token_id
-    encoded, report = encode_examples(written.examples, template, student.tokenizer, recipe.data.max_length)
+    encoded, report = encode_examples(
+        written.examples,
+        TEMPLATES[recipe.instructions_template],
+        student.tokenizer,
+        recipe.data.max_length,
+        turns="last",
+        unfinished=written.unfinished,
+    )
     cut = sum(example.id in written.unfinished for example in encoded)
-    encoded = [
-        replace(example, ids=example.ids[:-1])
-        if example.id in written.unfinished and example.ids[-1] == end and example.response_length > 1
-        else example
-        for example in encoded
-    ]
     return encoded, replace(
         before, cut=max(cut, report.cut), dropped=before.dropped + report.dropped, empty=report.empty
     )

@@ -15,8 +15,8 @@ from accelerate import Accelerator
 from codedistill.data import Batch, Encoded
 from codedistill.errors import UserError
 from codedistill.methods.base import LossSum, Method, StepStatistics
-from codedistill.models.heads import base_model
-from codedistill.models.precision import bfloat16_fault
+from codedistill.models.config import base_model
+from codedistill.models.precision import require_bfloat16
 from codedistill.recipe.model import Recipe
 
 ACCELERATE = {"no": "float32", "bf16": "bfloat16"}
@@ -36,9 +36,12 @@ def check_switches(recipe: Recipe, accelerator: Accelerator) -> None:
             f"training.precision {wanted}: accelerate is configured for mixed precision {configured}, by "
             f"ACCELERATE_MIXED_PRECISION or its launcher; {fix}, or remove that setting"
         )
-    narrow = "bfloat16" in (wanted, dtype, recipe.teacher.dtype if recipe.teacher is not None else None)
-    if narrow and accelerator.device.type == "cpu" and (fault := bfloat16_fault()) is not None:
-        raise UserError(f"bfloat16: {fault}; set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16, or use float32")
+    keys = {"training.precision": wanted, "student.dtype": dtype}
+    if recipe.teacher is not None:
+        keys["teacher.dtype"] = recipe.teacher.dtype
+    narrow = [key for key, value in keys.items() if value == "bfloat16"]
+    if narrow and accelerator.device.type == "cpu":
+        require_bfloat16(narrow[0])
     if recipe.training.compile and (fault := compile_fault(accelerator.device)) is not None:
         raise UserError(f"training.compile: {fault}; install a C++ compiler such as g++, or set training.compile=false")
 
