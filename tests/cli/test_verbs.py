@@ -213,7 +213,7 @@ def test_execute_judges_any_tools_samples(
         ('{"task_id": "tiny/0"}', "line 1: needs completion or solution"),
         ('{"task_id": "tiny/x", "completion": ""}', "line 1: task_id 'tiny/x' is not a task of tiny"),
         ('{"task_id": ', "line 1: not valid JSON"),
-        ("", "holds no samples"),
+        ("", "samples.jsonl: "),
     ],
 )
 def test_malformed_samples_are_named_by_line(

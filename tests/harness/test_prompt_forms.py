@@ -25,6 +25,7 @@ class Tokenizer:
     """Marks the turns of a chat."""
 
     chat_template: str | None = "yes"
+    added_tokens_decoder: dict[int, Any] = {}  # noqa: RUF012
 
     def get_vocab(self) -> dict[str, int]:
         return {}
@@ -81,7 +82,8 @@ def test_samples_keep_what_the_model_wrote(
         requests.extend(wanted)
         finish = SimpleNamespace(value="eos")
         return (
-            SimpleNamespace(index=r.index, sample=r.sample, text=WRITES[form], tokens=9, finish=finish) for r in wanted
+            SimpleNamespace(index=r.index, sample=r.sample, text=WRITES[form], tokens=9, ids=[], finish=finish)
+            for r in wanted
         )
 
     monkeypatch.setattr(codedistill.generation, "generator_for", lambda loaded: SimpleNamespace(generate=generate))

@@ -64,7 +64,7 @@ def test_its_recipe_is_one_of_today(directory: RunDirectory) -> None:
     assert recipe.training.learning_rate == 0.004
     assert api.open_directory(recipe).path == directory.path
     with pytest.raises(UserError) as caught:
-        api.open_directory(load_recipe(directory.recipe, [f"output={directory.path}"]))
+        api.open_directory(load_recipe(directory.recipe, [f"output={directory.path}", "training.warmup_steps=0"]))
     assert str(directory.path) in str(caught.value)
 
 
