@@ -108,7 +108,7 @@ class LouderDistillation(Distillation):
 
     def loss(self, batch: Batch) -> LossSum:
         out = super().loss(batch)
-        return LossSum(self._volume * out.loss, out.count, out.forward_kl, out.reverse_kl, out.metrics)
+        return LossSum(self._volume * out.loss, out.count, out.metrics)
 
 
 def test_a_method_with_settings(micro_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
