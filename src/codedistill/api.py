@@ -49,7 +49,7 @@ from codedistill.runs.schema import (
 )
 
 if TYPE_CHECKING:
-    from codedistill.report.compare import Comparison
+    from codedistill.report import Comparison
     from codedistill.training import TrainingResult
 
 RecipeLike = str | Path | Mapping[str, Any] | Recipe

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from codedistill.api import summarize_run
-from codedistill.evaluation import summarize
+from codedistill.evaluation import summarize, wilson_interval
 from codedistill.recipe.load import load_recipe
+from codedistill.report.results import TableRow
 from codedistill.runs.directory import RunDirectory
 from codedistill.runs.files import read_rows, write_json, write_jsonl, write_model, write_rows, write_yaml
 from codedistill.runs.schema import EvaluationSummary, ResultRow, SampleRow, TrainingSummary
@@ -31,6 +32,18 @@ FAILURES = [
     ("unbalanced delimiters", "SyntaxError", "'(' was never closed"),
     ("out of range", "IndexError", "list index out of range"),
 ]
+
+
+def table_row(who: str, correct: int, samples: int, categories: Mapping[str, int], **more: Any) -> TableRow:
+    """A row of results with a sample for each task. Its counts obey the identities if `more` does not change them."""
+    return TableRow.model_validate(summary_row(who, correct, samples, categories, **more))
+
+
+def summary_row(who: str, correct: int, samples: int, categories: Mapping[str, int], **more: Any) -> dict[str, Any]:
+    complete = correct + categories.get("wrong answer", 0)
+    values = {"who": who, "model": f"m/{who}", "benchmark": "tiny", "tasks": samples, "samples": samples}
+    values |= {"pass@1": correct / samples, "interval": list(wilson_interval(correct, samples)), "correct": correct}
+    return values | {"complete": complete, "incomplete": samples - complete, "categories": dict(categories)} | more
 
 
 def passes(who: str, task: int, student_fails: int) -> bool:
@@ -100,7 +113,12 @@ def metrics(step: int, steps: int, method: str) -> dict[str, Any]:
     share, ripple = step / steps, 0.15 * math.sin(step * 2.4) * math.exp(-step / steps)
     forward, reverse = 2.2 * math.exp(-4 * share) + 0.4 + ripple, 3.0 * math.exp(-5 * share) + 0.5 + 1.3 * ripple
     beta = 0.1 + 0.4 * share
-    row = {"step": step, "epoch": 0, "loss": (1 - beta) * forward + beta * reverse, "forward_kl": forward}
+    row: dict[str, Any] = {
+        "step": step,
+        "epoch": 0,
+        "loss": (1 - beta) * forward + beta * reverse,
+        "forward_kl": forward,
+    }
     row |= {"reverse_kl": reverse, "beta": beta, "beta_loss": 0.1, "lr": 1e-3 * (1 - share), "grad_norm": 0.9}
     if method == "sft":
         row |= {"forward_kl": None, "reverse_kl": None, "beta": None, "beta_loss": None}

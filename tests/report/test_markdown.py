@@ -29,7 +29,7 @@ def test_parts(made_run: Path) -> None:
     assert headings(text, 2) == [
         "Results", "Task by task", "Training", "Kinds of errors", "Samples", "Recipe", "Environment", "Files",
     ]  # fmt: skip
-    assert "| teacher | tiny/teacher | 2.4 M | 80.0% |" in text
+    assert "| 2.4 M | tiny/teacher |\n" in text
     assert "| all programs | 40 | 40 | 40 |" in text
     assert "| student minus base | 40 | +40.0 points |" in text
     assert len(headings(text, 4)) == 5
@@ -38,8 +38,6 @@ def test_parts(made_run: Path) -> None:
     assert "- [evaluation/student/tiny/samples.jsonl](evaluation/student/tiny/samples.jsonl)" in text
     assert "\n\n\n" not in text
     assert "\nakd from tiny/teacher (2.4 M parameters) to tiny/student (500 k parameters), seed 0." in text
-    assert "\npass@1 is the share of tasks that a model solves" in text
-    assert "\nTwo models on the same tasks." in text
 
 
 def test_tables_are_rectangular(made_run: Path) -> None:

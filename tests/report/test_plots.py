@@ -6,8 +6,18 @@ from xml.etree import ElementTree
 
 import pytest
 
-from codedistill.report.plots import LEFT, RIGHT, WIDTH, Line, Measured, bar_chart, interval_chart, line_chart, ticks
-from codedistill.report.series import Point
+from codedistill.report.plots import (
+    LEFT,
+    RIGHT,
+    WIDTH,
+    Line,
+    Measured,
+    Point,
+    bar_chart,
+    interval_chart,
+    line_chart,
+    ticks,
+)
 
 
 def curve(*values: float | None) -> Line:
@@ -43,7 +53,7 @@ def test_ticks(low: float, high: float, expected: list[float]) -> None:
 def test_steps_are_marked_by_whole_numbers(steps: int, expected: str) -> None:
     texts = marks(line_chart("loss", [curve(*[1.0] * steps)]), "text")
     below = [text.text for text in texts if text.attrib["text-anchor"] == "middle"]
-    assert below == [*expected.split(), "optimiser step"]
+    assert below == [*expected.split(), "optimizer step"]
 
 
 def test_a_curve_spans_the_chart_and_falls_where_values_fall() -> None:
@@ -74,10 +84,10 @@ def test_bands_show_ranges() -> None:
 
 
 def test_intervals() -> None:
-    svg = interval_chart("pass@1", [Measured("a", "teacher", 0.5, 0.25, 1.0), Measured("b", "base", 0.0, None, None)])
+    svg = interval_chart("pass@1", [Measured("a", "teacher", 0.5, 0.25, 1.0), Measured("b", "base", 0.0, 0.0, 0.5)])
     (a, b) = (float(c.attrib["cx"]) for c in marks(svg, "circle"))
     grid = [float(line.attrib["x1"]) for line in marks(svg, "line") if line.attrib["class"] == "grid"]
-    (whisker,) = [line for line in marks(svg, "line") if "whisker" in line.attrib["class"]]
+    whisker, _ = [line for line in marks(svg, "line") if "whisker" in line.attrib["class"]]
     assert [a, b] == [grid[2], grid[0]]  # the grid is 0, 25, 50, 75 and 100%
     assert [float(whisker.attrib[x]) for x in ("x1", "x2")] == [grid[1], grid[4]]
 

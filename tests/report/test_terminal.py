@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from codedistill.report import compare_runs, render_terminal, results_table
-from codedistill.report.terminal import render
-from tests.report.made_runs import write_run
+from codedistill.report import compare_runs, render_comparison, render_terminal, results_table
+from codedistill.report.blocks import plain_table
+from codedistill.report.terminal import render_table
+from tests.report.made_runs import summary_row, write_run
 
 
 def model(who: str, path: str, **more: object) -> dict[str, object]:
-    values = {"who": who, "model": path, "benchmark": "tiny", "tasks": 300, "samples": 300, "parameters": 2_410_560}
-    values |= {"pass@1": 0.64, "interval": [0.58, 0.69], "accuracy_loss": 21.0, "complete": 300, "correct": 192}
-    return values | more
+    values = {"model": path, "parameters": 2_410_560, "interval": [0.58, 0.69], "accuracy_loss": 21.0}
+    return summary_row(who, 192, 300, {"wrong answer": 108}, **values, **more)
 
 
 SUMMARY = {
@@ -79,6 +79,15 @@ def test_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "model, correct/complete" in " ".join(lines[5:])
 
 
+def test_markup_and_control_characters_are_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "[red]a[/red] :smile: \x1b[31m\n\u202e"
+    shown = r"[red]a[/red] :smile: \x1b[31m \u202e"
+    table = plain_table("", ["", name], [[name, "1"]])
+    assert render_table(table).splitlines()[1].startswith(shown)
+    use_terminal(monkeypatch, 200)
+    assert plain(render_table(table)).splitlines()[1].startswith(shown)
+
+
 def test_a_wide_terminal_has_every_column(monkeypatch: pytest.MonkeyPatch) -> None:
     text = at(monkeypatch, 160)
     assert "runs/a-run-with-a-long-name/model" in text
@@ -88,7 +97,7 @@ def test_a_wide_terminal_has_every_column(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_words_of_a_heading_are_never_split_nor_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     use_terminal(monkeypatch, 20)
-    text = render(["run", "difference to /tmp/a-0"], [["kd", "-14.0 points"]], 1)
+    text = render_table(plain_table("", ["run", "difference to /tmp/a-0"], [["kd", "-14.0 points"]]))
     for word in ("difference", "/tmp/", "a-0", "-14.0 points"):
         assert word in text
 
@@ -100,7 +109,7 @@ def test_a_pipe_has_every_column(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "runs/a-run-with-a-long-name/model" in text
 
 
-def test_comparisons_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_comparisons_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made = [("akd", 0), ("kd", 0), ("akd", 1), ("kd", 1)]
     runs = [
         write_run(tmp_path / f"{method}-{seed}", steps=2, overrides=[f"training.seed={seed}", f"method={method}"])
@@ -109,7 +118,6 @@ def test_comparisons_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
     compared = compare_runs(runs)
     for columns in (80, 40):
         use_terminal(monkeypatch, columns)
-        compared.print()
-        lines = plain(capsys.readouterr().out).splitlines()
+        lines = plain(render_comparison(compared)).splitlines()
         assert max(map(len, lines)) <= columns
         assert any("(Holm)" in line for line in lines)

@@ -177,7 +177,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write a run's report again, or compare runs."""
-    from codedistill.report import compare_runs, write_report
+    from codedistill.report import compare_runs, render_comparison, write_comparison, write_report
     from codedistill.runs.directory import RunDirectory
     from codedistill.runs.files import read_model
     from codedistill.runs.schema import RunSummary
@@ -190,11 +190,11 @@ def report(
         return
     comparison = compare_runs(runs)
     if output is not None:
-        comparison.write(output)
+        write_comparison(comparison, output)
     if as_json:
         _print_json(comparison.to_json())
     else:
-        comparison.print()
+        typer.echo(render_comparison(comparison), nl=False)
 
 
 @app.command()

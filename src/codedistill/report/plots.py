@@ -1,7 +1,7 @@
 """Inline SVG, drawn from the data.
 
-Colours are classes that the page's style sheet sets, so that a chart follows dark mode and print. A chart
-is drawn for a width of 380 pixels and never shrinks below 300: its text stays readable on a phone.
+Colors are classes of the page's style sheet, so that a chart follows dark mode and print. A chart is drawn for
+a width of 380 pixels and never shrinks below 300, which keeps its text readable on a phone.
 """
 
 from __future__ import annotations
@@ -12,14 +12,23 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
-from codedistill.report.series import Point
 from codedistill.report.text import number, percent, visible
 
 WIDTH = 380
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 10, 36
 
 LONGEST, CHARACTER = 26, 6.4
-"""Characters that a row's name may have before it is cut, and the pixels that one takes."""
+"""Characters of a row's name before it is cut, and the pixels of one character."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Mean, lowest and highest value of some neighboring steps; None if none of them has a finite value."""
+
+    step: float
+    mean: float | None
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -33,13 +42,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Measured:
-    """One row of an interval chart: a share and its confidence interval. `marks` are other shares to set it against."""
+    """One row of an interval chart: a share and its confidence interval. `marks` are other models' shares."""
 
     name: str
     style: str
     share: float
-    low: float | None
-    high: float | None
+    low: float
+    high: float
     marks: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -49,8 +58,8 @@ def line_chart(
     """Curves over the steps; a value that is not finite is a gap.
 
     Args:
-        limits: bounds of the vertical axis; default: from 0, or the lowest value if that is negative, to the highest.
-        band: show the range of the steps that a point stands for.
+        limits: bounds of the vertical axis; by default from 0 (or the lowest value if negative) to the highest value.
+        band: show the range of the steps behind each point.
     """
     height = 210
     points = [point for line in lines for point in line.points]
@@ -61,7 +70,7 @@ def line_chart(
     parts = [_rule(up(tick), number(tick)) for tick in ticks(low, high, 4)]
     for tick in ticks(across.low, across.high, 5, least=1):
         parts.append(_text(across(tick), height - BOTTOM + 15, number(tick), "middle"))
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, height - 5, "optimiser step", "middle"))
+    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, height - 5, "optimizer step", "middle"))
     for line in lines:
         if band:
             parts += [_band(part, across, up, line.style) for part in _runs(line.points)]
@@ -86,12 +95,8 @@ def interval_chart(title: str, rows: Sequence[Measured]) -> Markup:
         for style, share in row.marks.items():  # as high as the row: marks at one place make one line
             line = Markup('<line class="mark {0}" x1="{1:.1f}" x2="{1:.1f}" y1="{2}" y2="{3}"/>')
             parts.append(line.format(style, across(share), TOP + row_height * i, TOP + row_height * (i + 1)))
-        if row.low is not None and row.high is not None:
-            parts.append(
-                Markup('<line class="whisker stroke {3}" x1="{0:.1f}" x2="{1:.1f}" y1="{2}" y2="{2}"/>').format(
-                    across(row.low), across(row.high), y, row.style
-                )
-            )
+        whisker = Markup('<line class="whisker stroke {3}" x1="{0:.1f}" x2="{1:.1f}" y1="{2}" y2="{2}"/>')
+        parts.append(whisker.format(across(row.low), across(row.high), y, row.style))
         dot = Markup('<circle class="fill {}" cx="{:.1f}" cy="{}" r="5"/>')
         parts.append(dot.format(row.style, across(row.share), y))
         parts.append(_text(WIDTH - 4, y + 4, percent(row.share), "end", "value"))
@@ -99,7 +104,7 @@ def interval_chart(title: str, rows: Sequence[Measured]) -> Markup:
 
 
 def bar_chart(title: str, groups: Mapping[str, Sequence[float]], styles: Sequence[str]) -> Markup:
-    """Counts, or their means, as horizontal bars: a group of bars for each name, a bar for each style."""
+    """Counts or mean counts as horizontal bars: a group of bars for each name, a bar for each style."""
     left, bar, gap = _room(groups), 11, 12
     group = bar * len(styles) + gap
     height = TOP + group * len(groups)
@@ -123,7 +128,7 @@ def bar_chart(title: str, groups: Mapping[str, Sequence[float]], styles: Sequenc
 def ticks(low: float, high: float, about: int, least: float = 0) -> list[float]:
     """Round values (1, 2 or 5 times a power of ten apart) within [low, high], about `about` of them.
 
-    They are at least `least` apart, and so there may be fewer: 1 keeps whole what can only be counted.
+    They are at least `least` apart, so there may be fewer; 1 keeps the ticks of steps whole.
     """
     if not high > low:
         return [low]
@@ -135,7 +140,7 @@ def ticks(low: float, high: float, about: int, least: float = 0) -> list[float]:
 
 
 class _Scale:
-    """A linear map from values to pixels; a range without extent lies in the middle."""
+    """A linear map from values to pixels; a range of zero length maps to the middle."""
 
     def __init__(self, low: float, high: float, start: float, end: float) -> None:
         self.low, self.high, self._start, self._end = low, high, start, end

@@ -24,6 +24,11 @@ def interval(low: float, high: float) -> str:
     return f"{low * 100:.1f} to {high * 100:.1f}%"
 
 
+def signed_interval(low: float, high: float) -> str:
+    """(-0.05, 0.1) as -5.0 to +10.0."""
+    return f"{low * 100:+.1f} to {high * 100:+.1f}"
+
+
 def number(value: float | None) -> str:
     """A measured quantity with four significant digits; a dash where there is none."""
     return "-" if value is None else f"{value:.4g}"
