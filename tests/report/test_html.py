@@ -231,3 +231,9 @@ def test_reports_are_the_same_twice(made_run: Path) -> None:
     before = (made_run / "report.html").read_bytes(), (made_run / "report.md").read_bytes()
     write_report(made_run)
     assert before == ((made_run / "report.html").read_bytes(), (made_run / "report.md").read_bytes())
+
+
+def test_nothing_evaluated(tmp_path: Path) -> None:
+    found = page_of(write_run(tmp_path / "run", who=(), steps=5))
+    assert "No model was evaluated." in found.text["results"]
+    assert "No model was evaluated." in (tmp_path / "run" / "report.md").read_text()
