@@ -14,7 +14,7 @@ import pytest
 
 from codedistill import sandbox
 from codedistill.benchmarks import Benchmark, Problem, load_benchmark
-from codedistill.benchmarks.evalplus.inputs import read_inputs
+from codedistill.benchmarks.evalplus.arguments import read_inputs
 from codedistill.benchmarks.evalplus.plus import REFERENCE_SECONDS
 from codedistill.benchmarks.evalplus.values import dumps, is_longer, loads, same
 from codedistill.benchmarks.loading import references

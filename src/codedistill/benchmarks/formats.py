@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codedistill.benchmarks.checks import with_helpers
-from codedistill.benchmarks.evalplus.inputs import COMPARE, cases_of, read_inputs
+from codedistill.benchmarks.evalplus.arguments import COMPARE, cases_of, read_inputs
 from codedistill.benchmarks.extraction.syntax import parse, parse_prompt
 from codedistill.benchmarks.problems import Cases, Problem
 from codedistill.errors import UserError

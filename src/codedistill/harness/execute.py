@@ -14,7 +14,7 @@ from codedistill.benchmarks import Benchmark, Problem
 from codedistill.benchmarks.evalplus.plus import base_only
 from codedistill.errors import InfrastructureError, UserError
 from codedistill.harness.expected import reference_seconds, with_checks
-from codedistill.harness.formats import samples_hash
+from codedistill.harness.foreign import samples_hash
 from codedistill.harness.limits import judge, warn_of_checks
 from codedistill.harness.samples import read_samples
 from codedistill.progress import Watch

@@ -9,12 +9,12 @@ from typing import Any
 
 from codedistill import benchmarks
 from codedistill.errors import UserError
-from codedistill.harness.formats import sample_rows
+from codedistill.harness.foreign import sample_rows
 from codedistill.runs.schema import SampleRow
 
 
 def read_samples(path: Path, tasks: benchmarks.Benchmark) -> list[SampleRow]:
-    """The rows of a samples file, which may be a .gz or one of the forms of other tools in `harness.formats`.
+    """The rows of a samples file, which may be a .gz or one of the forms of other tools in `harness.foreign`.
 
     A row needs `task_id` and `solution` (a whole program) or `completion` (the model's text). `sample` numbers the
     samples of a task. A row without it gets its place among its task's rows, or the next number that is free.

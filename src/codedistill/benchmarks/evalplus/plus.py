@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from codedistill.benchmarks.evalplus import inputs, values
+from codedistill.benchmarks.evalplus import arguments, values
 from codedistill.benchmarks.extraction.syntax import parse
 from codedistill.benchmarks.problems import Problem
 
@@ -113,10 +113,10 @@ def _contract(problem: Problem, reference: str) -> str:
     tree = parse(reference)  # one that does not parse fails when it is run
     for node in tree.body if tree else []:
         if isinstance(node, ast.FunctionDef) and node.name == problem.entry_point:
-            arguments = node.args
-            for one in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
+            signature = node.args
+            for one in [*signature.posonlyargs, *signature.args, *signature.kwonlyargs]:
                 one.annotation = None
-            parameters = ast.unparse(arguments)
+            parameters = ast.unparse(signature)
     body = textwrap.indent(textwrap.dedent(problem.cases.contract), "    ")
     return f"def _codedistill_contract({parameters}):\n    pass\n{body}\n"
 
@@ -154,5 +154,5 @@ def base_only(problem: Problem) -> Problem:
 
 def rules_hash() -> str:
     """The hash of the code that determines expected outputs."""
-    texts = "".join(inspect.getsource(module) for module in (values, inputs, sys.modules[__name__]))
+    texts = "".join(inspect.getsource(module) for module in (values, arguments, sys.modules[__name__]))
     return hashlib.sha256(texts.encode()).hexdigest()

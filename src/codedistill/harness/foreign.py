@@ -62,13 +62,13 @@ def samples_hash(path: Path) -> str:
 
 
 def _is_jsonl(text: str) -> bool:
-    """Whether the first line is a JSON value of its own and a row: an object with texts is neither."""
-    line = text.partition("\n")[0]
+    """Whether every line is a row, and not the whole text one JSON object."""
+    line, _, rest = text.partition("\n")
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
-        return len(text.splitlines()) < 2 or line.rstrip() != "{"  # a damaged line is reported by its number
-    return not isinstance(row, dict) or "task_id" in row or "doc" in row or len(text.rstrip()) > len(line.rstrip())
+        return line.strip() != "{"  # a damaged row is reported by its line
+    return not isinstance(row, dict) or not row.keys().isdisjoint(("task_id", "doc")) or bool(rest.strip())
 
 
 def _folder(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -10,7 +10,7 @@ import pytest
 
 from codedistill.benchmarks import Benchmark, load_benchmark
 from codedistill.errors import UserError
-from codedistill.harness.formats import sample_rows, samples_hash
+from codedistill.harness.foreign import sample_rows, samples_hash
 from codedistill.harness.samples import read_samples
 from tests.benchmarks.rows import HUMANEVAL, write
 
