@@ -138,7 +138,7 @@ def test_an_interrupted_run_goes_on_with_the_same_corpus(bench: Bench, corpus: P
 
 def test_a_batch_of_responses_serves_several_updates(short_recipe: dict[str, Any], tmp_path: Path) -> None:
     """40 examples in batches of 8 make 5 batches, and with 2 updates of each 10 steps an epoch."""
-    small = [*SHORT, "data.limit=40", "minillm.updates=2", "minillm.max_new_tokens=3", "training.epochs=1"]
+    small = ["method=minillm", "data.limit=40", "minillm.updates=2", "minillm.max_new_tokens=3", "training.epochs=1"]
     recipe = short_recipe | {"training": {"batch_size": 8, "learning_rate": 1e-3}}
     metrics = run(recipe, tmp_path / "a", small).metrics
     assert [m.epoch for m in metrics] == [0] * 10
