@@ -1,6 +1,6 @@
 """`data` isolation: plain data comes over as it is, everything else as nothing that could pass for an answer."""
 
-# ruff: noqa: E501 (programs in tables)
+# ruff: noqa: E501, DTZ001 (programs in tables; a date without a time zone)
 
 from __future__ import annotations
 

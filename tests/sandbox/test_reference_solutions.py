@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from codedistill.benchmarks.references import references
 
 from codedistill.benchmarks import load_benchmark
+from codedistill.benchmarks.loading import references
 from codedistill.sandbox import Isolation, Limits, Program, Status, run_programs
 from codedistill.tiny import ASSETS
 

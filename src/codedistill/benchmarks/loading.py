@@ -34,8 +34,9 @@ def load_benchmark(name_or_path: str, limit: int | None = None) -> Benchmark:
             raise UserError(f"{where}: {error}") from None
         if problem.task_id in problems:
             raise UserError(f"{where}: task_id {problem.task_id} occurs twice")
-        isolation = "data" if problem.cases is not None or _gives_data(name_or_path, problem.task_id) else "shared"
-        problems[problem.task_id] = replace(problem, broken=fault, isolation=isolation)
+        if problem.cases is not None or _gives_data(name_or_path, problem.task_id):
+            problem = replace(problem, isolation="data")
+        problems[problem.task_id] = replace(problem, broken=fault)
         first_fault = first_fault or (f"{where}: {fault}" if fault else "")
     if not problems:
         raise UserError(f"benchmark {name_or_path}: holds no tasks")

@@ -116,7 +116,7 @@ def _unjudged(verdicts: list[ResultRow], source: str) -> int:
     Raises:
         UserError: none has a verdict.
     """
-    broken = [verdict for verdict in verdicts if verdict.status == sandbox.Status.BROKEN_CHECKS]
+    broken = [verdict for verdict in verdicts if verdict.status == "broken_checks"]
     if broken:
         tasks = {verdict.task_id for verdict in broken}
         text = f"{source}: {broken[0].task_id}: its checks are broken: {broken[0].message}"
