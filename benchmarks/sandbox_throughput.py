@@ -107,7 +107,7 @@ class Measured:
 
 def run_ours(cases: list[Case], workers: int, timeout: float) -> Measured:
     def run() -> list[bool]:
-        limits = sandbox.Limits(wall_seconds=timeout, workers=workers)
+        limits = sandbox.Limits(cpu_seconds=timeout, workers=workers)
         return [result.passed for result in sandbox.run_programs([case.ours for case in cases], limits)]
 
     return measured(run)
@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("--evalplus-python", default=sys.executable, help="an interpreter that has evalplus")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--timeout", type=float, default=3.0, help="seconds of wall time for one program")
+    parser.add_argument("--timeout", type=float, default=3.0, help="seconds of CPU time for one program")
     options = parser.parse_args()
     sets = {"HumanEval, reference": human_eval_cases(None), "HumanEval, None": human_eval_cases("    return None\n")}
     if options.asserts is not None:

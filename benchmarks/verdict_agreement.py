@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--field", choices=("solution", "completion"), default="solution")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--timeout", type=float, default=3.0, help="seconds of wall time for one program")
+    parser.add_argument("--timeout", type=float, default=3.0, help="seconds of CPU time for one program")
     parser.add_argument("--out", type=Path, help="write mutants with both verdicts to this JSONL file")
     options = parser.parse_args()
     _, data = read_benchmark(str(options.humaneval))

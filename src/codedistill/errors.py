@@ -2,7 +2,6 @@
 
 CodedistillError          failed at run time: exit code 1
   UserError               the user's input is wrong: exit code 2, one line, no traceback
-    ChecksError           the checks of a program cannot judge any: names the program by its index
   InfrastructureError     the machine failed, never the program under test: exit code 1
 """
 
@@ -36,19 +35,6 @@ class UserError(CodedistillError):
     ) -> None:
         super().__init__(message)
         self.file, self.key, self.override = file, key, override
-
-
-class ChecksError(UserError):
-    """The checks of one program are broken: no program could pass them. Raised by `sandbox.run_programs`.
-
-    `index` is the program's place among those that were run, `reason` what the checks raised, in one line: for a
-    message that names the task.
-    """
-
-    def __init__(self, index: int, reason: str) -> None:
-        super().__init__(f"program {index}: its checks are broken: {reason}")
-        self.index = index
-        self.reason = reason
 
 
 class InfrastructureError(CodedistillError):

@@ -6,21 +6,22 @@ import gzip
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from codedistill import sandbox
 from codedistill.benchmarks import Benchmark, Problem, load_benchmark
 from codedistill.errors import InfrastructureError, UserError
 from codedistill.harness.execute import execute
+from codedistill.harness.expected import LIMITS
 from codedistill.recipe.sections import Evaluation
 from codedistill.runs.files import read_jsonl, write_json, write_jsonl
 from codedistill.sandbox import Status, sandbox_layer
+from codedistill.sandbox.testing import FakeSandbox
 
 COLUMNS = ["task_id", "sample", "passed", "status", "category", "error_type", "message", "line", "seconds", "sandbox"]
+COLUMNS += ["isolation"]
 CHECKS = "def check(f):\n    assert f() == 1\n"
 TASKS = Benchmark("own", tuple(Problem(name, "", "f", CHECKS) for name in ("a", "b", "c")), "0" * 64, "here")
 SETTINGS = Evaluation(timeout=10)
@@ -38,37 +39,11 @@ def samples(tmp_path: Path) -> Path:
     return tmp_path / "samples.jsonl"
 
 
-class Sandbox:
-    """Runs programs and remembers them; fails after as many as it is told."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.calls: list[list[str]] = []
-        self.limits: list[sandbox.Limits] = []
-        self.left: int | None = None
-        self.error: BaseException = KeyboardInterrupt()
-        self._plain = sandbox.run_programs
-        monkeypatch.setattr(sandbox, "run_programs", self._run)
-
-    def fail_after(self, number: int | None, error: BaseException | None = None) -> None:
-        self.left, self.error = number, error or KeyboardInterrupt()
-
-    def _run(self, programs: Any, limits: Any, on_result: Callable[[int, Any], None] | None = None) -> Any:
-        self.calls.append([program.source for program in programs])
-        self.limits.append(limits)
-
-        def counted(index: int, result: Any) -> None:
-            if self.left == 0:
-                raise self.error
-            self.left = None if self.left is None else self.left - 1
-            if on_result is not None:
-                on_result(index, result)
-
-        return self._plain(programs, limits, counted)
-
-
 @pytest.fixture
-def box(monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    return Sandbox(monkeypatch)
+def box() -> Iterator[FakeSandbox]:
+    """Runs programs for real and remembers them."""
+    with FakeSandbox() as box:
+        yield box
 
 
 def test_rows(tmp_path: Path) -> None:
@@ -99,7 +74,7 @@ def test_an_exceptions_name_cannot_break_or_forge_the_summary(tmp_path: Path) ->
     assert (summary["complete"], summary["incomplete"]) == (0, 9)
 
 
-def test_an_interrupted_call_goes_on_where_it_was(samples: Path, tmp_path: Path, box: Sandbox) -> None:
+def test_an_interrupted_call_goes_on_where_it_was(samples: Path, tmp_path: Path, box: FakeSandbox) -> None:
     whole = execute(samples, TASKS, SETTINGS, tmp_path / "whole").to_json()
     box.fail_after(4)
     with pytest.raises(KeyboardInterrupt):
@@ -108,7 +83,7 @@ def test_an_interrupted_call_goes_on_where_it_was(samples: Path, tmp_path: Path,
     box.fail_after(None)
     box.calls.clear()
     result = execute(samples, TASKS, SETTINGS, tmp_path / "out").to_json()
-    assert [len(call) for call in box.calls] == [2]
+    assert [len(call.programs) for call in box.calls] == [2]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["results.jsonl", "summary.json"]
     assert result | {"seconds": 0} == whole | {"seconds": 0}
     rows = [read_jsonl(tmp_path / name / "results.jsonl") for name in ("whole", "out")]
@@ -117,7 +92,7 @@ def test_an_interrupted_call_goes_on_where_it_was(samples: Path, tmp_path: Path,
     ] * 2
 
 
-def test_a_fault_of_the_machine_loses_no_verdict(samples: Path, tmp_path: Path, box: Sandbox) -> None:
+def test_a_fault_of_the_machine_loses_no_verdict(samples: Path, tmp_path: Path, box: FakeSandbox) -> None:
     box.fail_after(5, InfrastructureError("sandbox: no process"))
     with pytest.raises(InfrastructureError) as caught:
         execute(samples, TASKS, SETTINGS, tmp_path)
@@ -125,11 +100,11 @@ def test_a_fault_of_the_machine_loses_no_verdict(samples: Path, tmp_path: Path, 
     box.fail_after(None)
     box.calls.clear()
     execute(samples, TASKS, SETTINGS, tmp_path)
-    assert [len(call) for call in box.calls] == [1]
+    assert [len(call.programs) for call in box.calls] == [1]
 
 
 @pytest.mark.parametrize("change", ["timeout", "samples", "benchmark"])
-def test_verdicts_of_something_else_are_not_taken(change: str, samples: Path, tmp_path: Path, box: Sandbox) -> None:
+def test_verdicts_of_something_else_are_not_taken(change: str, samples: Path, tmp_path: Path, box: FakeSandbox) -> None:
     box.fail_after(4)
     with pytest.raises(KeyboardInterrupt):
         execute(samples, TASKS, SETTINGS, tmp_path)
@@ -143,11 +118,11 @@ def test_verdicts_of_something_else_are_not_taken(change: str, samples: Path, tm
     else:
         tasks = Benchmark(TASKS.name, TASKS.problems, "1" * 64, TASKS.source)
     execute(samples, tasks, settings, tmp_path)
-    assert [len(call) for call in box.calls] == [6]
+    assert [len(call.programs) for call in box.calls] == [6]
     assert len(read_jsonl(tmp_path / "earlier-1" / "results.partial.jsonl")) == 5  # what they are of, and four
 
 
-def test_a_row_that_was_written_by_half_is_run_again(samples: Path, tmp_path: Path, box: Sandbox) -> None:
+def test_a_row_that_was_written_by_half_is_run_again(samples: Path, tmp_path: Path, box: FakeSandbox) -> None:
     box.fail_after(4)
     with pytest.raises(KeyboardInterrupt):
         execute(samples, TASKS, SETTINGS, tmp_path)
@@ -156,7 +131,7 @@ def test_a_row_that_was_written_by_half_is_run_again(samples: Path, tmp_path: Pa
     file = tmp_path / "results.partial.jsonl"
     file.write_bytes(file.read_bytes()[:-9])
     execute(samples, TASKS, SETTINGS, tmp_path)
-    assert [len(call) for call in box.calls] == [3]
+    assert [len(call.programs) for call in box.calls] == [3]
 
 
 @pytest.mark.parametrize("name", ["results.jsonl", "summary.json", "results.partial.jsonl"])
@@ -223,7 +198,7 @@ def slow(tmp_path: Path) -> Benchmark:
     return load_benchmark(str(tmp_path / "slow.jsonl"))
 
 
-def test_a_slow_task_is_no_timeout_of_the_program(slow: Benchmark, tmp_path: Path, box: Sandbox) -> None:
+def test_a_slow_task_is_no_timeout_of_the_program(slow: Benchmark, tmp_path: Path, box: FakeSandbox) -> None:
     rows = [
         {"task_id": "own/0", "solution": BUSY.format(0.6) + "    return 1\n"},
         {"task_id": "own/0", "solution": BUSY.format(9.0) + "    return 1\n"},
@@ -235,12 +210,11 @@ def test_a_slow_task_is_no_timeout_of_the_program(slow: Benchmark, tmp_path: Pat
     status = [row["status"] for row in read_jsonl(tmp_path / "results.jsonl")]
     assert status == [Status.PASSED, Status.TIMEOUT, Status.TIMEOUT, Status.PASSED]
     # All; both references, once; the programs of the slow task again, with CPU time for a limit.
-    assert [len(call) for call in box.calls] == [4, 2, 2]
-    assert box.limits[2].cpu_seconds is not None
-    assert box.limits[2].cpu_seconds >= 4 * 0.4
+    assert [len(call.programs) for call in box.calls] == [4, 2, 2]
+    assert box.calls[2].limits.cpu_seconds >= 4 * 0.4
 
 
-def test_references_are_timed_on_timeouts_only(slow: Benchmark, tmp_path: Path, box: Sandbox) -> None:
+def test_references_are_timed_on_timeouts_only(slow: Benchmark, tmp_path: Path, box: FakeSandbox) -> None:
     rows = [{"task_id": "own/0", "solution": BUSY.format(0.4) + "    return 1\n"}]
     write_jsonl(tmp_path / "samples.jsonl", rows)
     assert execute(tmp_path / "samples.jsonl", slow, SETTINGS, tmp_path).pass_at_1 == 1
@@ -248,7 +222,9 @@ def test_references_are_timed_on_timeouts_only(slow: Benchmark, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("solution", [None, BUSY.format(0.4) + "    return 2\n"])
-def test_a_task_without_a_right_reference_keeps_the_limit(solution: str | None, tmp_path: Path, box: Sandbox) -> None:
+def test_a_task_without_a_right_reference_keeps_the_limit(
+    solution: str | None, tmp_path: Path, box: FakeSandbox
+) -> None:
     row = {"task_id": "a", "prompt": "", "entry_point": "f", "test": CHECKS, "canonical_solution": solution}
     write_jsonl(tmp_path / "own.jsonl", [row])
     tasks = load_benchmark(str(tmp_path / "own.jsonl"))
@@ -256,24 +232,39 @@ def test_a_task_without_a_right_reference_keeps_the_limit(solution: str | None, 
     for benchmark in (tasks, TASKS):  # the second one lies in no file
         result = execute(tmp_path / "samples.jsonl", benchmark, Evaluation(timeout=0.2), tmp_path / benchmark.name)
         assert result.categories == {"execution timeout": 1}
-    assert all(limits.cpu_seconds is None for limits in box.limits)
+    assert {call.limits.cpu_seconds for call in box.calls if call.limits.memory_mb != LIMITS.memory_mb} == {0.2}
 
 
-def test_broken_checks_are_the_benchmarks_fault(samples: Path, tmp_path: Path) -> None:
-    checks = {"b": "import nowhere\n\n" + CHECKS}
-    problems = tuple(Problem(name, "", "f", checks.get(name, CHECKS)) for name in "abc")
-    with pytest.raises(UserError, match=r"^here: b: .*nowhere"):
+def test_broken_checks_of_one_task_leave_the_others_their_verdicts(
+    samples: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    problems = tuple(Problem(name, "", "f", "import nowhere\n" * (name == "b") + CHECKS) for name in "abc")
+    with caplog.at_level(logging.WARNING):
+        result = execute(samples, Benchmark("own", problems, "0" * 64, "here"), SETTINGS, tmp_path)
+    rows = read_jsonl(tmp_path / "results.jsonl")
+    assert [row["status"] for row in rows] == ["passed", "broken_checks", "passed", "failed", "broken_checks", "failed"]
+    assert (result.without_verdict, result.correct, result.samples) == (2, 2, 6)
+    (record,) = caplog.records
+    assert "b: its checks are broken" in record.getMessage()
+
+
+def test_broken_checks_everywhere_are_the_benchmarks_fault(samples: Path, tmp_path: Path) -> None:
+    problems = tuple(Problem(name, "", "f", "import nowhere\n" + CHECKS) for name in "abc")
+    with pytest.raises(UserError, match=r"^here: a: .*nowhere"):
         execute(samples, Benchmark("own", problems, "0" * 64, "here"), SETTINGS, tmp_path)
 
 
-def test_checks_that_may_fail_right_programs_are_told_once(
-    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(sandbox, "unsupported_in_checks", lambda checks: ["is an object of the program"])
-    with caplog.at_level(logging.WARNING):
-        execute(samples, TASKS, SETTINGS, tmp_path)
-    (record,) = caplog.records
-    assert record.getMessage() == "here: right programs may fail the checks of 3 tasks; a: is an object of the program"
+def test_isolation_is_the_tasks_or_what_is_asked_for(samples: Path, tmp_path: Path, box: FakeSandbox) -> None:
+    problems = (Problem("a", "", "f", CHECKS, isolation="data"), *TASKS.problems[1:])
+    tasks = Benchmark("own", problems, "0" * 64, "here")
+    found = execute(samples, tasks, SETTINGS, tmp_path / "own").isolation
+    rows = read_jsonl(tmp_path / "own" / "results.jsonl")
+    assert found == "data+shared"
+    assert {(row["task_id"], row["isolation"]) for row in rows} == {("a", "data"), ("b", "shared"), ("c", "shared")}
+    for isolation in ("data", "shared"):
+        settings = Evaluation(timeout=10, isolation=isolation)  # type: ignore[arg-type]
+        assert execute(samples, tasks, settings, tmp_path / isolation).isolation == isolation
+        assert {program.isolation for program in box.calls[-1].programs} == {isolation}
 
 
 def test_results_are_in_the_samples_order_whatever_the_limits(tmp_path: Path) -> None:
@@ -336,7 +327,7 @@ def test_evalplus_has_two_verdicts(tmp_path: Path) -> None:
     assert result.base_pass_at_5 == 1.0
 
 
-def test_base_verdicts_are_kept_too(tmp_path: Path, box: Sandbox) -> None:
+def test_base_verdicts_are_kept_too(tmp_path: Path, box: FakeSandbox) -> None:
     samples, tasks = base_and_plus(tmp_path)
     whole = execute(samples, tasks, SETTINGS, tmp_path / "whole")
     box.fail_after(8)  # six verdicts on all inputs, two of five on the base inputs
@@ -345,5 +336,5 @@ def test_base_verdicts_are_kept_too(tmp_path: Path, box: Sandbox) -> None:
     box.fail_after(None)
     box.calls.clear()
     again = execute(samples, tasks, SETTINGS, tmp_path / "out")
-    assert sum(map(len, box.calls)) == 2
+    assert sum(len(call.programs) for call in box.calls) == 2
     assert again.to_json() | {"seconds": 0} == whole.to_json() | {"seconds": 0}

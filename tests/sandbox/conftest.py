@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from codedistill.sandbox import Limits, Program, Result, describe_layers
+from codedistill.sandbox import Isolation, Limits, Program, Result, describe_layers
 from codedistill.sandbox.pool import run_on
 
 Run = Callable[..., Result]
@@ -22,16 +22,14 @@ def layer(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def filtered(layer: str) -> bool:
-    """Are system calls filtered on the layer?"""
-    return any(each["seccomp"] for each in describe_layers() if each["name"] == layer)
-
-
-@pytest.fixture
 def run(layer: str) -> Run:
     """Run one source under checks of which the entry point is `f`."""
 
-    def run(source: str, checks: str = "def check(candidate):\n    assert candidate() == 1\n") -> Result:
-        return run_on(layer, [Program(source, checks, "f")], Limits(wall_seconds=10))[0]
+    def run(
+        source: str,
+        checks: str = "def check(candidate):\n    assert candidate() == 1\n",
+        isolation: Isolation = Isolation.DATA,
+    ) -> Result:
+        return run_on(layer, [Program(source, checks, "f", isolation)], Limits(cpu_seconds=10))[0]
 
     return run

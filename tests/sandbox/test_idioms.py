@@ -1,79 +1,45 @@
-"""What checks cannot do here is told before they run."""
+"""Idioms of checks: `shared` isolation gives the verdict of plain execution for every one of them."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from codedistill.errors import ChecksError
-from codedistill.sandbox import Limits, Program, run_programs, unsupported_in_checks
+from codedistill.sandbox import Limits, Program, run_programs
 
-# Checks that are right, a right source, and what is told of them.
-UNSUPPORTED = {
-    "derived": (
-        "def check(f):\n    assert f().one() == 1\nclass More(Stack):\n    pass\n",
-        "class Stack: pass\nclass f:\n    def one(self): return 1\n",
-        ["class More derives from the program's Stack"],
-    ),
-    "derived from the parameter": (
-        "def check(stack):\n    class More(stack): pass\n    assert More().one() == 1\n",
-        "class f:\n    def one(self): return 1\n",
-        ["class More derives from the program's stack"],
-    ),
-    "source": (
-        "import inspect\ndef check(f):\n    assert 'return' in inspect.getsource(f)\n",
-        "def f():\n    return 1\n",
-        ["getsource: the program's source is not there"],
-    ),
-    "patched": (
-        "from unittest.mock import patch\ndef check(f):\n    with patch('time.time', return_value=5):\n"
-        "        assert f() == 5\n",
-        "import time\ndef f():\n    return time.time()\n",
-        ["patching time.time: the program has a module of its own"],
-    ),
-    "patched object": (
-        "import time\nfrom unittest import mock\n@mock.patch.object(time, 'time', return_value=5)\n"
-        "def check(f, time):\n    assert f() == 5\n",
-        "import time\ndef f():\n    return time.time()\n",
-        ["patching time.time: the program has a module of its own"],
-    ),
-    "package": (
-        "import numpy.linalg\nfrom numpy import array\ndef check(f):\n    assert f() == 1\n",
-        "def f():\n    return 1\n",
-        [
-            "import of numpy.linalg, which is not in Python's own library",
-            "import of numpy, which is not in Python's own library",
-        ],
-    ),
-    "main": (
-        "import unittest\nclass Test(unittest.TestCase): pass\ndef check(f):\n    unittest.main()\n",
-        "def f():\n    return 1\n",
-        ["unittest.main: it ends the process of the checks; run a TestSuite and look at its result"],
-    ),
-}
+HERE = Path(__file__).with_name("idioms.jsonl")
+ALL = Path(__file__).parents[3] / "shared" / "cases" / "idioms"
 
 
-@pytest.mark.parametrize("name", UNSUPPORTED)
-def test_what_does_not_work_is_told_and_does_not_work(name: str) -> None:
-    checks, source, told = UNSUPPORTED[name]
-    assert unsupported_in_checks(checks) == told
-    try:
-        (result,) = run_programs([Program(source, checks, "f")], Limits(wall_seconds=10))
-    except ChecksError:
-        return
-    assert not result.passed
+def differing(tasks: dict[str, dict[str, Any]], samples: list[dict[str, Any]]) -> list[str]:
+    programs = [
+        Program(row["solution"], tasks[row["task_id"]]["test"], tasks[row["task_id"]]["entry_point"]) for row in samples
+    ]
+    results = run_programs(programs, Limits(cpu_seconds=10))
+    return [
+        f"{row['task_id']}: {result.status}: {result.message}"
+        for row, result in zip(samples, results, strict=True)
+        if result.passed is not row["expected"]
+    ]
 
 
-@pytest.mark.parametrize(
-    "checks",
-    [
-        "def check(f):\n    assert f(1) == 2\n",
-        "import unittest\nfrom collections import Counter\nclass Mine(Counter): pass\nclass More(Mine): pass\n"
-        "class Test(unittest.TestCase):\n    pass\nclass E(Exception): pass\n",
-        "from unittest.mock import patch\ndef check(f):\n    with patch('builtins.input', g):\n        f()\n",
-        "import math, os.path\nfrom concurrent.futures import ThreadPoolExecutor\ncase = dict.fromkeys([1])\n",
-        "def check(f:\n",
-        "\0",
-    ],
-)
-def test_nothing_is_told_of_other_checks(checks: str) -> None:
-    assert unsupported_in_checks(checks) == []
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_selection() -> None:
+    rows = read(HERE)
+    assert {row["expected"] for row in rows} == {True, False}
+    assert differing({row["task_id"]: row for row in rows}, rows) == []
+
+
+@pytest.mark.slow
+def test_all_of_them() -> None:
+    if not ALL.is_dir():
+        pytest.skip("the collection is not here")
+    samples = read(ALL / "samples.jsonl")
+    assert len(samples) == 461
+    assert differing({row["task_id"]: row for row in read(ALL / "benchmark.jsonl")}, samples) == []

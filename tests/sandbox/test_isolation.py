@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from codedistill.sandbox import Limits, Program, Result, Status
+from codedistill.sandbox import Isolation, Limits, Program, Result, Status
 from codedistill.sandbox.pool import run_on
 from codedistill.sandbox.worker import Worker, WorkerError
 from tests.sandbox.processes import descendants, processes_with
@@ -141,7 +141,7 @@ def test_disk_cannot_be_filled(layer: str) -> None:
     many = "for i in range(40):\n    open(f'{i}', 'wb').write(bytes(2**20))\ndef f():\n    return 1\n"
     one = "with open('0', 'wb') as file:\n    for i in range(40): file.write(bytes(2**20))\ndef f():\n    return 1\n"
     programs = [Program(source, "def check(f):\n    assert f() == 1\n", "f") for source in (many, one)]
-    results = run_on(layer, programs, Limits(wall_seconds=10, file_mb=16))
+    results = run_on(layer, programs, Limits(cpu_seconds=10, file_mb=16))
     assert results[0].error_type == ("OSError" if layer == "namespaces" else None)
     assert results[1].error_type == "OSError"
 
@@ -161,7 +161,7 @@ def f():
     return found
 """
     program = Program(source, "def check(candidate):\n    assert candidate() == []\n", "f")
-    results = run_on(layer, [program] * 4, Limits(wall_seconds=10, workers=1))
+    results = run_on(layer, [program] * 4, Limits(cpu_seconds=10, workers=1))
     assert [result.status for result in results] == [Status.PASSED] * 4
 
 
@@ -186,9 +186,7 @@ for pid in {{1, {process.pid}, {os.getpid()}, os.getppid()}}:
     assert (result.status, result.stdout) == (Status.PASSED, "")
 
 
-def test_no_network(layer: str, run: Run, filtered: bool) -> None:
-    if layer != "namespaces" and not filtered:
-        pytest.skip("neither a network namespace nor a filter of system calls")
+def test_no_network(layer: str, run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()
         server.settimeout(0.2)
@@ -211,18 +209,12 @@ assert other.recv(1) == b"x"
             server.accept()
 
 
-def test_socket_is_an_error_of_the_program(layer: str, run: Run, filtered: bool) -> None:
-    if not filtered:
-        pytest.skip("no filter of system calls")
+def test_socket_is_an_error_of_the_program(layer: str, run: Run) -> None:
     result = run("import socket\nsocket.socket()\n")
     assert (result.status, result.error_type) == (Status.FAILED, "PermissionError")
 
 
-def test_other_processes_cannot_be_killed(
-    layer: str, run: Run, filtered: bool, sleeper: subprocess.Popen[bytes]
-) -> None:
-    if layer != "namespaces" and not filtered:
-        pytest.skip("neither a process namespace nor a filter of system calls")
+def test_other_processes_cannot_be_killed(layer: str, run: Run, sleeper: subprocess.Popen[bytes]) -> None:
     # A harmless signal where the target is everything: the test must not end the machine when the sandbox is broken.
     source = f"""{HEADER}
 import fcntl, signal
@@ -281,7 +273,7 @@ for mark in (lambda: os.utime(".", (5, 5)), lambda: os.chmod(".", 0o711)):
 """
     sources = [f"{source}def f():\n    return 1\n" for source in (look, mark, look)]
     programs = [Program(source, "def check(f):\n    assert f() == 1\n", "f") for source in sources]
-    before, marked, after = run_on(layer, programs, Limits(wall_seconds=10, workers=1))
+    before, marked, after = run_on(layer, programs, Limits(cpu_seconds=10, workers=1))
     assert [result.status for result in (before, marked, after)] == [Status.PASSED] * 3
     assert before.stdout == after.stdout
 
@@ -304,7 +296,7 @@ except BlockingIOError:
     pass
 time.sleep(1000)
 """
-    worker = Worker(layer, Limits(wall_seconds=100))
+    worker = Worker(layer, Limits(cpu_seconds=100))
     program = Program(source, "def check(f):\n    assert f() == 1\n", "f")
     thread = threading.Thread(target=_run_until_it_fails, args=(worker, program))
     thread.start()
@@ -323,7 +315,8 @@ ANSWER = "answer-71b0"
 CHECKS = f"""
 def check(candidate):
     answer = {ANSWER!r}
-    assert candidate(lambda: answer) == answer
+    candidate(1)
+    assert candidate(2) == answer
 """
 # Split, so that the program does not find itself.
 SPY = """
@@ -347,68 +340,27 @@ def search(thing, depth=0):
     return None
 
 """
+WAYS = {
+    "frames": "    frame = sys._getframe()\n    while frame:\n        found = search([frame.f_locals, frame.f_globals,"
+    " frame.f_code])\n        if found: return found\n        frame = frame.f_back\n",
+    "objects": "    for thing in gc.get_objects():\n        found = search(thing, 3)\n        if found: return found\n",
+    "modules": "    import __main__\n    return search([vars(__main__), *map(vars, sys.modules.values())])\n",
+    "files": "    for folder in ('.', '..', '/tmp', '/dev/shm', '/proc/self', '/proc/self/fd'):\n"
+    "        try: names = os.listdir(folder)\n        except OSError: continue\n"
+    "        for name in names:\n            try: text = open(f'{folder}/{name}', errors='replace').read(10**6)\n"
+    "            except OSError: continue\n"
+    "            at = text.find('answer' + '-')\n            if at >= 0: return text[at:at + 11]\n",
+    "descriptors": "    for number in range(64):\n        try:\n            os.set_blocking(number, False)\n"
+    "            text = os.read(number, 10**6)\n        except OSError: continue\n"
+    "        at = text.find(b'answer' + b'-')\n        if at >= 0: return text[at:at + 11].decode()\n",
+}
 
 
-@pytest.mark.parametrize(
-    "way",
-    [
-        "    frame = sys._getframe()\n    while frame:\n        found = search([frame.f_locals, frame.f_globals,"
-        " frame.f_code])\n        if found: return found\n        frame = frame.f_back\n",
-        "    for thing in gc.get_objects():\n        found = search(thing, 3)\n        if found: return found\n",
-        "    return callback.__closure__[0].cell_contents\n",
-        "    return callback.__code__.co_consts[0]\n",
-        "    return search(callback.__globals__)\n",
-        "    return search([callback.__getattribute__('__globals__')])\n",
-        "    import __main__, inspect\n    return search([inspect.stack(), vars(__main__), *sys.modules.values()])\n",
-        "    peer = object.__getattribute__(callback, '_peer')\n    text = '{0.__closure__[0].cell_contents}'\n"
-        "    peer.send(['ask', 'getattr', text, {'t': ['format']}, {'d': []}])\n"
-        "    return peer.receive()[1](callback)\n",
-        "    import checks\n    return checks.check.__code__.co_consts[1]\n",
-        "    for folder in ('.', '..', '/tmp', '/dev/shm', '/proc/self', '/proc/self/fd'):\n"
-        "        try: names = os.listdir(folder)\n        except OSError: continue\n"
-        "        for name in names:\n            try: text = open(f'{folder}/{name}', errors='replace').read(10**6)\n"
-        "            except OSError: continue\n"
-        "            at = text.find('answer' + '-')\n            if at >= 0: return text[at:at + 11]\n",
-        "    for number in range(64):\n        try:\n            os.set_blocking(number, False)\n"
-        "            text = os.read(number, 10**6)\n        except OSError: continue\n"
-        "        at = text.find(b'answer' + b'-')\n        if at >= 0: return text[at:at + 11].decode()\n",
-    ],
-    ids=[
-        "frames",
-        "objects",
-        "closure",
-        "constants",
-        "globals",
-        "dunder",
-        "stack",
-        "format",
-        "module",
-        "files",
-        "descriptors",
-    ],
-)
-def test_answers_are_out_of_reach(layer: str, way: str) -> None:
-    result = run_on(layer, [Program(f"{SPY}def f(callback):\n{way}", CHECKS, "f")], Limits(wall_seconds=1.5))[0]
-    assert result.status is not Status.PASSED
-    honest = Program("def f(callback):\n    return callback()\n", CHECKS, "f")
-    assert run_on(layer, [honest], Limits(wall_seconds=10))[0].status is Status.PASSED
-
-
-@pytest.mark.parametrize("way", ["callback.gi_frame.f_locals", "callback.gi_code.co_consts", "callback.gi_yieldfrom"])
-def test_the_frame_of_a_generator_is_out_of_reach(layer: str, way: str) -> None:
-    checks = f"""
-def check(candidate):
-    def numbers():
-        answer = {ANSWER!r}
-        yield from ("one", answer)
-    waiting = numbers()
-    next(waiting)
-    assert candidate(waiting) == {ANSWER!r}
-"""
-    sources = [f"{SPY}def f(callback):\n    return search({way})\n", "def f(callback):\n    return next(callback)\n"]
-    spy, honest = run_on(layer, [Program(source, checks, "f") for source in sources], Limits(wall_seconds=10))
-    assert (spy.status, spy.error_type) == (Status.FAILED, "AttributeError")
-    assert honest.passed
+@pytest.mark.parametrize("way", WAYS)
+def test_answers_are_out_of_reach_in_data_isolation(layer: str, way: str) -> None:
+    program = Program(f"{SPY}def f(x):\n{WAYS[way]}", CHECKS, "f", Isolation.DATA)
+    limits = Limits(cpu_seconds=2, idle_seconds=2)
+    assert run_on(layer, [program], limits)[0].status is not Status.PASSED
 
 
 def test_a_program_has_no_descriptors_but_its_own(layer: str, run: Run) -> None:
@@ -454,33 +406,5 @@ def f():
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT).si_status
 """
     checks = f"def check(f):\n    assert f() in (None, {int(signal.SIGXCPU)})\n"
-    (result,) = run_on(layer, [Program(source, checks, "f")], Limits(wall_seconds=60, cpu_seconds=0.5))
+    (result,) = run_on(layer, [Program(source, checks, "f")], Limits(cpu_seconds=3, idle_seconds=20))
     assert result.passed, result
-
-
-def test_checks_cannot_be_patched(layer: str) -> None:
-    """The checks import their own unittest and math, whatever the program has made of them."""
-    checks = """
-import math, unittest
-class Test(unittest.TestCase):
-    def test(self):
-        self.assertEqual(f(2), 4)
-        self.assertTrue(math.isclose(f(3), 9))
-result = unittest.TestResult()
-unittest.defaultTestLoader.loadTestsFromTestCase(Test).run(result)
-assert result.testsRun == 1 and result.wasSuccessful(), result.errors + result.failures
-"""
-    patched = """
-import math, sys, unittest
-for name in ("assertEqual", "assertTrue", "run"):
-    setattr(unittest.TestCase, name, lambda *arguments: True)
-math.isclose = lambda *numbers: True
-sys.modules["unittest"] = math
-"""
-    programs = [
-        Program(f"{patched}def f(x):\n    return 5\n", checks),
-        Program(f"{patched}def f(x):\n    return x * x\n", checks),
-    ]
-    wrong, right = run_on(layer, programs, Limits(wall_seconds=10))
-    assert (wrong.status, wrong.error_type) == (Status.FAILED, "AssertionError")
-    assert right.status is Status.PASSED, right

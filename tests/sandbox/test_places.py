@@ -31,7 +31,7 @@ def f(paths):
     return found
 '''
 checks = f"def check(f):\\n    found = f({sys.argv[2:]!r})\\n    assert found == [], found\\n"
-[result] = run_on(sys.argv[1], [Program(source, checks, "f")], Limits(wall_seconds=20))
+[result] = run_on(sys.argv[1], [Program(source, checks, "f")], Limits(cpu_seconds=20))
 print(result.status, result.message)
 """
 

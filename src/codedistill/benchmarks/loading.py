@@ -34,6 +34,8 @@ def load_benchmark(name_or_path: str, limit: int | None = None) -> Benchmark:
             raise UserError(f"{where}: {error}") from None
         if problem.task_id in problems:
             raise UserError(f"{where}: task_id {problem.task_id} occurs twice")
+        if problem.cases is not None or _gives_data(name_or_path, problem.task_id):
+            problem = replace(problem, isolation="data")
         problems[problem.task_id] = replace(problem, broken=fault)
         first_fault = first_fault or (f"{where}: {fault}" if fault else "")
     if not problems:
@@ -53,6 +55,12 @@ def references(name_or_path: str) -> dict[str, str]:
     shape = format_of(data.rows[0][1])
     found = {task_id_of(row): shape.reference(row) for _, row in data.rows}
     return {task_id: source for task_id, source in found.items() if source is not None}
+
+
+def _gives_data(name_or_path: str, task_id: str) -> bool:
+    """Whether a task exchanges plain data only with its checks: those of named benchmarks do, but for a few."""
+    known = None if Path(name_or_path).is_file() else BENCHMARKS.get(name_or_path.partition("=")[0])
+    return known is not None and task_id not in known.shared
 
 
 def read_benchmark(name_or_path: str) -> tuple[str, Data]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 INSTRUCTION = "Complete the following Python function."
 
@@ -50,6 +50,8 @@ class Problem:
     reference_seconds: float = 0.0
     inputs_left_out: int = 0
     broken: str | None = None
+    isolation: Literal["data", "shared"] = "shared"
+    """Where the checks run: see docs/sandbox.md."""
 
     @property
     def name(self) -> str:

@@ -46,7 +46,7 @@ class Category(StrEnum):
 
 COMPLETE = (Category.PASSED, Category.WRONG_ANSWER)
 
-OTHER_ENDS = {"memory": "MemoryError", "crashed": "crash", "exited": "early exit"}
+OTHER_ENDS = {"memory": "MemoryError", "crashed": "crash", "exited": "early exit", "broken_checks": "broken checks"}
 """Categories outside the paper's table, by the sandbox's status."""
 
 TRUNCATED = "truncated"

@@ -15,7 +15,7 @@ from codedistill.benchmarks.evalplus.plus import base_only
 from codedistill.errors import InfrastructureError, UserError
 from codedistill.harness.expected import reference_seconds, with_checks
 from codedistill.harness.foreign import samples_hash
-from codedistill.harness.limits import judge, warn_of_checks
+from codedistill.harness.limits import judge
 from codedistill.harness.samples import read_samples
 from codedistill.progress import Watch
 from codedistill.recipe.sections import Evaluation
@@ -66,14 +66,16 @@ def execute(
     _require_own_files(samples, files)
     rows = read_samples(samples, tasks)
     asked = {row.task_id for row in rows}
-    ready = replace(tasks, problems=tuple(problem for problem in tasks.problems if problem.task_id in asked))
-    ready = with_checks(ready, watch)
-    warn_of_checks(ready)
+    problems = [problem for problem in tasks.problems if problem.task_id in asked]
+    if settings.isolation is not None:
+        problems = [replace(problem, isolation=settings.isolation) for problem in problems]
+    ready = with_checks(replace(tasks, problems=tuple(problems)), watch)
     make_folder(folder)
     wanted = ResultsRequest(
         samples=samples_hash(samples),
         benchmark=tasks.sha256,
         timeout=settings.timeout,
+        isolation=settings.isolation,
         sandbox=sandbox.sandbox_layer(),
         version=package_version(),
     )
@@ -81,11 +83,14 @@ def execute(
     _run(rows, ready, settings.timeout, finished, files.unfinished_results, watch)
     verdicts = [finished[number] for number in range(len(rows))]
     write_rows(files.results, verdicts)
+    unjudged = _unjudged(verdicts, tasks.source)
     left_out = sum(problem.inputs_left_out for problem in ready.problems)
     fields: dict[str, Any] = {}
     if request is not None:
         fields |= {"model": request.model, "parameters": request.parameters}
         fields |= {"prompt_form": request.form, "template": request.template}
+    if unjudged:
+        fields["without_verdict"] = unjudged
     if left_out:
         fields["inputs_left_out"] = left_out
     if truncated := sum(row.finish == "length" for row in rows):
@@ -94,6 +99,7 @@ def execute(
         benchmark=tasks.name,
         benchmark_tasks=tasks.size or len(tasks.problems),
         sandbox=sandbox.sandbox_layer(),
+        isolation="+".join(sorted({verdict.isolation for verdict in verdicts if verdict.isolation})),
         sha256=tasks.sha256,
         seconds=round(time.time() - start, 2),
         **evaluation.summarize(verdicts).to_json(),
@@ -102,6 +108,22 @@ def execute(
     write_model(files.summary, summary)
     files.unfinished_results.unlink(missing_ok=True)
     return summary
+
+
+def _unjudged(verdicts: list[ResultRow], source: str) -> int:
+    """How many programs have no verdict, because the checks of their task are broken. A warning names the first task.
+
+    Raises:
+        UserError: none has a verdict.
+    """
+    broken = [verdict for verdict in verdicts if verdict.status == "broken_checks"]
+    if broken:
+        tasks = {verdict.task_id for verdict in broken}
+        text = f"{source}: {broken[0].task_id}: its checks are broken: {broken[0].message}"
+        if len(broken) == len(verdicts):
+            raise UserError(f"{text}; no program has a verdict")
+        log.warning("%s; %d programs of %d tasks have no verdict and count as failed", text, len(broken), len(tasks))
+    return len(broken)
 
 
 def _require_own_files(samples: Path, files: EvaluationDirectory) -> None:
@@ -171,8 +193,6 @@ def _run(
     except InfrastructureError as error:
         kept = f"{len(finished)} of {len(rows)} verdicts are kept"
         raise InfrastructureError(f"{error}; {kept}: run the same command again") from None
-    except UserError as error:
-        raise UserError(f"{tasks.source}: {error}") from None
 
 
 def _verdict(row: SampleRow, problem: Problem, result: sandbox.Result) -> ResultRow:
@@ -204,5 +224,6 @@ def _verdict(row: SampleRow, problem: Problem, result: sandbox.Result) -> Result
         line=result.line,
         seconds=round(result.seconds, 4),
         sandbox=result.layer,
+        isolation=problem.isolation,
         **base,
     )

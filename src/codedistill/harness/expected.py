@@ -18,7 +18,6 @@ from codedistill import sandbox
 from codedistill.benchmarks import Benchmark, Problem
 from codedistill.benchmarks.evalplus.plus import (
     OUTPUT_MARK,
-    TOO_SLOW,
     cases_text,
     checks_of,
     expected_program,
@@ -31,7 +30,7 @@ from codedistill.runs.files import write_text
 
 log = logging.getLogger(__name__)
 
-LIMITS = sandbox.Limits(wall_seconds=600, memory_mb=4096, output_bytes=256 * 2**20)
+LIMITS = sandbox.Limits(cpu_seconds=600, memory_mb=4096, output_bytes=256 * 2**20)
 """For a reference solution on all its inputs."""
 
 PARTS = ("base", "plus")
@@ -70,7 +69,9 @@ def reference_seconds(tasks: Benchmark, problems: Sequence[Problem]) -> dict[str
     except UserError:  # a benchmark that was made in memory
         return {}
     timed = [problem for problem in problems if problem.task_id in solutions]
-    programs = [sandbox.Program(solutions[p.task_id], p.checks, p.entry_point) for p in timed]
+    programs = [
+        sandbox.Program(solutions[p.task_id], p.checks, p.entry_point, sandbox.Isolation(p.isolation)) for p in timed
+    ]
     results = sandbox.run_programs(programs, LIMITS)
     return {p.task_id: r.cpu_seconds for p, r in zip(timed, results, strict=True) if r.passed}
 
@@ -88,8 +89,6 @@ def cache_folder() -> Path:
 def _compute(problems: list[Problem], source: str, watch: Watch) -> dict[str, Any]:
     """Task id -> what `_bind` needs, by running the reference solutions.
 
-    Where inputs were too slow the solution is run again with nothing beside it: it may have been the machine.
-
     Raises:
         UserError: a reference solution fails, or all inputs of a problem are left out.
     """
@@ -98,9 +97,7 @@ def _compute(problems: list[Problem], source: str, watch: Watch) -> dict[str, An
     for problem in problems:
         if problem.task_id not in solutions:
             raise UserError(f"{source}: {problem.task_id}: has no canonical_solution to get expected outputs from")
-    found = _run(problems, solutions, source, LIMITS, watch)
-    slow = [p for p in problems if any(why.startswith(TOO_SLOW) for why in found[p.task_id]["left_out"])]
-    found |= _run(slow, solutions, source, replace(LIMITS, workers=1), watch)
+    found = _run(problems, solutions, source, watch)
     for task_id, outputs in found.items():
         why = outputs["left_out"]
         if len(why) == outputs["inputs"]:
@@ -109,9 +106,7 @@ def _compute(problems: list[Problem], source: str, watch: Watch) -> dict[str, An
     return found
 
 
-def _run(
-    problems: list[Problem], solutions: Mapping[str, str], source: str, limits: sandbox.Limits, watch: Watch
-) -> dict[str, Any]:
+def _run(problems: list[Problem], solutions: Mapping[str, str], source: str, watch: Watch) -> dict[str, Any]:
     programs = [
         sandbox.Program(
             expected_program(problem, solutions[problem.task_id]), "def check(candidate): pass", problem.entry_point
@@ -120,7 +115,7 @@ def _run(
     ]
     found = {}
     count = watch.counter("references", len(programs))
-    for problem, result in zip(problems, sandbox.run_programs(programs, limits, count), strict=True):
+    for problem, result in zip(problems, sandbox.run_programs(programs, LIMITS, count), strict=True):
         where = f"{source}: {problem.task_id}"
         if not result.passed:
             raise UserError(f"{where}: the reference solution fails: {result.error_type}: {result.message}")

@@ -168,7 +168,12 @@ class Evaluation(Section):
     seed: int = key(0, "seed of the sampling", ge=0)
     max_new_tokens: int = key(512, "maximum length of a completion, in tokens", ge=1)
     batch_size: int = key(32, "tasks that a model answers at once", ge=1)
-    timeout: float = key(5.0, "seconds that a program may run", gt=0, le=86_400)
+    timeout: float = key(5.0, "seconds of CPU time that a program may use", gt=0, le=86_400)
+    isolation: Literal["data", "shared"] | None = key(
+        None,
+        "where checks run: `data`, in a process of their own; `shared`, in the program's; default: by the benchmark, "
+        "see sandbox.md",
+    )
 
     @model_validator(mode="after")
     def _samples_differ(self) -> Evaluation:

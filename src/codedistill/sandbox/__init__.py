@@ -1,11 +1,11 @@
 """Runs untrusted programs and says how they ended."""
 
 from codedistill.sandbox.available import describe_layers, sandbox_layer
-from codedistill.sandbox.idioms import unsupported_in_checks
-from codedistill.sandbox.model import Limits, Program, Result, Status
+from codedistill.sandbox.model import Isolation, Limits, Program, Result, Status
 from codedistill.sandbox.pool import run_programs
 
 __all__ = [
+    "Isolation",
     "Limits",
     "Program",
     "Result",
@@ -13,5 +13,4 @@ __all__ = [
     "describe_layers",
     "run_programs",
     "sandbox_layer",
-    "unsupported_in_checks",
 ]

@@ -9,8 +9,8 @@ import time
 from typing import Any
 
 from codedistill.errors import InfrastructureError, UserError
-from codedistill.sandbox.model import Limits, Program, Status
-from codedistill.sandbox.opening import LAYERS
+from codedistill.sandbox.layers import LAYERS
+from codedistill.sandbox.model import Isolation, Limits, Program, Status
 from codedistill.sandbox.worker import Worker, WorkerError
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,9 @@ CHOICE = "CODEDISTILL_SANDBOX"
 ATTEMPTS = 3
 """Tries of a layer before a weaker one is taken, where it failed for a want of something: it may be there again."""
 
-PROBE = Program("def one():\n    return 1\n", "def check(candidate):\n    assert candidate() == 1\n", "one")
+PROBE = Program(
+    "def one():\n    return 1\n", "def check(candidate):\n    assert candidate() == 1\n", "one", Isolation.DATA
+)
 """A program that passes."""
 
 
@@ -109,9 +111,9 @@ def _try(layer: str) -> tuple[str | None, str]:
 
 
 def _probe(layer: str) -> str:
-    worker = Worker(layer, Limits(wall_seconds=30))
+    worker = Worker(layer, Limits(cpu_seconds=30))
     try:
-        result = worker.run(PROBE).result
+        result = worker.run(PROBE)
     finally:
         worker.close()
     if result.status is not Status.PASSED:

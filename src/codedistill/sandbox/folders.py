@@ -1,7 +1,8 @@
 """Deleting what programs leave behind, whatever they made of it.
 
 A program can nest folders deeper than a path may be long, or than a recursion may be deep. So nothing here goes down:
-a folder's own folders are moved up to the top before the folder is deleted.
+a folder's own folders are moved up to the top before the folder is deleted. And nothing follows a link that a program
+puts in a folder's place: folders are opened first and changed by their descriptor.
 """
 
 from __future__ import annotations
@@ -10,16 +11,10 @@ import os
 
 
 def empty_folder(path: str) -> None:
-    """Delete everything in a folder, whatever its modes. Follows no links. No other process may write to it meanwhile.
-
-    Raises OSError where something cannot be deleted.
-    """
-    os.chmod(path, 0o700)
-    names = os.listdir(path)
-    if not names:
-        return
-    top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    """Delete everything in a folder, whatever its modes. Raises OSError where something cannot be deleted."""
+    top = _open_folder(path)
     try:
+        names = os.listdir(top)
         moved = f"moved-{os.urandom(8).hex()}-"  # no name that is there already
         number = 0
         while names:
@@ -38,6 +33,18 @@ def remove_folder(path: str) -> None:
     os.rmdir(path)
 
 
+def _open_folder(name: str, above: int | None = None) -> int:
+    """Descriptor of a folder that may now be listed and changed. Raises OSError if it is a link."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        folder = os.open(name, flags, dir_fd=above)
+    except PermissionError:  # never for root, for whom alone a changed mode could be another's
+        os.chmod(name, 0o700, dir_fd=above)
+        folder = os.open(name, flags, dir_fd=above)
+    os.fchmod(folder, 0o700)
+    return folder
+
+
 def _unlinked(name: str, folder: int) -> bool:
     """Delete an entry of a folder that is no folder itself. False if it is one."""
     try:
@@ -49,12 +56,11 @@ def _unlinked(name: str, folder: int) -> bool:
 
 def _lift_folders(name: str, top: int, moved: str, number: int) -> int:
     """Delete the files of `top`'s folder `name`, and move its folders to `top`, with names that count up."""
-    os.chmod(name, 0o700, dir_fd=top)
-    folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+    folder = _open_folder(name, top)
     try:
         for inner in os.listdir(folder):
             if not _unlinked(inner, folder):
-                os.chmod(inner, 0o700, dir_fd=folder)  # what may not be written to may not be moved either
+                os.close(_open_folder(inner, folder))  # what may not be written to may not be moved either
                 os.rename(inner, f"{moved}{number}", src_dir_fd=folder, dst_dir_fd=top)
                 number += 1
     finally:

@@ -6,8 +6,8 @@ import fcntl
 import os
 
 from . import system
-from .layers import Layer
 from .places import DEVICES, hidden_places, readable_places
+from .rlimits import Layer
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE, _IOCTL = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14, 1 << 15
 

@@ -16,14 +16,17 @@ import time
 from typing import TYPE_CHECKING
 
 from . import system
-from .layers import NOBODY, Layer, set_limit
 from .places import DEVICES, hidden_places, readable_places
+from .rlimits import Layer, set_limit
 
 if TYPE_CHECKING:
     from .model import Limits
 
 _INSIDE = 1000
 """User and group id inside the namespaces."""
+
+_NOBODY = 65534
+"""The user outside the namespaces, where the sandbox is started by root."""
 
 _FILES_AT_MOST = 20_000
 _HOMES = ("/tmp", "/home", "/program")
@@ -89,7 +92,7 @@ class NamespaceLayer(Layer):
     def _leave_the_machine(self) -> None:
         """Unshare everything, with the user mapped to one without privileges."""
         user, group = os.getuid(), os.getgid()
-        outside = (NOBODY, NOBODY) if user == 0 else (user, group)
+        outside = (_NOBODY, _NOBODY) if user == 0 else (user, group)
         ours, theirs = socket.socketpair()
         helper = os.fork()
         if helper == 0:

@@ -1,34 +1,26 @@
-"""Plain data on the wire between the program under test and its checks.
+"""Frames between the processes of a worker, and plain data as JSON.
 
-Values travel as JSON text in length-prefixed frames. JSON's own types stand for themselves; every other plain type is
-an object with a single key, its tag. Reading a frame builds plain values and nothing else: no code of the other side
-runs, whatever the bytes are. A value that is not plain travels as a reference (see `remote.py`).
+JSON's own types stand for themselves; every other plain type is an object with one key, its tag. Decoding builds plain
+values only: no code of the other side runs, whatever the bytes are.
 """
 
 from __future__ import annotations
 
-import _socket  # `socket` is made of it, and would take a tenth of a worker's start to load
-import builtins
 import collections
 import importlib
-import json.encoder
+import json
+import socket
 import struct
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any
 
 MAX_FRAME = 512 * 2**20
 """Bytes. A longer frame is refused before it is read."""
 
-_HEADER = struct.Struct(">Q")
-_BIG = 1 << 1024  # Decimal text of longer integers is slow (quadratic) and limited: they go as hexadecimal.
+_LENGTH = struct.Struct(">Q")
+_BIG = 1 << 1024  # decimal text of longer integers is slow and limited: they travel as hexadecimal
 _EASY = frozenset({str, float, bool, type(None)})
 _INTEGERS = frozenset({int, bool})
-
-Socket = _socket.socket
-
-Refer = Callable[[Any], Any]
-"""Turns a value that is not plain into its JSON form, a reference."""
-
 
 Data = bytes | memoryview
 
@@ -37,235 +29,41 @@ class WireError(Exception):
     """The other side sent something that is not of this protocol."""
 
 
-def _pack_int(value: int, refer: Refer) -> Any:
-    return value if -_BIG < value < _BIG else {"i": hex(value)}
+class Opaque:
+    """Stands for an object that is no plain data. It has a truth value and equals nothing but itself."""
+
+    def __init__(self, kind: str, truth: bool) -> None:
+        self._kind, self._truth = kind, truth
+
+    def __bool__(self) -> bool:
+        return self._truth
+
+    def __repr__(self) -> str:
+        return f"<{self._kind} object of the program>"
 
 
-def _pack_list(value: list[Any], refer: Refer) -> Any:
-    kinds = set(map(type, value))
-    # Lists of simple values are the most frequent large ones; json writes them without a Python step per element.
-    if kinds <= _EASY or (kinds <= _INTEGERS and min(value) > -_BIG and max(value) < _BIG):
-        return value
-    return [pack(item, refer) for item in value]
+def send_frame(sock: socket.socket, data: Data) -> None:
+    sock.sendall(_LENGTH.pack(len(data)))
+    sock.sendall(data)
 
 
-def _pack_pairs(value: dict[Any, Any], refer: Refer) -> list[Any]:
-    return [[pack(key, refer), pack(item, refer)] for key, item in value.items()]
+def receive_frame(sock: socket.socket) -> bytes:
+    """The next frame. Raises EOFError when the other side is gone, WireError for a frame over MAX_FRAME."""
+    (size,) = _LENGTH.unpack(_receive(sock, _LENGTH.size))
+    if size > MAX_FRAME:
+        raise WireError(f"a frame of {size} bytes")
+    return _receive(sock, size)
 
 
-def _items(value: Any, refer: Refer) -> Any:
-    return _pack_list(list(value), refer)
-
-
-def _itself(value: Any, refer: Refer) -> Any:
-    return value
-
-
-# Not `type` and `object`: with these, the other side could make classes here.
-_TYPES: dict[str, type] = {
-    kind.__name__: kind
-    for kind in (bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, range, type(None))
-}
-_TYPES |= {
-    kind.__name__: kind
-    for kind in vars(builtins).values()
-    if isinstance(kind, type) and issubclass(kind, BaseException)
-}
-
-
-def _pack_type(value: type, refer: Refer) -> Any:
-    return {"n": value.__name__} if _TYPES.get(value.__name__) is value else refer(value)
-
-
-PACKERS: dict[type, Callable[[Any, Refer], Any]] = {
-    type(None): _itself,
-    bool: _itself,
-    float: _itself,
-    str: _itself,
-    int: _pack_int,
-    list: _pack_list,
-    tuple: lambda v, refer: {"t": _items(v, refer)},
-    dict: lambda v, refer: {"d": _pack_pairs(v, refer)},
-    set: lambda v, refer: {"s": _items(v, refer)},
-    frozenset: lambda v, refer: {"f": _items(v, refer)},
-    bytes: lambda v, refer: {"b": v.hex()},
-    bytearray: lambda v, refer: {"B": v.hex()},
-    complex: lambda v, refer: {"c": [v.real, v.imag]},
-    range: lambda v, refer: {"r": [pack(v.start, refer), pack(v.stop, refer), pack(v.step, refer)]},
-    type(...): lambda v, refer: {"e": 0},
-    type: _pack_type,
-    type({}.keys()): lambda v, refer: {"K": _items(v, refer)},
-    type({}.values()): lambda v, refer: {"V": _items(v, refer)},
-    type({}.items()): lambda v, refer: {"I": _items(v, refer)},
-    collections.Counter: lambda v, refer: {"C": _pack_pairs(v, refer)},
-    collections.OrderedDict: lambda v, refer: {"O": _pack_pairs(v, refer)},
-    collections.defaultdict: lambda v, refer: {"D": [_pack_pairs(v, refer), pack(v.default_factory, refer)]},
-    collections.deque: lambda v, refer: {"q": [_items(v, refer), v.maxlen]},
-}
-
-_RARE: dict[tuple[str, str], Callable[[Any, Refer], Any]] = {
-    ("array", "array"): lambda v, refer: {"a": [v.typecode, v.tolist()]},
-    ("decimal", "Decimal"): lambda v, refer: {"N": str(v)},
-    ("fractions", "Fraction"): lambda v, refer: {"F": [pack(v.numerator, refer), pack(v.denominator, refer)]},
-    ("datetime", "datetime"): lambda v, refer: {"T": v.isoformat()},
-    ("datetime", "date"): lambda v, refer: {"A": v.isoformat()},
-    ("datetime", "time"): lambda v, refer: {"M": v.isoformat()},
-    ("datetime", "timedelta"): lambda v, refer: {"L": [v.days, v.seconds, v.microseconds]},
-}
-
-RARE_MODULES = frozenset(module for module, _ in _RARE)
-"""Imported when a value of theirs first travels: they would make every worker slower to start, and every fork."""
-
-
-def _rare(module: str, name: str) -> Any:
-    return getattr(importlib.import_module(module), name)
-
-
-# A subclass of a plain type travels as that type, read by the base's own methods: what the program overrode
-# (`__eq__` above all) does not travel. Only a named tuple keeps the names of its fields.
-_BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
-    (str, str.__str__),
-    (int, int.__index__),
-    (float, float.__float__),
-    (list, lambda v: list(list.__iter__(v))),
-    (tuple, lambda v: tuple(tuple.__iter__(v))),
-    (dict, lambda v: dict(dict.items(v))),
-    (set, lambda v: set(set.__iter__(v))),
-    (frozenset, lambda v: frozenset(frozenset.__iter__(v))),
-    (bytes, lambda v: bytes(bytes.__iter__(v))),
-    (complex, lambda v: complex(complex.real.__get__(v), complex.imag.__get__(v))),
-)
-
-UNPACKERS: dict[str, Callable[[Any], Any]] = {
-    "i": lambda v: int(v, 16),
-    "t": tuple,
-    "d": dict,
-    "s": set,
-    "f": frozenset,
-    "b": bytes.fromhex,
-    "B": bytearray.fromhex,
-    "c": lambda v: complex(v[0], v[1]),
-    "r": lambda v: range(*v),
-    "e": lambda v: ...,
-    "n": _TYPES.__getitem__,
-    "K": lambda v: dict.fromkeys(v).keys(),
-    "V": lambda v: dict(enumerate(v)).values(),
-    "I": lambda v: dict(v).items(),
-    "C": lambda v: collections.Counter(dict(v)),
-    "O": collections.OrderedDict,
-    "D": lambda v: collections.defaultdict(v[1], v[0]),
-    "q": lambda v: collections.deque(v[0], v[1]),
-    "a": lambda v: _rare("array", "array")(v[0], v[1]),
-    "N": lambda v: _rare("decimal", "Decimal")(v),
-    "F": lambda v: _rare("fractions", "Fraction")(v[0], v[1]),
-    "T": lambda v: _rare("datetime", "datetime").fromisoformat(v),
-    "A": lambda v: _rare("datetime", "date").fromisoformat(v),
-    "M": lambda v: _rare("datetime", "time").fromisoformat(v),
-    "L": lambda v: _rare("datetime", "timedelta")(*v),
-}
-
-
-def pack(value: Any, refer: Refer) -> Any:
-    """The JSON form of `value`. Raises RecursionError for a value that is too deep or contains itself."""
-    kind = type(value)
-    packer = PACKERS.get(kind)
-    if packer is not None:
-        return packer(value, refer)
-    if has_named_fields(kind):
-        return refer(value)
-    for base, plain in _BASES:
-        if issubclass(kind, base):
-            return PACKERS[base](plain(value), refer)
-    if kind.__module__ in RARE_MODULES:
-        for (module, name), packer in _RARE.items():
-            if module == kind.__module__ and kind is _rare(module, name):
-                PACKERS[kind] = packer
-                return packer(value, refer)
-    return refer(value)
-
-
-def has_named_fields(kind: type) -> bool:
-    """Is it a class as `collections.namedtuple` makes them?"""
-    return issubclass(kind, tuple) and type(getattr(kind, "_fields", None)) is tuple
-
-
-def dumps(form: Any) -> bytes:
-    """JSON bytes. Lone surrogates survive, because they are not escaped."""
-    return "".join(_encode(form, 0)).encode("utf-8", "surrogatepass")
-
-
-def to_text(data: Data) -> str:
-    return str(data, "utf-8", "surrogatepass")
-
-
-def _refuse(value: Any) -> NoReturn:
-    raise TypeError(f"{type(value).__name__} is no JSON")
-
-
-# What JSONEncoder.encode and JSONDecoder.decode come down to. The way there takes longer than a message of usual size,
-# and in a process that has just been forked each function on it costs a copied page or two.
-_encode = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
-    *(None, _refuse, json.encoder.encode_basestring, None, ":", ",", False, False, True)  # as JSONEncoder gives them
-)
-
-
-def make_decoder(resolve: Callable[[str, Any], Any]) -> Callable[[Data], Any]:
-    """A function from frame bytes to values; `resolve(tag, payload)` finds what a reference means. Raises WireError."""
-
-    def unpack(form: dict[str, Any]) -> Any:
-        if len(form) != 1:
-            raise WireError("an object with more than one key")
-        ((tag, payload),) = form.items()
-        unpacker = UNPACKERS.get(tag)
-        return resolve(tag, payload) if unpacker is None else unpacker(payload)
-
-    scan = json.JSONDecoder(object_hook=unpack).scan_once  # type: ignore[attr-defined]
-
-    def decode(data: Data) -> Any:
-        try:
-            text = to_text(data)
-            value, end = scan(text, 0)
-        except MemoryError:
-            raise
-        except StopIteration:
-            raise WireError("not JSON") from None
-        except Exception as error:
-            raise WireError(f"{type(error).__name__}: {error}"[:200]) from None
-        if end != len(text):
-            raise WireError("more than one value")
-        return value
-
-    return decode
-
-
-_DESCRIPTOR = struct.Struct("i")
-
-
-def send_descriptors(sock: Socket, word: bytes, *descriptors: int) -> None:
-    """One byte with the descriptors. `socket.send_fds` and its like load and write to more memory."""
-    rights = b"".join(map(_DESCRIPTOR.pack, descriptors))
-    sock.sendmsg([word], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
-
-
-def receive_descriptors(sock: Socket, count: int) -> tuple[bytes, list[int]]:
-    """What `send_descriptors` sent; no byte if the other side is gone. Raises WireError for another number of them."""
-    data, ancillary, _, _ = sock.recvmsg(1, _socket.CMSG_LEN(count * _DESCRIPTOR.size))
-    if not data:
-        return b"", []
-    if len(ancillary) != 1 or len(ancillary[0][2]) != count * _DESCRIPTOR.size:
-        raise WireError("descriptors are missing")
-    return data, [descriptor for (descriptor,) in _DESCRIPTOR.iter_unpack(ancillary[0][2])]
-
-
-def send_frame(sock: Socket, data: bytes) -> None:
-    if len(data) < 65_536:
-        sock.sendall(_HEADER.pack(len(data)) + data)
-    else:
-        sock.sendall(_HEADER.pack(len(data)))
-        sock.sendall(data)
-
-
-_LENGTH = struct.Struct(">Q")
+def _receive(sock: socket.socket, size: int) -> bytes:
+    buffer = bytearray(size)
+    view = memoryview(buffer)
+    while view:
+        count = sock.recv_into(view)
+        if not count:
+            raise EOFError
+        view = view[count:]
+    return bytes(buffer)
 
 
 def join(*parts: Data) -> bytes:
@@ -282,25 +80,165 @@ def split(data: bytes) -> list[memoryview]:
     return parts
 
 
-def receive_frame(sock: Socket) -> bytes:
-    """The next frame. Raises EOFError when the other side is gone, WireError for a frame over MAX_FRAME."""
-    (size,) = _HEADER.unpack(receive_exactly(sock, _HEADER.size))
-    if size > MAX_FRAME:
-        raise WireError(f"a frame of {size} bytes")
-    return receive_exactly(sock, size)
+def to_bytes(text: str) -> bytes:
+    """UTF-8, lone surrogates included."""
+    return text.encode("utf-8", "surrogatepass")
 
 
-def receive_exactly(sock: Socket, size: int) -> bytes:
-    if size <= 65_536:
-        data = sock.recv(size, _socket.MSG_WAITALL) if size else b""
-        if len(data) != size:
-            raise EOFError
-        return data
-    buffer = bytearray(size)
-    view = memoryview(buffer)
-    while view:
-        count = sock.recv_into(view)
-        if not count:
-            raise EOFError
-        view = view[count:]
-    return bytes(buffer)
+def to_text(data: Data) -> str:
+    return str(data, "utf-8", "surrogatepass")
+
+
+def dumps(value: Any) -> bytes:
+    """Encode a value. Raises RecursionError for one that is too deep or contains itself."""
+    return to_bytes(_ENCODER.encode(_pack(value)))
+
+
+def loads(data: Data) -> Any:
+    """Decode a value. Raises WireError for what `dumps` would not make."""
+    try:
+        return _DECODER.decode(to_text(data))
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise WireError(f"{type(error).__name__}: {error}"[:200]) from None
+
+
+def _pack(value: Any) -> Any:
+    """The JSON form of a value, made once: what an object says of itself cannot change any more.
+
+    A subclass of a built-in type goes as that type, read by the base's own methods: what the program overrode, `__eq__`
+    above all, does not travel.
+    """
+    kind = type(value)
+    packer = _PACKERS.get(kind)
+    if packer is not None:
+        return packer(value)
+    for base, plain in _BASES:
+        if issubclass(kind, base):
+            return _PACKERS[base](plain(value))
+    if kind.__module__ in _LIBRARY and kind is getattr(importlib.import_module(kind.__module__), kind.__name__, None):
+        pack = _LIBRARY[kind.__module__].get(kind.__name__)
+        if pack is not None:
+            return {f"{kind.__module__}.{kind.__name__}": pack(value)}
+    if kind is type and value in _TYPES.values():
+        return {"type": value.__name__}
+    if isinstance(value, Iterator):
+        return {"iterator": _pack_list(list(value))}
+    return {"opaque": [str(kind.__name__), _truth(value)]}
+
+
+def _truth(value: Any) -> bool:
+    try:
+        return bool(value)
+    except Exception:
+        return True
+
+
+def _pack_int(value: int) -> Any:
+    return value if -_BIG < value < _BIG else {"int": hex(value)}
+
+
+def _pack_list(value: Any) -> Any:
+    kinds = set(map(type, value))
+    # Long lists of simple values are frequent; these need no step of Python for each element.
+    if kinds <= _EASY or (kinds <= _INTEGERS and min(value) > -_BIG and max(value) < _BIG):
+        return list(value)
+    return [_pack(item) for item in value]
+
+
+def _pack_pairs(value: Any) -> Any:
+    return [[_pack(key), _pack(item)] for key, item in value.items()]
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_PACKERS: dict[type, Callable[[Any], Any]] = {
+    **dict.fromkeys((type(None), bool, float, str), _same),
+    int: _pack_int,
+    list: _pack_list,
+    tuple: lambda v: {"tuple": _pack_list(v)},
+    dict: lambda v: {"dict": _pack_pairs(v)},
+    set: lambda v: {"set": _pack_list(v)},
+    frozenset: lambda v: {"frozenset": _pack_list(v)},
+    bytes: lambda v: {"bytes": v.hex()},
+    bytearray: lambda v: {"bytearray": v.hex()},
+    complex: lambda v: {"complex": [v.real, v.imag]},
+    range: lambda v: {"range": [_pack_int(v.start), _pack_int(v.stop), _pack_int(v.step)]},
+    type(...): lambda v: {"ellipsis": 0},
+    type({}.keys()): lambda v: {"keys": _pack_list(v)},
+    type({}.values()): lambda v: {"values": _pack_list(v)},
+    type({}.items()): lambda v: {"items": _pack_list(v)},
+    collections.Counter: lambda v: {"Counter": _pack_pairs(v)},
+    collections.OrderedDict: lambda v: {"OrderedDict": _pack_pairs(v)},
+    collections.deque: lambda v: {"deque": [_pack_list(v), v.maxlen]},
+}
+
+_BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (str, str.__str__),
+    (int, int.__index__),
+    (float, float.__float__),
+    (list, lambda v: list(list.__iter__(v))),
+    (tuple, lambda v: tuple(tuple.__iter__(v))),
+    (dict, lambda v: dict(dict.items(v))),
+    (set, lambda v: set(set.__iter__(v))),
+    (frozenset, lambda v: frozenset(frozenset.__iter__(v))),
+    (bytes, lambda v: bytes(bytes.__iter__(v))),
+    (bytearray, lambda v: bytearray(bytearray.__iter__(v))),
+    (complex, lambda v: complex(complex.real.__get__(v), complex.imag.__get__(v))),
+)
+
+_LIBRARY: dict[str, dict[str, Callable[[Any], Any]]] = {
+    "array": {"array": lambda v: [v.typecode, _pack_list(v.tolist())]},
+    "decimal": {"Decimal": lambda v: [str(v)]},
+    "fractions": {"Fraction": lambda v: [_pack_int(v.numerator), _pack_int(v.denominator)]},
+    "datetime": {
+        "datetime": lambda v: [v.isoformat()],
+        "date": lambda v: [v.isoformat()],
+        "time": lambda v: [v.isoformat()],
+        "timedelta": lambda v: [v.days, v.seconds, v.microseconds],
+    },
+}
+"""Value types of the standard library, by module: imported when such a value first travels."""
+
+_TYPES = {kind.__name__: kind for kind, _ in _BASES} | {"bool": bool}
+
+_UNPACKERS: dict[str, Callable[[Any], Any]] = {
+    "int": lambda v: int(v, 16),
+    "tuple": tuple,
+    "dict": dict,
+    "set": set,
+    "frozenset": frozenset,
+    "bytes": bytes.fromhex,
+    "bytearray": bytearray.fromhex,
+    "complex": lambda v: complex(*v),
+    "range": lambda v: range(*v),
+    "ellipsis": lambda v: ...,
+    "keys": lambda v: dict.fromkeys(v).keys(),
+    "values": lambda v: dict(enumerate(v)).values(),
+    "items": lambda v: dict(v).items(),
+    "Counter": lambda v: collections.Counter(dict(v)),
+    "OrderedDict": collections.OrderedDict,
+    "deque": lambda v: collections.deque(*v),
+    "iterator": iter,
+    "type": _TYPES.__getitem__,
+    "opaque": lambda v: Opaque(str(v[0]), v[1] is True),
+}
+
+
+def _unpack(form: dict[str, Any]) -> Any:
+    ((tag, content),) = form.items()
+    if tag in _UNPACKERS:
+        return _UNPACKERS[tag](content)
+    module, _, name = tag.partition(".")
+    if name not in _LIBRARY.get(module, ()):
+        raise WireError(f"unknown tag {tag!r}")
+    kind = getattr(importlib.import_module(module), name)
+    from_text = module == "datetime" and name != "timedelta"
+    return kind.fromisoformat(*content) if from_text else kind(*content)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
+_DECODER = json.JSONDecoder(object_hook=_unpack)

@@ -6,28 +6,29 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, replace
-from math import ceil
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from codedistill.sandbox import wire
+from codedistill.sandbox.checks_text import examine
 from codedistill.sandbox.folders import remove_folder
-from codedistill.sandbox.model import Limits, Program, Result, Status
+from codedistill.sandbox.model import Isolation, Limits, Program, Result, Status
 from codedistill.sandbox.places import third_party_places
-from codedistill.sandbox.report import ALONE, BESIDE_OTHERS, BUSY, PATIENCE, REACHED, Report
 
 log = logging.getLogger(__name__)
 
-GRACE_SECONDS = 20.0
-"""How long after a program's own wall time the zygote's silence means that it is stuck."""
+GRACE_SECONDS = 30.0
+"""How long after a program's last moment the zygote's silence means that it is stuck."""
+
+ANSWER_LIMIT = 65_536
+"""Bytes that are kept of what the process with the checks says. The rest is read and dropped."""
 
 _BOOT = """
 import gc, sys, types
@@ -41,14 +42,12 @@ zygote.main()
 # The package's own __init__ files are not run: a zygote is to hold nothing but the standard library. What it holds, it
 # keeps: looking for garbage would cost a tenth of its start.
 
-
 _ISOLATED = ("-s", "-P", "-S")
 """With `_ENVIRONMENT` as it is, the same as -I and -S: nothing of the user's, and no third-party packages. But -I would
 also make the interpreter deaf to PYTHONHASHSEED."""
 
-_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "LD_BIND_NOW": "1"}
-"""The same hashes in every worker: else the order of a set, and with it a verdict, could depend on the worker. And no
-function of a shared library is looked up by name after a fork: that would be done again in every program's process."""
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}
+"""The same hashes in every worker: else the order of a set, and with it a verdict, could depend on the worker."""
 
 
 class WorkerError(Exception):
@@ -59,16 +58,6 @@ class WorkerError(Exception):
         self.passing = passing
 
 
-class ChecksFault(Exception):
-    """The checks, not the program, are at fault, as the message says."""
-
-
-class Outcome(NamedTuple):
-    result: Result
-    doubtful: bool
-    """The machine may have had its part in it."""
-
-
 class Worker:
     """One zygote and the programs that run in it, one after the other. `layer` names the layer it stands on."""
 
@@ -77,23 +66,22 @@ class Worker:
         self.folder = tempfile.mkdtemp(prefix="codedistill-")
         self._control, theirs = socket.socketpair()
         here = Path(__file__).resolve().parent
-        settings = json.dumps({**asdict(limits), "cpu_seconds": limits.cpu_budget})
-        hidden = json.dumps(third_party_places())
-        arguments = [str(theirs.fileno()), layer, self.folder, settings, hidden, str(here.parent), str(here)]
+        settings = asdict(limits) | {"idle_seconds": limits.idle_budget, "wall_seconds": limits.wall_seconds}
+        told = [layer, self.folder, json.dumps(settings), json.dumps(third_party_places())]
         try:
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, *_ISOLATED, "-c", _BOOT, *arguments],
+                    [sys.executable, *_ISOLATED, "-c", _BOOT, str(theirs.fileno()), *told, str(here.parent), str(here)],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
+                    stderr=None if os.environ.get("DBG") else subprocess.DEVNULL,
                     env=_ENVIRONMENT,
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,
                 )
-            _be_patient(self._control, 60.0)
-            hello = _decoded(wire.receive_frame(self._control))
-            _be_patient(self._control, PATIENCE * limits.wall_seconds + GRACE_SECONDS)
+            self._control.settimeout(60)
+            hello = json.loads(wire.receive_frame(self._control))
+            self._control.settimeout(limits.wall_seconds + GRACE_SECONDS)
         except BaseException:
             self.close()
             raise
@@ -101,46 +89,38 @@ class Worker:
             self.close()
             raise WorkerError(str(hello.get("fault")), passing=bool(hello.get("passing")))
         self.layer = str(hello["layer"])
-        self.worn = False
-        """The zygote asks to be replaced."""
 
-    def run(self, program: Program, alone: bool = False) -> Outcome:
-        """`alone`: nothing else runs on this machine, so that whatever comes of it is the program's doing.
-
-        Raises:
-            ChecksFault: the program was not judged, because its checks cannot judge any.
-            WorkerError: anything else failed; this worker must be closed then.
-        """
+    def run(self, program: Program) -> Result:
+        """Raises WorkerError where something but the program failed; this worker must be closed then."""
+        facts = examine(program.checks, program.entry_point)
+        if facts.fault:
+            return Result(Status.BROKEN_CHECKS, "ChecksError", facts.fault[:500], layer=self.layer)
+        token = secrets.token_bytes(32)
+        about = json.dumps([program.entry_point, facts.modules, facts.assigned, facts.stateful]).encode()
+        job = wire.join(token, about, wire.to_bytes(program.source), facts.code)
         try:
             ours, theirs = socket.socketpair()
             with ours:
                 with theirs:
-                    wire.send_descriptors(self._control, ALONE if alone else BESIDE_OTHERS, theirs.fileno())
-                _be_patient(ours, PATIENCE * self.limits.wall_seconds + GRACE_SECONDS)
-                verdict = self._converse(ours, program)
-            report = Report.from_bytes(wire.receive_frame(self._control))
-        except (OSError, EOFError, struct.error, wire.WireError) as error:
+                    mode = b"d" if program.isolation is Isolation.DATA else b"s"
+                    socket.send_fds(self._control, [mode], [theirs.fileno()])
+                ours.settimeout(self.limits.wall_seconds + GRACE_SECONDS)
+                answer = _converse(ours, job)
+            report = json.loads(wire.receive_frame(self._control))
+            stdout = wire.receive_frame(self._control).decode("utf-8", "replace")
+        except (OSError, EOFError, ValueError, wire.WireError) as error:
             raise WorkerError(f"{type(error).__name__}: {error}") from error
-        self.worn = report.worn
-        if report.fault:
-            raise WorkerError(report.fault)
-        outcome = settle(verdict, report, self.limits, alone)
-        return outcome._replace(result=replace(outcome.result, layer=self.layer, cpu_seconds=report.cpu_seconds))
-
-    def _converse(self, job: socket.socket, program: Program) -> dict[str, Any]:
-        """Send the job to the checker and read what it says until it has nothing more to say."""
-        verdict: dict[str, Any] = {"status": "silent", "reached_checks": False}
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            texts = (text.encode("utf-8", "surrogatepass") for text in (program.source, program.checks))
-            wire.send_frame(job, wire.join(wire.dumps(program.entry_point), *texts))
-        with contextlib.suppress(EOFError, ConnectionResetError):
-            while True:
-                news = wire.receive_frame(job)
-                if news == REACHED:
-                    verdict["reached_checks"] = True
-                else:
-                    verdict = _decoded(news)
-        return verdict
+        if report["fault"]:
+            raise WorkerError(report["fault"])
+        reached, said = answer[:1] == b"r", answer.removeprefix(b"r")
+        fields = _settle(said, said == token, program.isolation, report, self.limits)
+        return Result(
+            **{"reached_checks": reached} | fields,
+            seconds=report["seconds"],
+            cpu_seconds=report["cpu_seconds"],
+            stdout=stdout,
+            layer=self.layer,
+        )
 
     def close(self) -> None:
         """End the zygote and everything that it started, and remove its folder."""
@@ -159,77 +139,81 @@ class Worker:
             log.warning("%s could not be removed: %s", self.folder, error)
 
 
-def _be_patient(sock: socket.socket, seconds: float) -> None:
-    """Like `settimeout`, but in the kernel: no poll before every message, and MSG_WAITALL waits for all."""
-    time = struct.pack("ll", ceil(seconds), 0)
-    for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-        sock.setsockopt(socket.SOL_SOCKET, direction, time)
+def _converse(job: socket.socket, message: bytes) -> bytes:
+    """Send the job to the process with the checks and read what it says until it has nothing more to say."""
+    answer = bytearray()
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        wire.send_frame(job, message)
+    with contextlib.suppress(ConnectionResetError):
+        while data := job.recv(65_536):
+            answer += data[: max(0, ANSWER_LIMIT - len(answer))]
+    return bytes(answer)
 
 
-def _no_references(tag: str, payload: Any) -> Any:
-    raise wire.WireError("a reference where none may be")
-
-
-_DECODE = wire.make_decoder(_no_references)
-
-
-def _decoded(frame: bytes) -> dict[str, Any]:
-    message = _DECODE(frame)
-    if not isinstance(message, dict):
-        raise wire.WireError("not a message")
-    return message
-
-
-def settle(verdict: dict[str, Any], report: Report, limits: Limits, alone: bool = False) -> Outcome:
-    """What the checker said and how the processes ended, together.
+def _settle(
+    said: bytes, has_token: bool, isolation: Isolation, report: dict[str, Any], limits: Limits
+) -> dict[str, Any]:
+    """The verdict's fields of Result, from what the process with the checks said and how the processes ended.
 
     Raises:
-        ChecksFault: the checker says that it is the checks' fault.
         WorkerError: neither explains the end.
     """
-    seconds, stdout = report.seconds, report.stdout.decode("utf-8", "replace")
-    reached = verdict.get("reached_checks", False)
-
-    def outcome(status: Status, error_type: str, message: str, doubtful: bool = False) -> Outcome:
-        result = Result(status, error_type, message, reached_checks=reached, seconds=seconds, stdout=stdout)
-        return Outcome(result, doubtful)
-
-    said = verdict["status"]
-    if said == "checks":
-        raise ChecksFault(verdict["message"])
-    if report.timed_out or seconds > limits.wall_seconds or report.cpu_seconds > limits.cpu_budget:
-        # Whoever computed all the time has had more of it than anything beside it can have cost.
-        enough = BUSY * PATIENCE * min(limits.wall_seconds, limits.cpu_budget)
-        doubtful = not alone and report.cpu_seconds < enough
-        if report.cpu_seconds > limits.cpu_budget:
-            return outcome(Status.TIMEOUT, "TimeoutError", f"used {report.cpu_seconds:.1f} s of CPU time", doubtful)
-        return outcome(Status.TIMEOUT, "TimeoutError", f"not done after {limits.wall_seconds:g} s", doubtful)
-    if said in ("passed", "failed", "memory"):
-        fields = {name: verdict[name] for name in ("error_type", "message", "line", "raised_in", "raised_deliberately")}
-        result = Result(Status(said), **fields, reached_checks=reached, seconds=seconds, stdout=stdout)
-        return Outcome(result, doubtful=False)
-    status = report.candidate
-    if said == "unstarted":
-        raise WorkerError(f"the program's process could not be made ready: {verdict['message']}")
-    if said == "silent" and status is None:
+    verdict = _read(said, isolation)
+    if verdict.get("status") == "broken_checks":
+        return _ended(Status.BROKEN_CHECKS, "ChecksError", verdict["message"]) | {"reached_checks": False}
+    if report["cpu_seconds"] > limits.cpu_seconds:
+        return _ended(Status.TIMEOUT, "TimeoutError", f"used {report['cpu_seconds']:.1f} s of CPU time")
+    if report["timed_out"]:
+        return _ended(Status.TIMEOUT, "TimeoutError", f"not done after {report['seconds']:.1f} s")
+    if has_token:
+        return {"status": Status.PASSED, "reached_checks": True}
+    if verdict.get("status") in ("failed", "memory"):
+        return verdict | {"status": Status(verdict["status"])}
+    status = report["status"]
+    if isolation is Isolation.DATA and not verdict and (status is None or report["checks_lost"]):
         raise WorkerError("the checks' process ended without a verdict")
     if status is None:
-        return outcome(Status.EXITED, "SystemExit", verdict["message"])
+        return _ended(Status.EXITED, "SystemExit", verdict.get("message", "broke the protocol"))
     if os.WIFSIGNALED(status):
-        return _signalled(os.WTERMSIG(status), report, limits, alone, outcome)
+        return _signaled(os.WTERMSIG(status), report, limits)
     code = os.WEXITSTATUS(status)
-    return outcome(Status.EXITED, "SystemExit", f"ended with exit code {code} before the checks were done")
+    return _ended(Status.EXITED, "SystemExit", f"ended with exit code {code} before the checks were done")
 
 
-def _signalled(number: int, report: Report, limits: Limits, alone: bool, outcome: Callable[..., Outcome]) -> Outcome:
+def _read(said: bytes, isolation: Isolation) -> dict[str, Any]:
+    """What is no pass, or nothing. In `shared` isolation the program may have written it: each field is checked."""
+    try:
+        found = json.loads(said)
+        status = found["status"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return {}
+    if isolation is Isolation.DATA:
+        return dict(found)
+    if status not in ("failed", "memory"):
+        return {}
+    error_type, message, line = found.get("error_type"), found.get("message"), found.get("line")
+    return {
+        "status": status,
+        "error_type": error_type[:100] if isinstance(error_type, str) else "Exception",
+        "message": message[:500] if isinstance(message, str) else "",
+        "line": line if type(line) is int and line > 0 else None,
+        "raised_in": "source" if found.get("raised_in") == "source" else "checks",
+        "raised_deliberately": found.get("raised_deliberately") is True,
+        "reached_checks": found.get("reached_checks") is True,
+    }
+
+
+def _signaled(number: int, report: dict[str, Any], limits: Limits) -> dict[str, Any]:
     if number == signal.SIGXCPU:
-        return outcome(Status.TIMEOUT, "TimeoutError", f"used {report.cpu_seconds:.1f} s of CPU time")
-    # The kernel ends processes so when the machine runs out of memory, and not only those whose fault that is.
-    doubtful = number == signal.SIGKILL and not alone
-    if number == signal.SIGKILL and report.memory_mb >= 0.9 * limits.memory_mb:
-        return outcome(Status.MEMORY, "MemoryError", f"used {report.memory_mb:.0f} MiB", doubtful)
+        return _ended(Status.TIMEOUT, "TimeoutError", f"used {report['cpu_seconds']:.1f} s of CPU time")
+    if number == signal.SIGKILL and report["memory_mb"] >= 0.9 * limits.memory_mb:
+        return _ended(Status.MEMORY, "MemoryError", f"used {report['memory_mb']:.0f} MiB")
     try:
         name = signal.Signals(number).name
     except ValueError:
         name = f"signal {number}"
-    return outcome(Status.CRASHED, name, f"ended by {name}", doubtful)
+    return _ended(Status.CRASHED, name, f"ended by {name}")
+
+
+def _ended(status: Status, error_type: str, message: str) -> dict[str, Any]:
+    return {"status": status, "error_type": error_type, "message": message}

@@ -1,44 +1,54 @@
-"""The clean process from which programs are forked: it supervises them and holds neither sources nor checks.
+"""The clean process from which programs are forked: it supervises them and never runs or reads what they consist of.
 
-Started as a fresh isolated interpreter, never forked from the caller. It forks one checker, which serves many programs,
-and per program one candidate, ahead of its use. It keeps the clock, collects the output, kills what is left, reports.
+Started as a fresh isolated interpreter, never forked from the caller. It forks one checker, which runs the checks of
+`data` isolation, and one candidate per program. It keeps the clocks, collects the output, kills what is left, reports.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import gc
+import importlib
 import json
 import os
 import resource
 import select
 import signal
+import socket
 import sys
 import time
 import types
-from _socket import SHUT_RDWR, socketpair
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from . import candidate, checker, preload, system, wire
-from .checker import ENDED
-from .layers import Layer, set_limit
-from .opening import open_layer
-from .report import ALONE, BUSY, PATIENCE, Report
+from . import candidate, checker, system, wire
+from .layers import LAYERS
+from .rlimits import Layer, set_limit
 
-NOTHING, OUTPUT, CHANNEL = 0, 1, 3
-"""File descriptors of a candidate: /dev/null, the standard output, the channel to the checks."""
+OUTPUT, CHANNEL = 1, 3
+"""Descriptors of a candidate, beside /dev/null for 0 and 2. CHANNEL leads to the checks or, `shared`, to the caller."""
 
-CHECKER_PATIENCE = 0.5
-"""Seconds that the checker gets to notice that the program is gone."""
+DATA, SHARED = b"d", b"s"
+"""What comes with a job: the isolation."""
 
-LAST_MOMENTS = 0.2
+IDLE_SHARE = 0.05
+"""A program that had less than this of a CPU has waited for something. On a busy machine one still gets more."""
+
+TICK = 0.25
+"""Seconds between looks at the clocks."""
+
+LAST_MOMENTS = 1.0
 """Seconds from a process's last closed descriptor to its end, at most: it may only have closed the descriptor."""
 
-PROGRAMS_PER_CHECKER = 2_000
-"""Then the worker is replaced: checks are trusted, but they may leave things behind."""
+PRELOADED = (
+    *("bisect", "collections", "copy", "functools", "heapq", "itertools", "json", "math", "operator", "re"),
+    *("string", "time", "types", "typing"),
+)
+"""Modules that programs commonly import: loaded once. Few, because the cost of a fork grows with the process."""
+
+PASSING_FAULTS = (errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE, errno.EBUSY, errno.EINTR, errno.ENOSPC)
+"""A want of something that others use; the last one is what there is to say of too many namespaces."""
 
 
 def main() -> None:
@@ -46,19 +56,16 @@ def main() -> None:
 
     Says the layer's name, then serves until hung up on.
     """
-    descriptor = int(sys.argv[1])
-    control = wire.Socket(fileno=fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, CHANNEL + 1))
-    os.close(descriptor)
-    os.dup2(NOTHING, CHANNEL)  # taken, so that nothing else gets it
+    control = socket.socket(fileno=int(sys.argv[1]))
     sys.path[:] = map(os.path.realpath, sys.path)  # programs are shown no links to them
     limits: Any = types.SimpleNamespace(**json.loads(sys.argv[4]))
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")  # where memory runs out, a program goes first, not the training beside it
-    preload.load()
+    for name in PRELOADED:
+        importlib.import_module(name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, who then hangs up
     try:
-        layer = open_layer(sys.argv[2], sys.argv[3], limits, third_party=json.loads(sys.argv[5]))
-        zygote = Zygote(control, layer, limits)
+        zygote = Zygote(control, LAYERS[sys.argv[2]](sys.argv[3], limits, json.loads(sys.argv[5])), limits)
     except OSError as error:
         _tell(control, {"fault": error.strerror or str(error), "passing": error.errno in PASSING_FAULTS})
         return
@@ -67,261 +74,221 @@ def main() -> None:
     os._exit(0)  # what an interpreter does at its end would keep the caller waiting
 
 
-PASSING_FAULTS = (errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE, errno.EBUSY, errno.EINTR, errno.ENOSPC)
-"""A want of something that others use; the last one is what there is to say of too many namespaces."""
+def _tell(control: socket.socket, fields: dict[str, Any]) -> None:
+    wire.send_frame(control, json.dumps(fields).encode())
 
 
-def _tell(control: wire.Socket, fields: dict[str, Any]) -> None:
-    wire.send_frame(control, wire.dumps({"d": list(fields.items())}))
+Body = Callable[[int, candidate.Surroundings], NoReturn]
 
 
-class _Candidate:
-    """A forked process that waits for its source."""
+class _Run:
+    """One program: its first process and, in `data` isolation, the process of its checks."""
 
-    def __init__(self, layer: Layer, program: candidate.Program) -> None:
-        self.checks_end, self.program_end = socketpair()
-        self.reader, writer = os.pipe()
-        os.set_blocking(self.reader, False)
-        # The descriptors are put where the child wants them before it is forked: what the zygote does in its own memory
-        # is cheaper than what a child does in memory that it shares.
-        os.dup2(writer, OUTPUT)
-        os.dup2(self.program_end.fileno(), CHANNEL)
-        os.close(writer)
-        try:
-            self.pid = _fork(_live, layer, program)
-        except OSError:
-            self.program_end.close()
-            self.checks_end.close()
-            os.close(self.reader)
-            raise
-        finally:
-            os.dup2(NOTHING, OUTPUT)
-            os.dup2(NOTHING, CHANNEL)
-        self.pidfd = os.pidfd_open(self.pid)
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self.output = bytearray()
+        self.timed_out = False
+        self.pid = self.pidfd = self.checks_pid = 0
         self.status: int | None = None
-        self.usage: Any = None
+        """Wait status of the first process, None while it has not ended by itself."""
+        self.cpu = self.memory_mb = 0.0
+        self.checks_cpu = self.checks_began = 0.0
+        self.checks_lost = False
 
-    def reap(self) -> None:
-        if self.status is None:
-            _, self.status, self.usage = os.wait4(self.pid, 0)
+    def reap(self) -> int:
+        _, status, usage = os.wait4(self.pid, 0)
+        self.cpu, self.memory_mb, self.pid = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, 0
+        return status
 
     def cpu_seconds(self) -> float:
-        """What the process has used so far. Not once it has been reaped."""
-        return time.clock_gettime((~self.pid << 3) | 2)  # CPUCLOCK_SCHED, see clock_getcpuclockid(3)
-
-    def hang_up(self) -> None:
-        """Tell the checker that nothing more is to come: children of the program may still hold the channel open."""
-        try:
-            self.program_end.shutdown(SHUT_RDWR)
-        except OSError:
-            return
-
-    def close(self) -> None:
-        self.program_end.close()
-        self.checks_end.close()
-        os.close(self.reader)
-        os.close(self.pidfd)
+        """What both processes have used so far."""
+        used = _cpu_clock(self.pid) if self.pid else self.cpu
+        return used + (_cpu_clock(self.checks_pid) - self.checks_began if self.checks_pid else self.checks_cpu)
 
 
-def _live(layer: Layer, program: candidate.Program) -> None:
-    try:
-        layer.enter_program(CHANNEL)
-    except BaseException as error:
-        wire.send_frame(program.channel, wire.dumps(["unfit", f"{type(error).__name__}: {error}"]))
-        raise
-    gc.freeze()  # what the zygote has made since, so that the first collection does not go through it
-    gc.enable()
-    program.run()
+def _cpu_clock(pid: int) -> float:
+    with contextlib.suppress(OSError):  # ended, and reaped by the checker
+        return time.clock_gettime((~pid << 3) | 2)  # CPUCLOCK_SCHED, see clock_getcpuclockid(3)
+    return 0.0
 
 
 class Zygote:
     """Serves one caller, one program at a time."""
 
-    def __init__(self, control: wire.Socket, layer: Layer, limits: Any) -> None:
+    def __init__(self, control: socket.socket, layer: Layer, limits: Any) -> None:
         self.control = control
         self.layer = layer
         self.limits = limits
-        preload.rehearse()
         layer.prepare()
-        gc.freeze()  # less memory is copied after a fork
-        self.checks, theirs = socketpair()
-        self.checker_pid = _fork(self._check, theirs)
+        self.checks, theirs = socket.socketpair()
+        _fork(self._check, theirs)
         theirs.close()
         layer.separate()
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        candidate.add_exits()  # the checks' names are told from builtins without them
-        self.program = candidate.Program(_socket_at(CHANNEL))
-        self.served = 0
-        self.next: _Candidate | None = self._fork_candidate()
+        self.surroundings = candidate.Surroundings()
+        gc.freeze()  # a collection in a child would copy every page of these objects
 
-    def _fork_candidate(self) -> _Candidate | None:
-        try:
-            return _Candidate(self.layer, self.program)
-        except OSError:
-            return None
-
-    def _check(self, theirs: wire.Socket) -> None:
+    def _check(self, theirs: socket.socket) -> None:
         system.die_with_parent(signal.SIGKILL)
         self.control.close()
         self.checks.close()
         # It holds a copy of every value that a program returns, beside its own expected one.
         set_limit(resource.RLIMIT_AS, 2 * self.limits.memory_mb * 2**20)
-        gc.enable()
         checker.serve(theirs)
 
     def serve(self) -> None:
         while True:
-            word, descriptors = wire.receive_descriptors(self.control, 1)
+            word, descriptors, _, _ = socket.recv_fds(self.control, 1, 1)
             if not word:
                 break
-            self._serve_one(descriptors[0], alone=word == ALONE)
-        if self.next is not None:
-            self._end(self.next)
+            run = _Run()
+            fault = ""
+            try:
+                self._run(run, word, descriptors[0])
+            except (OSError, EOFError) as error:
+                fault = str(error) or "the process of the checks has ended"
+            about = {
+                "fault": fault,
+                "timed_out": run.timed_out,
+                "seconds": time.monotonic() - run.start,
+                "status": run.status,
+                "checks_lost": run.checks_lost,
+                "cpu_seconds": run.cpu + run.checks_cpu,
+                "memory_mb": run.memory_mb,
+            }
+            _tell(self.control, about)
+            wire.send_frame(self.control, bytes(run.output))
+            if fault:
+                break
+            self.layer.tidy()
         self.checks.close()
         self.layer.leave()
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.wait()  # so that the time they took counts as the caller's
 
-    def _serve_one(self, job: int, alone: bool) -> None:
-        self.served += 1
-        runner, self.next = self.next or self._fork_candidate(), None
-        if runner is None:
-            os.close(job)
-            self._report(Report(worn=True, fault="could not start a process"))
-            return
-        start = time.monotonic()
-        wire.send_descriptors(self.checks, b"j", job, runner.checks_end.fileno())
-        os.close(job)
-        watch = _Watch(self, runner, start, alone)
-        watch.wait()
-        ended_by_itself = runner.status is not None
-        seconds = time.monotonic() - start
-        self._end(runner)
-        worn = watch.checker_is_lost or self.served >= PROGRAMS_PER_CHECKER
-        status, usage = runner.status if ended_by_itself else None, runner.usage
-        cpu, memory = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
-        self._report(Report(worn, watch.timed_out, seconds, status, cpu, memory, bytes(watch.output)))
-        if not worn:
-            self.layer.tidy()
-            self.next = self._fork_candidate()
+    def _run(self, run: _Run, word: bytes, job: int) -> None:
+        with contextlib.ExitStack() as stack:
+            stack.callback(os.close, job)
+            ours, theirs = socket.socketpair()
+            stack.enter_context(ours)
+            with theirs:
+                channel = theirs.fileno() if word == DATA else job
+                reader = self._start(run, channel, candidate.serve if word == DATA else candidate.run_with_checks)
+                stack.callback(os.close, reader)
+                stack.callback(os.close, run.pidfd)
+                try:
+                    if word == DATA:
+                        socket.send_fds(self.checks, [b"j"], [job, ours.fileno()])
+                        _, run.checks_pid, run.checks_began = self._hear()
+                    self._watch(run, reader, theirs if word == DATA else None)
+                finally:
+                    self._end(run)
 
-    def _report(self, report: Report) -> None:
-        wire.send_frame(self.control, report.to_bytes())
+    def _start(self, run: _Run, channel: int, body: Body) -> int:
+        """Fork the candidate; its confinement has succeeded when this returns. The reading end of its output."""
+        reader, writer = os.pipe()
+        told, tell = os.pipe()
+        os.set_blocking(reader, False)
+        try:
+            run.pid = _fork(self._live, channel, writer, tell, body)
+        finally:
+            os.close(writer)
+            os.close(tell)
+        run.pidfd = os.pidfd_open(run.pid)
+        with open(told, "rb") as file:
+            fault = file.read()
+        if fault:
+            raise OSError(f"a program's process could not be made ready: {fault.decode()}")
+        return reader
 
-    def _end(self, runner: _Candidate) -> None:
-        if runner.status is None:
-            os.kill(runner.pid, signal.SIGKILL)
-            runner.reap()
-        self.layer.sweep()
-        runner.close()
+    def _live(self, channel: int, writer: int, tell: int, body: Body) -> None:
+        tell = os.dup(tell) if tell == CHANNEL else tell
+        try:
+            os.dup2(channel, CHANNEL)
+            os.dup2(writer, OUTPUT)
+            self.layer.enter_program(CHANNEL)  # closes all others, `tell` among them
+        except BaseException as error:
+            os.write(tell, f"{type(error).__name__}: {error}".encode())
+            raise
+        gc.enable()
+        body(CHANNEL, self.surroundings)
 
-
-class _Watch:
-    """Waits until the checker is done with a program or the time is over, and keeps the program's output."""
-
-    def __init__(self, zygote: Zygote, runner: _Candidate, start: float, alone: bool) -> None:
-        self.zygote = zygote
-        self.runner = runner
-        self.start = start
-        self.patience = 1.0 if alone else PATIENCE
-        limits = zygote.limits
-        self.deadline = start + min(limits.wall_seconds, self.patience * limits.cpu_seconds)
-        self.output = bytearray()
-        self.timed_out = False
-        self.checker_is_lost = False
-
-    def wait(self) -> None:
-        runner, checks, control = self.runner, self.zygote.checks.fileno(), self.zygote.control.fileno()
+    def _watch(self, run: _Run, reader: int, program_end: socket.socket | None) -> None:
+        """Until there is a verdict or the time is over. `program_end`: the candidate's end of its channel to checks."""
         poll = select.poll()
-        for descriptor in (checks, runner.reader, runner.pidfd):
+        for descriptor in (reader, run.pidfd):
             poll.register(descriptor, select.POLLIN)
-        poll.register(control, select.POLLRDHUP)
-        while True:
-            left = self.deadline - time.monotonic()
-            if left <= 0:
-                left = self._seconds_left()
-            ready = dict(poll.poll(left * 1000 + 1)) if left > 0 else {}
-            if checks in ready:
-                word = self.zygote.checks.recv(1)
-                self.checker_is_lost = not word
-                if word == ENDED:
-                    self._wait_for_its_end()
+        poll.register(self.control, select.POLLRDHUP)
+        if program_end is not None:
+            poll.register(self.checks, select.POLLIN)
+        limits, looked, used, idle = self.limits, run.start, 0.0, 0.0
+        while not run.timed_out:
+            ready = dict(poll.poll(1000 * TICK))
+            if reader in ready and not self._read_output(run, reader):
+                poll.unregister(reader)
+            if run.pidfd in ready:
+                poll.unregister(run.pidfd)
+                run.status = run.reap()
+                if program_end is None:
+                    break
+                with contextlib.suppress(OSError):  # children of the program may still hold its end open
+                    program_end.shutdown(socket.SHUT_RDWR)
+            if self.checks.fileno() in ready:
+                self._close_checks(run)
                 break
-            if left <= 0 or control in ready:
-                self.timed_out = True
-                self._give_up()
-                break
-            if runner.pidfd in ready:
-                poll.unregister(runner.pidfd)
-                runner.reap()
-                self._read_output()
-                runner.hang_up()
-            if runner.reader in ready and not self._read_output():
-                poll.unregister(runner.reader)
-        self._read_output()
+            now, computed = time.monotonic(), run.cpu_seconds()
+            if now - looked >= TICK:
+                if computed - used < IDLE_SHARE * (now - looked):
+                    idle += min(now - looked, 4 * TICK)  # more if the whole machine stood still
+                looked, used = now, computed
+            late = idle > limits.idle_seconds or now - run.start > limits.wall_seconds
+            run.timed_out = late or computed > limits.cpu_seconds or self.control.fileno() in ready
+        self._read_output(run, reader)
 
-    def _seconds_left(self) -> float:
-        """From `deadline` on: until the clocks are to be looked at again. 0 or less: the time is over."""
-        limits = self.zygote.limits
-        left = self.start + limits.wall_seconds - time.monotonic()
-        if self.runner.status is None:
-            used = self.runner.cpu_seconds()
-            if left <= 0 and used >= BUSY * limits.wall_seconds:
-                left += (self.patience - 1) * limits.wall_seconds
-            left = min(left, self.patience * limits.cpu_seconds - used)
-        return float(left)
+    def _hear(self) -> list[Any]:
+        """News, process and CPU time of the checks."""
+        found: list[Any] = json.loads(wire.receive_frame(self.checks))
+        return found
 
-    def _wait_for_its_end(self) -> None:
-        """A process that dies closes its descriptors before it can be asked what it died of."""
-        poll = select.poll()
-        poll.register(self.runner.pidfd, select.POLLIN)
-        if self.runner.status is None and poll.poll(LAST_MOMENTS * 1000):
-            self.runner.reap()
+    def _close_checks(self, run: _Run) -> None:
+        news, _, cpu = self._hear()
+        run.checks_pid, run.checks_cpu = 0, max(0.0, cpu - run.checks_began)
+        run.checks_lost = news == checker.LOST
+        if news == checker.HUNG_UP and run.status is None:
+            # A process that dies closes its descriptors before it can be asked what it died of.
+            poll = select.poll()
+            poll.register(run.pidfd, select.POLLIN)
+            if poll.poll(LAST_MOMENTS * 1000):
+                run.status = run.reap()
 
-    def _give_up(self) -> None:
-        """The time is over: end the program, then see whether the checker comes back."""
-        pid = self.runner.pid
-        if self.runner.status is None:
-            os.kill(pid, signal.SIGKILL)
-        self.runner.hang_up()
-        poll = select.poll()
-        poll.register(self.zygote.checks.fileno(), select.POLLIN)
-        self.checker_is_lost = not poll.poll(CHECKER_PATIENCE * 1000) or not self.zygote.checks.recv(1)
-        if self.checker_is_lost:
-            os.kill(self.zygote.checker_pid, signal.SIGKILL)
+    def _end(self, run: _Run) -> None:
+        """Kill what is left of a program and its checks."""
+        if run.pid:
+            os.kill(run.pid, signal.SIGKILL)
+            run.reap()
+        if run.checks_pid:
+            os.kill(run.checks_pid, signal.SIGKILL)
+            self._close_checks(run)
+        self.layer.sweep()
 
-    def _read_output(self) -> bool:
+    def _read_output(self, run: _Run, reader: int) -> bool:
         """Keep what fits, drop the rest. False at the end of the stream."""
         for _ in range(64):
             try:
-                data = os.read(self.runner.reader, 65_536)
+                data = os.read(reader, 65_536)
             except BlockingIOError:
                 return True
             if not data:
                 return False
-            self.output += data[: max(0, self.zygote.limits.output_bytes - len(self.output))]
+            run.output += data[: max(0, self.limits.output_bytes - len(run.output))]
         return True
 
 
-def _socket_at(descriptor: int) -> wire.Socket:
-    """A socket object whose descriptor each candidate's channel is put on before the fork."""
-    ours, theirs = socketpair()
-    with contextlib.closing(ours), contextlib.closing(theirs):
-        os.dup2(theirs.fileno(), descriptor)
-    sock = wire.Socket(fileno=descriptor)
-    os.dup2(NOTHING, descriptor)
-    return sock
-
-
 def _fork(body: Callable[..., None], *arguments: Any) -> int:
-    pid = system.fork()
-    if pid == 0:
-        _child(body, arguments)
-    return pid
-
-
-def _child(body: Callable[..., None], arguments: tuple[Any, ...]) -> NoReturn:
+    pid = os.fork()
+    if pid:
+        return pid
     try:
         body(*arguments)
         os._exit(0)

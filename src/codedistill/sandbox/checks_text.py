@@ -1,0 +1,94 @@
+"""What the text of checks tells before they run: whether they are any, and what they rely on."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import marshal
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from codedistill.sandbox.failures import CHECKS_NAME
+
+
+class ChecksText(NamedTuple):
+    """Facts about checks, as plain data that travels with them."""
+
+    code: bytes = b""
+    """Them compiled, as `marshal` writes it for the same interpreter."""
+    fault: str = ""
+    """Why no program could pass them; empty if nothing is known against them."""
+    modules: tuple[str, ...] = ()
+    """Names of modules that they import."""
+    assigned: tuple[str, ...] = ()
+    """Attributes that they may replace themselves: assigned ones, and the last parts of strings ("time.sleep")."""
+    stateful: bool = False
+    """They may leave something behind in their process for the next checks to fall over."""
+
+
+STATELESS_MODULES = frozenset(
+    (
+        *("__future__", "bisect", "collections", "copy", "fractions", "functools", "heapq", "itertools", "json"),
+        *("math", "operator", "re", "string", "typing"),
+    )
+)
+STATEFUL_NAMES = frozenset(
+    (
+        *("breakpoint", "compile", "delattr", "eval", "exec", "globals", "input", "locals", "open", "setattr"),
+        *("setrecursionlimit", "vars"),
+    )
+)
+
+
+@functools.lru_cache(maxsize=256)
+def examine(checks: str, entry_point: str | None) -> ChecksText:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(checks)
+            code = marshal.dumps(compile(tree, CHECKS_NAME, "exec", dont_inherit=True))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return ChecksText(fault=f"{type(error).__name__}: {error}")
+    modules: set[str] = set()
+    assigned: set[str] = set()
+    stateful, has_check = False, entry_point is None
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import() | ast.ImportFrom():
+                modules.update(_imported(node))
+                has_check = has_check or any((alias.asname or alias.name) in ("check", "*") for alias in node.names)
+            case ast.Attribute(attr=attribute, ctx=context):
+                if not isinstance(context, ast.Load):
+                    assigned.add(attribute)
+                    stateful = True
+                stateful = stateful or attribute in STATEFUL_NAMES or attribute.startswith("__")
+            case ast.Constant(value=str(text)) if len(text) < 200:
+                assigned.add(text.rpartition(".")[2])
+            case ast.Name(id=name, ctx=context):
+                stateful = stateful or name in STATEFUL_NAMES
+                has_check = has_check or (name == "check" and isinstance(context, ast.Store))
+            case ast.FunctionDef(name="check") | ast.AsyncFunctionDef(name="check") | ast.ClassDef(name="check"):
+                has_check = True
+    stateful = stateful or not STATELESS_MODULES.issuperset(modules)
+    fault = "" if has_check else "they define no function `check`"
+    if modules:
+        known = {*sys.stdlib_module_names, "program"}
+        missing = [name for name in _needed(tree) if name.partition(".")[0] not in known]
+        fault = f"they import {missing[0]}, which is not in Python's own library" if missing else fault
+    return ChecksText(code, fault, tuple(sorted(modules)), tuple(sorted(assigned)), stateful)
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or "."] if isinstance(node, ast.ImportFrom) else []
+
+
+def _needed(node: ast.AST) -> Iterator[str]:
+    """Modules that are imported where nothing catches the failure, in the text's order."""
+    yield from _imported(node)
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.Try):
+            yield from _needed(child)
