@@ -123,21 +123,3 @@ def check_identities(samples: int, complete: int, incomplete: int, correct: int,
         raise ValueError(f"the categories add up to {failing}, incomplete is {incomplete}")
     if correct + wrong != complete:
         raise ValueError(f"correct {correct} + wrong answers {wrong} is not complete {complete}")
-
-
-def check_saved(row: Mapping[str, Any]) -> None:
-    """The same for a row of a summary file, which may have been edited since. A row without any counts holds nothing.
-
-    Raises:
-        ValueError: an identity does not hold, or some of the counts are missing or are no counts.
-    """
-    names = ("samples", "complete", "incomplete", "correct")
-    categories = row.get("categories")
-    if categories is None and not any(name in row for name in names[1:]):
-        return
-    if not isinstance(categories, Mapping):
-        raise ValueError("categories must be counts by name")
-    for name, value in [*((name, row.get(name)) for name in names), *categories.items()]:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ValueError(f"{name} must be a count, not {value!r}")
-    check_identities(row["samples"], row["complete"], row["incomplete"], row["correct"], categories)
