@@ -13,7 +13,7 @@ from codedistill import evaluation, sandbox
 from codedistill.benchmarks import Benchmark, Problem
 from codedistill.benchmarks.evalplus.plus import base_only
 from codedistill.errors import InfrastructureError, UserError
-from codedistill.harness.expected import reference_seconds, with_checks
+from codedistill.harness.expected import with_checks
 from codedistill.harness.foreign import samples_hash
 from codedistill.harness.limits import judge
 from codedistill.harness.samples import read_samples
@@ -183,13 +183,13 @@ def _run(
 
     try:
         whole = {n: (row.solution, problems[row.task_id]) for n, row in enumerate(rows) if n not in finished}
-        judge(whole, timeout, lambda slow: reference_seconds(tasks, slow), keep_whole)
+        judge(whole, tasks, timeout, keep_whole)
         base = {
             n: (rows[n].solution, base_only(problems[rows[n].task_id]))
             for n, verdict in finished.items()
             if "base_passed" in verdict.model_fields_set and verdict.base_passed is None
         }
-        judge(base, timeout, lambda slow: reference_seconds(tasks, slow), keep_base)
+        judge(base, tasks, timeout, keep_base)
     except InfrastructureError as error:
         kept = f"{len(finished)} of {len(rows)} verdicts are kept"
         raise InfrastructureError(f"{error}; {kept}: run the same command again") from None

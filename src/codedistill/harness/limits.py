@@ -1,57 +1,55 @@
-"""Programs under their checks: each under the limits of its task, and no timeout where the task itself is slow."""
+"""Programs under the limits of their tasks. Where the task itself is slow, a program gets more time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from codedistill import sandbox
-from codedistill.benchmarks import Problem
+from codedistill.benchmarks import Benchmark, Problem
+from codedistill.harness.expected import reference_seconds
 
 Programs = Mapping[int, tuple[str, Problem]]
-"""Number -> source and the problem that it is for."""
+"""By number: source, and the problem that it solves."""
 
-Report = Callable[[int, sandbox.Result], None]
+Keep = Callable[[int, sandbox.Result], None]
 
 FACTOR = 4
-"""A program may take so many times the CPU time of a slow reference solution."""
+"""A program may take this many times the CPU time of a slow reference solution."""
 
 
-def judge(
-    programs: Programs,
-    timeout: float,
-    time_references: Callable[[Sequence[Problem]], Mapping[str, float]],
-    report: Report,
-) -> None:
-    """Run every program; `report(number, result)` is called once for each, as results come.
+def judge(programs: Programs, tasks: Benchmark, timeout: float, keep: Keep) -> None:
+    """Run every program; call `keep(number, result)` once for each, as results come.
 
-    `time_references` gives CPU seconds by task id. It is asked only for tasks at which a program ran out of time.
+    The reference solutions of tasks at which a program ran out of time are timed too. Where they are slow, the program
+    is run again with more time, and only that result counts.
 
     Raises:
         InfrastructureError: the sandbox failed.
     """
     late: dict[int, sandbox.Result] = {}
 
-    def take(number: int, result: sandbox.Result) -> None:
+    def keep_unless_late(number: int, result: sandbox.Result) -> None:
         if result.status is sandbox.Status.TIMEOUT and programs[number][1].cases is None:
             late[number] = result
         else:
-            report(number, result)
+            keep(number, result)
 
-    _run(programs, timeout, take)
+    _run(programs, timeout, keep_unless_late)
     if not late:
         return
-    seconds = time_references(list({(p := programs[number][1]).task_id: p for number in late}.values()))
+    slow = {problem.task_id: problem for _, problem in map(programs.__getitem__, late)}
+    seconds = reference_seconds(tasks, list(slow.values()))
     again = {}
     for number, result in late.items():
         source, problem = programs[number]
         timed = replace(problem, reference_seconds=seconds.get(problem.task_id, 0.0))
         if limits_of(timed, timeout) == limits_of(problem, timeout):
-            report(number, result)
+            keep(number, result)
         else:
             again[number] = (source, timed)
-    _run(again, timeout, report)
+    _run(again, timeout, keep)
 
 
 def limits_of(problem: Problem, timeout: float) -> sandbox.Limits:
@@ -60,7 +58,7 @@ def limits_of(problem: Problem, timeout: float) -> sandbox.Limits:
     return sandbox.Limits(cpu_seconds=timeout if wanted <= timeout else math.ceil(wanted))
 
 
-def _run(programs: Programs, timeout: float, report: Report) -> None:
+def _run(programs: Programs, timeout: float, keep: Keep) -> None:
     """All programs, those with the shortest limits first."""
     by_limits: dict[sandbox.Limits, list[int]] = {}
     for number, (_, problem) in programs.items():
@@ -72,6 +70,6 @@ def _run(programs: Programs, timeout: float, report: Report) -> None:
         ]
 
         def named(index: int, result: sandbox.Result, numbers: list[int] = numbers) -> None:
-            report(numbers[index], result)
+            keep(numbers[index], result)
 
         sandbox.run_programs(wanted, limits, named)
