@@ -95,7 +95,6 @@ def test_circles_are_found() -> None:
     assert circles({a: [b, c], b: [d], c: [d], d: []}) == []
 
 
-@pytest.mark.xfail(reason="sandbox peer, remote and exceptions", strict=True)
 def test_no_circle_of_imports() -> None:
     found = [" <-> ".join(map(str, circle)) for circle in circles(IMPORTS)]
     assert not found
@@ -129,7 +128,6 @@ def test_rooms_that_few_may_import(room: str, importers: set[str]) -> None:
             assert room not in map(room_of, others), f"{path} imports {room}"
 
 
-@pytest.mark.xfail(reason="sandbox/peer.py calls an echo", strict=True)
 def test_only_the_command_line_prints() -> None:
     for path, tree in FILES.items():
         if room_of(path) == "cli" or path in SCRIPTS:
