@@ -80,7 +80,7 @@ def check_head(model: Any, name: str) -> None:
         raise UserError(
             f"{name}: {inner.config.model_type} gives no hidden states that losses can read: {first_line(error)}"
         ) from None
-    if not same_logits(start, own[:, :5], inner.dtype):
+    if bool(torch.isfinite(own).all()) and not same_logits(start, own[:, :5], inner.dtype):
         raise UserError(f"{name}: {inner.config.model_type} lets later tokens change earlier ones; give a causal model")
     tolerance = 1e-3 if head.weight.dtype == torch.float32 else 5e-2
     if not bool((own - ours).abs().max() <= tolerance * own.abs().max()):
