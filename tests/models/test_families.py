@@ -148,5 +148,5 @@ def test_a_model_that_sees_later_tokens_is_refused() -> None:
         return out
 
     model.forward = forward
-    with pytest.raises(UserError, match="student: llama .* causal"):
+    with pytest.raises(UserError, match=r"student: llama .* causal"):
         check_head(model, "student")
