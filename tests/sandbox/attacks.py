@@ -180,7 +180,6 @@ os.wait()
 
 TEXT = {
     "syntax error": Attack("x = 1\ndef f(x:\n", FAILED, "SyntaxError"),
-    "null bytes": Attack("x = '\0'\n" + GOOD, FAILED, "SyntaxError"),
     "lone surrogate": Attack("x = '\ud800'\n" + GOOD, FAILED, "UnicodeEncodeError"),
     "nested minus": Attack("x = " + "-" * 200_000 + "1\n" + GOOD, MEMORY),
     "50 MB of code": Attack(GOOD + "x = 1\n" * 8_000_000, MEMORY, everywhere=False),

@@ -27,7 +27,7 @@ PYTHON = "/usr/bin/python3"
 
 SCRIPT = """
 import json, sys, tempfile
-from tests.sandbox.attacks import ATTACKS, CHECKS, GOOD
+from attacks import ATTACKS, CHECKS, GOOD
 from codedistill.sandbox import Isolation, Limits, Program, describe_layers
 from codedistill.sandbox.pool import run_on
 

@@ -157,9 +157,9 @@ CASES = Path(__file__).parents[3] / "shared" / "cases"
 def test_cases_pass_as_in_plain_execution(case: str) -> None:
     if not (CASES / case).is_dir():
         pytest.skip("no shared cases here")
-    tasks = {row["task_id"]: row for row in map(json.loads, (CASES / case / "bench.jsonl").open())}
+    tasks = {row["task_id"]: row for row in map(json.loads, (CASES / case / "bench.jsonl").read_text().splitlines())}
     programs = []
-    for row in map(json.loads, (CASES / case / "samples.jsonl").open()):
+    for row in map(json.loads, (CASES / case / "samples.jsonl").read_text().splitlines()):
         task = tasks[row["task_id"]]
         source = row["solution"] if "solution" in row else task["prompt"] + row["completion"]
         programs.append(Program(source, task["test"], task["entry_point"]))
