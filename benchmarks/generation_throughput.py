@@ -17,7 +17,7 @@ import torch
 
 from codedistill.benchmarks import load_benchmark
 from codedistill.data.encode import encode_prompt
-from codedistill.generation import Request, Sampling, generate
+from codedistill.generation import Request, Sampling, generator_for
 from codedistill.harness.generate import prompt_for
 from codedistill.models import Loaded, load_model
 from codedistill.recipe.sections import ModelSpec
@@ -25,7 +25,8 @@ from codedistill.recipe.sections import ModelSpec
 
 def ours(loaded: Loaded, prompts: list[str], limit: int, size: int) -> tuple[list[str], int]:
     """Completions in the prompts' order, and the tokens that were made."""
-    done = list(generate(loaded, [Request(i, p) for i, p in enumerate(prompts)], Sampling(limit, batch_size=size)))
+    requests = [Request(i, p) for i, p in enumerate(prompts)]
+    done = list(generator_for(loaded).generate(requests, Sampling(limit, batch_size=size)))
     done.sort(key=lambda completion: completion.index)
     return [completion.text for completion in done], sum(completion.tokens for completion in done)
 

@@ -57,7 +57,7 @@ class Program:
 
     def of(self, node: ast.stmt | ast.expr) -> str:
         start, end = self.at(node)
-        return self.data[start:end].decode()
+        return str(self.data[start:end], "utf-8")
 
     def all(self, *kinds: type) -> list[Any]:
         return [node for node in self.nodes if isinstance(node, kinds)]
@@ -68,7 +68,7 @@ class Program:
         return [n for n in own if not isinstance(n, ast.FunctionDef)]
 
     def line_of(self, node: ast.stmt) -> bytes:
-        return self.data[self.starts[node.lineno - 1] : self.starts[node.lineno]]
+        return bytes(self.data[self.starts[node.lineno - 1] : self.starts[node.lineno]])
 
     def between(self, left: ast.expr, right: ast.expr, old: str, new: str) -> list[Edit]:
         """The operator `old` between two operands."""

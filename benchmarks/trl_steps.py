@@ -118,11 +118,10 @@ def main() -> None:
     folder, before = Path(job["folder"]), resident_megabytes()
     rows = json.loads((folder / job["rows"]).read_text())
     tokenizer = AutoTokenizer.from_pretrained(folder / "student")
-    models = tuple(
-        AutoModelForCausalLM.from_pretrained(folder / name, dtype=torch.float32) for name in ("student", "teacher")
-    )
+    student = AutoModelForCausalLM.from_pretrained(folder / "student", dtype=torch.float32)
+    teacher = AutoModelForCausalLM.from_pretrained(folder / "teacher", dtype=torch.float32)
     watch = Stopwatch()
-    trainer(job, rows, models, tokenizer, watch)
+    trainer(job, rows, (student, teacher), tokenizer, watch)
     seconds = [b - a for a, b in pairwise(watch.ends)]
     found = {"seconds": seconds, "losses": watch.losses, "before": before, "peak": watch.peaks[-1]}
     print(json.dumps(found))

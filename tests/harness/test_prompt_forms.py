@@ -88,7 +88,7 @@ def test_samples_keep_what_the_model_wrote(
 
     monkeypatch.setattr(codedistill.generation, "generator_for", lambda loaded: SimpleNamespace(generate=generate))
     monkeypatch.setattr(codedistill.models, "load_model", lambda spec, key: model())
-    settings = Evaluation(form=form, samples=2, temperature=0.8)  # type: ignore[arg-type]
+    settings = Evaluation(form=form, samples=2, temperature=0.8)
     folder = tmp_path / "out"
     write_samples(ModelSpec(path="none"), tasks, settings, folder, "plain", Watch())
     rows = read_jsonl(folder / "samples.jsonl")

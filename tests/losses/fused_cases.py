@@ -37,7 +37,7 @@ class Inputs:
 
     def double(self) -> Inputs:
         wide = [getattr(self, name).detach().double() for name in list(self.__dict__)[:5]]
-        return Inputs(wide[0].requires_grad_(), wide[1].requires_grad_(), *wide[2:], self.targets)
+        return Inputs(wide[0].requires_grad_(), wide[1].requires_grad_(), wide[2], wide[3], wide[4], self.targets)
 
 
 def inputs(rows: int = 13, entries: int = 7, dtype: torch.dtype = torch.float32, seed: int = 0) -> Inputs:

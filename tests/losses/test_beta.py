@@ -21,7 +21,7 @@ REVERSE_LARGER = BetaStatistics(forward_kl=1.0, reverse_kl=3.0)
 def controller(
     strategy: str = "M2", initial: float | tuple[float, float] = 0.3, seed: int = 0, **changes: object
 ) -> M2:
-    made = make_controller(BetaConfig(strategy=strategy, initial=initial, **changes), seed)  # type: ignore[arg-type]
+    made = make_controller(BetaConfig(strategy=strategy, initial=initial, **changes), seed)
     assert isinstance(made, M2)
     return made
 
@@ -250,7 +250,7 @@ def test_gap_driven() -> None:
 )
 def test_settings_that_cannot_be_meant(changes: dict[str, object]) -> None:
     with pytest.raises(ValidationError) as error:
-        BetaConfig(**changes)  # type: ignore[arg-type]
+        BetaConfig(**changes)
     assert error.value.errors()[0]["loc"] == (next(iter(changes)),)
 
 

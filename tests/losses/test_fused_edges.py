@@ -180,10 +180,10 @@ def test_backward_scales_and_runs_once() -> None:
 
 def test_low_precision_keeps_sums_wide() -> None:
     given = inputs(64, 50)
-    narrow = Inputs(
-        *(getattr(given, name).detach().bfloat16() for name in list(given.__dict__)[:4]),
-        *(given.row_weights, given.targets),
+    student, student_weight, teacher, teacher_weight = (
+        getattr(given, name).detach().bfloat16() for name in list(given.__dict__)[:4]
     )
+    narrow = Inputs(student, student_weight, teacher, teacher_weight, given.row_weights, given.targets)
     narrow.student_hidden.requires_grad_()
     narrow.student_weight.requires_grad_()
     output = narrow.fused(Objective(beta=0.3, chunk_rows=7))

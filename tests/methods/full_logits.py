@@ -88,7 +88,8 @@ def minillm_loss(made: Any, batch: Batch, old: Tensor, text: Batch | None = None
     student, teacher = made.logits(made.student, text), made.logits(made.teacher, text).detach()
     k = settings.corpus_teacher_share
     rows = (1.0 - k) * -picked(student, text.targets) + k * forward_kl(student, teacher)
-    return loss + settings.corpus_weight * mean(rows, text.owner, recipe.loss.normalization)
+    whole: Tensor = loss + settings.corpus_weight * mean(rows, text.owner, recipe.loss.normalization)
+    return whole
 
 
 def beta_by_hand(recipe: Any, starts: list[float], forward: float, reverse: float, gaps: list[float]) -> list[float]:
@@ -128,4 +129,4 @@ def adam(slope: float, moments: list[float]) -> float:
     moments[1] = 0.999 * moments[1] + 0.001 * slope**2
     moments[2] += 1
     first, second = moments[0] / (1.0 - 0.9 ** moments[2]), moments[1] / (1.0 - 0.999 ** moments[2])
-    return first / (math.sqrt(second) + 1e-8)
+    return float(first / (math.sqrt(second) + 1e-8))

@@ -244,8 +244,14 @@ def test_templates_must_fit_the_teacher_that_writes(
 def test_no_more_rows_than_chunk_rows_meet_a_head_at_once(
     method: str, bench: Bench, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    met, plain = [], Projected.rows
-    monkeypatch.setattr(Projected, "rows", lambda self, index: (met.append(len(index)), plain(self, index))[1])
+    met: list[int] = []
+    plain = Projected.rows
+
+    def counting(self: Projected, index: Any) -> Any:
+        met.append(len(index))
+        return plain(self, index)
+
+    monkeypatch.setattr(Projected, "rows", counting)
     more = [f"minillm.corpus={corpus}"] if method == "minillm" else []
     made = bench([f"method={method}", *SETTINGS[method], *more, "loss.chunk_rows=3"])
     made.method.loss(made.step())
@@ -289,8 +295,7 @@ def beta_path(made: Any) -> list[float]:
     recipe, batch = made.recipe, made.batch
     with torch.no_grad():
         logits = made.logits(made.student, batch), made.logits(made.teacher, batch)
-        gaps = head_tail_gap(*logits, 1.0, recipe.beta.head_mass)
-        rows = [forward_kl(*logits), reverse_kl(*logits), *gaps]
+        rows = [forward_kl(*logits), reverse_kl(*logits), *head_tail_gap(*logits, 1.0, recipe.beta.head_mass)]
         forward, reverse, *gaps = (mean(each, batch.owner, "sample").item() for each in rows)
     policy = BetaPolicy(recipe.beta, recipe.training.seed)
     expected = beta_by_hand(recipe, [policy.draw(epoch) for epoch in (0, 1)], forward, reverse, gaps)

@@ -67,7 +67,7 @@ def test_adapters_are_on_the_attention_and_merge_to_the_same_function(family: st
         expected = adapted(IDS).logits
     assert not torch.allclose(expected, plain, atol=1e-3)
 
-    adapted.save_pretrained(tmp_path / "adapter")
+    adapted.save_pretrained(str(tmp_path / "adapter"))
     whole = merged(adapted)
     whole.save_pretrained(tmp_path)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path)

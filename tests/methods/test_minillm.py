@@ -13,6 +13,7 @@ from codedistill.data import collate
 from codedistill.errors import UserError
 from codedistill.losses import forward_kl, reverse_kl
 from codedistill.methods.minillm import mixed_log_probability, returns, rewards
+from codedistill.methods.settings import Minillm
 from codedistill.recipe.load import load_recipe
 from tests.methods.method_runs import assert_same_run, interrupted_run, run
 
@@ -21,7 +22,7 @@ SHORT = ["method=minillm", "minillm.max_new_tokens=8", "data.limit=24"]
 
 
 def test_the_published_settings_are_the_defaults() -> None:
-    settings = load_recipe({"teacher": "t", "student": "s", "method": "minillm"}).minillm
+    settings = load_recipe({"teacher": "t", "student": "s", "method": "minillm"}).section(Minillm)
     assert (settings.teacher_share, settings.clip, settings.gamma) == (0.2, 0.2, 0.95)
     assert (settings.reward_scaling, settings.reward_clip, settings.updates) == (0.5, 100.0, 4)
     assert (settings.length_normalised, settings.single_step, settings.corpus) == (True, True, None)

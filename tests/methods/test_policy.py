@@ -76,6 +76,7 @@ def test_the_derivative_is_autograds() -> None:
     advantage = torch.randn(200, dtype=torch.float64)
     ratio = log_ratio.exp()
     torch.maximum(-advantage * ratio, -advantage * ratio.clamp(0.8, 1.2)).sum().backward()
+    assert log_ratio.grad is not None
     assert torch.allclose(clipped_loss(log_ratio.detach(), advantage, 0.2)[1], log_ratio.grad)
 
 

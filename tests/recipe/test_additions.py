@@ -88,6 +88,7 @@ def test_a_divergence(micro_recipe: dict[str, Any], tmp_path: Path, monkeypatch:
     monkeypatch.setitem(DIVERGENCES, "scaled", scaled)
     whole = run(micro_recipe, tmp_path / "a", "method=kd", "loss.divergence=scaled", "loss.parameters.by=3")
     plain = run(micro_recipe, tmp_path / "b", "method=kd")
+    assert plain[0].loss is not None
     assert whole[0].loss == pytest.approx(3 * plain[0].loss, rel=1e-5)
     assert load_recipe(micro_recipe, ["method=kd", "loss.divergence=scaled"]).dump()["loss"]["parameters"] == {"by": 2}
     with pytest.raises(UserError) as error:
@@ -122,6 +123,7 @@ def test_a_method_with_settings(micro_recipe: dict[str, Any], tmp_path: Path, mo
     monkeypatch.setitem(METHODS, "louder", entry)
     plain = run(micro_recipe, tmp_path / "a", "method=kd")
     loud = run(micro_recipe, tmp_path / "b", "method=louder", "louder.volume=3")
+    assert plain[0].loss is not None
     assert loud[0].loss == pytest.approx(3 * plain[0].loss, rel=1e-5)
 
     # The section is like any other: ranges, readers, the resolved recipe, the reference and resuming follow from it.

@@ -71,7 +71,7 @@ def write_run(
     write_yaml(directory.recipe, recipe.dump())
     write_json(directory.environment, ENVIRONMENT)
     write_jsonl(directory.metrics, [metrics(step, steps, recipe.method) for step in range(1, steps + 1)])
-    results = {}
+    results: dict[tuple[Any, str], Any] = {}
     for model in who:
         for benchmark in benchmarks:
             results[model, benchmark] = _evaluation(directory, model, benchmark, tasks, student_fails)

@@ -17,7 +17,7 @@ CHOOSE = available.sandbox_layer.__wrapped__
 @pytest.fixture(autouse=True)
 def _no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(available.CHOICE, raising=False)
-    monkeypatch.setattr(available.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_programs_that_run_as_the_user_are_warned_of(
 ) -> None:
     for layer in ("namespaces", "landlock"):
         probes[layer] = [WorkerError("not here", passing=False)]
-    monkeypatch.setattr(available.os, "getuid", lambda: user)
+    monkeypatch.setattr("os.getuid", lambda: user)
     assert CHOOSE() == "rlimits+seccomp"
     assert ("on this layer programs can read and change your files" in caplog.text) is warned
     assert "namespaces: not here; landlock: not here" in caplog.text

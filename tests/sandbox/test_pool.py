@@ -55,7 +55,7 @@ class FakeWorker:
 def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
     FakeWorker.living = 0
     monkeypatch.setattr(pool, "Worker", FakeWorker)
-    monkeypatch.setattr(pool.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     return FakeWorker
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from codedistill.errors import CodedistillError
 from codedistill.losses import forward_kl
-from codedistill.methods.base import LossSum
+from codedistill.methods.base import LossSum, Method
 from codedistill.methods.kd import Distillation
 from codedistill.methods.sft import SupervisedFineTuning
 from codedistill.recipe.load import load_recipe
@@ -177,7 +177,7 @@ def test_chunks_change_nothing(name: str, short_recipe: dict[str, Any], tmp_path
     ],
 )
 def test_what_is_not_finite_is_named_and_never_applied(
-    owner: type,
+    owner: type[Method],
     part: str,
     overrides: list[str],
     named: list[str],

@@ -69,7 +69,7 @@ def test_a_run_saves_it_and_an_adapter_with_a_card_of_its_own(micro_recipe: dict
     directory = RunDirectory(Path(micro_recipe["output"]))
     recipe = load_recipe(micro_recipe, ["lora={rank: 2}", "training.steps=1"])
     train(recipe, directory)
-    saved = AutoTokenizer.from_pretrained(directory.model)
+    saved: Any = AutoTokenizer.from_pretrained(directory.model)
     assert asked(saved, INSTRUCTION) == TEMPLATES["alpaca"].render(INSTRUCTION, "", saved)
     adapter = directory.model / "adapter"
     card = (adapter / "README.md").read_text()

@@ -177,7 +177,7 @@ def _judge(job: socket.socket, candidate: Candidate, source: memoryview, code: t
         namespace["check"](candidate)
     except BaseException as error:
         if not candidate.codedistill_gone:
-            failure = error.__dict__.get("codedistill_failure")
+            failure: dict[str, Any] | None = error.__dict__.get("codedistill_failure")
             if failure is not None:
                 if (failure["line"] or 0) > bytes(source).count(b"\n") + 1:
                     failure["line"] = None
