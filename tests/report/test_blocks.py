@@ -19,9 +19,7 @@ from codedistill.report.blocks import (
     table_of,
 )
 from codedistill.report.blocks import Column as Head
-from codedistill.report.html import html
-from codedistill.report.markdown import markdown
-from codedistill.report.terminal import render_page
+from codedistill.report.render import html, markdown, terminal
 from tests.report.test_html import Page as Parsed
 
 BAD = "<b>x</b> [a](b) \x1b[31m\u202e"
@@ -63,12 +61,12 @@ def test_markdown() -> None:
 
 
 def test_terminal() -> None:
-    text = render_page(PAGE, ("a",))
+    text = terminal(PAGE, ("a",))
     assert text.count(SHOWN) == 1 + 3 + 1  # headline; table, whose first heading is empty; remark
     assert not {"\x1b", "\u202e"} & set(text)
 
 
-def test_columns_that_nobody_fills_are_left_out() -> None:
+def test_columns_without_values_are_left_out() -> None:
     columns: list[Head[int]] = [
         Head("n", str),
         Head("even", lambda n: "yes" if n % 2 == 0 else None),
@@ -77,4 +75,4 @@ def test_columns_that_nobody_fills_are_left_out() -> None:
     table = table_of("numbers", columns, [1, 2])
     assert (table.header, table.rows) == (("n", "even"), (("1", "-"), ("2", "yes")))
     assert table_of("numbers", columns, []).rows == ()
-    assert table.with_last("n", "missing").rows == (("-", "1"), ("yes", "2"))
+    assert table.pick(["even", "missing", "n"]).rows == (("-", "1"), ("yes", "2"))

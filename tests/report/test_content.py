@@ -1,19 +1,30 @@
-"""What a report says of a run: pairs, kinds of errors, curves, the tasks that are shown. Values are by hand."""
+"""The content of a report: pairs, kinds of errors, curves, shown tasks. Values are by hand."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from codedistill.report.curves import POINTS, constant_setting, curve, curve_table
+from codedistill.report.blocks import Table
+from codedistill.report.charts import (
+    CHARTED,
+    POINTS,
+    constant_setting,
+    curve,
+    curve_table,
+    error_bars,
+    error_grid,
+    kinds_of_errors,
+    steps_per_point,
+)
 from codedistill.report.differences import difference, difference_table, differences
-from codedistill.report.error_kinds import CHARTED, Bars, charted_kinds, error_table, kinds_of_errors
-from codedistill.report.facts import about, environment_facts, files, flat, run_facts, tab_title
+from codedistill.report.facts import environment_facts, files, flat, run_facts, titles
 from codedistill.report.load import load_run
-from codedistill.report.shown_tasks import chosen_tasks, kind_of, shown_tasks
+from codedistill.report.run_page import KINDS, kind_of, shown_tasks
 from codedistill.runs.schema import StepMetrics
 from tests.report.made_runs import table_row, write_run
 
@@ -38,10 +49,8 @@ def test_paired_differences(made_run: Path) -> None:
 
 
 def test_pairs_need_the_same_data(made_run: Path, tmp_path: Path) -> None:
-    student = load_run(made_run).evaluated("student", "tiny")
-    fewer = load_run(write_run(tmp_path / "fewer", tasks=10)).evaluated("student", "tiny")
-    assert student is not None
-    assert fewer is not None
+    student = load_run(made_run).evaluations["student", "tiny"]
+    fewer = load_run(write_run(tmp_path / "fewer", tasks=10)).evaluations["student", "tiny"]
     found = difference(student, fewer, ("a", "b"))
     assert found is not None
     assert (found.tasks, found.paired.difference) == (10, 0)
@@ -54,7 +63,8 @@ def test_kinds_of_errors() -> None:
     teacher = table_row("teacher", 6, 10, {"wrong answer": 3, "KeyError": 1})
     student = table_row("student", 4, 10, {"out of range": 4, "wrong answer": 2})
     assert kinds_of_errors([teacher, student]) == ["out of range", "wrong answer", "KeyError"]
-    table = error_table({"T": teacher, "S": student}, "tiny")
+    _, table = error_grid({"T": teacher, "S": student}, [("both", "run0", [teacher, student])], "tiny", "").blocks
+    assert isinstance(table, Table)
     assert table.header == ("", "T", "S")
     assert table.rows == (
         ("passed", "6", "4"),
@@ -63,16 +73,15 @@ def test_kinds_of_errors() -> None:
         ("KeyError", "1", "0"),
         ("all programs", "10", "10"),
     )
-    assert Bars("both", "run0", (teacher, student)).mean(["wrong answer"]) == 2.5
+    assert error_bars(["wrong answer"], [("both", "run0", [teacher, student])]) == {"wrong answer": [2.5]}
 
 
 def test_rare_kinds_share_a_bar() -> None:
     row = table_row("student", 0, 155, {f"kind {i}": 20 - i for i in range(CHARTED + 2)})
-    bars = charted_kinds(kinds_of_errors([row]))
+    bars = error_bars(kinds_of_errors([row]), [("S", "student", [row])])
     assert len(bars) == CHARTED
-    name, rest = list(bars.items())[-1]
-    assert (name, rest) == ("3 other kinds", ["kind 7", "kind 8", "kind 9"])
-    assert Bars("S", "student", (row,)).mean(rest) == 13 + 12 + 11
+    assert bars["kind 6"] == [14]
+    assert list(bars.items())[-1] == ("3 other kinds", [13 + 12 + 11])
 
 
 def steps(losses: list[float | None]) -> list[StepMetrics]:
@@ -81,38 +90,34 @@ def steps(losses: list[float | None]) -> list[StepMetrics]:
 
 def test_short_curves_are_whole() -> None:
     found = curve(steps([3.0, None, 1.0]), "loss")
-    assert found is not None
-    assert [(p.step, p.mean) for p in found.points] == [(1, 3.0), (2, None), (3, 1.0)]
-    assert curve(steps([3.0]), "beta") is None
+    assert [(p.step, p.mean) for p in found] == [(1, 3.0), (2, None), (3, 1.0)]
+    assert curve(steps([3.0]), "beta") == ()
 
 
 def test_long_curves_are_means_with_their_range() -> None:
-    found = curve(steps([float(i) for i in range(1, 2 * POINTS + 2)]), "loss")
-    assert found is not None
-    assert found.width == 3
-    assert len(found.points) == 81
-    first, last = found.points[0], found.points[-1]
+    long = steps([float(i) for i in range(1, 2 * POINTS + 2)])
+    found = curve(long, "loss")
+    assert (steps_per_point(long), len(found)) == (3, 81)
+    first, last = found[0], found[-1]
     assert (first.step, first.mean, first.low, first.high) == (2, 2, 1, 3)
     assert (last.step, last.mean) == (241, 241)
 
 
 def test_settings_that_never_change_are_no_curves() -> None:
     fixed = [StepMetrics(step=i, loss=1.0, beta=0.0, lr=1e-3) for i in (1, 2, 3)]
-    assert curve(fixed, "loss") is not None  # measured, not set: a flat loss is news
-    assert (curve(fixed, "beta"), curve(fixed, "learning rate")) == (None, None)
+    assert len(curve(fixed, "loss")) == 3  # measured, not set
+    assert (curve(fixed, "beta"), curve(fixed, "learning rate")) == ((), ())
     assert [constant_setting(fixed, name) for name in ("beta", "learning rate", "loss")] == [0.0, 1e-3, None]
     assert curve_table(fixed).header == ("step", "loss")
     moving = [*fixed, StepMetrics(step=4, loss=1.0, beta=0.1, lr=1e-3)]
     assert constant_setting(moving, "beta") is None
-    assert curve(moving, "beta") is not None
+    assert len(curve(moving, "beta")) == 4
 
 
 def test_speed_is_tokens_by_seconds() -> None:
     rows = [(600, 2.0), (500, 0.0)]
     steps = [StepMetrics(step=i, loss=None, tokens=n, seconds=time) for i, (n, time) in enumerate(rows, 1)]
-    found = curve(steps, "tokens per second")
-    assert found is not None
-    assert [p.mean for p in found.points] == [300, None]
+    assert [p.mean for p in curve(steps, "tokens per second")] == [300, None]
 
 
 def test_curve_table() -> None:
@@ -145,31 +150,27 @@ def test_kinds_of_tasks(passed: dict[str, bool], kind: str) -> None:
 
 def test_each_kind_is_shown_first(made_run: Path) -> None:
     run = load_run(made_run)
-    chosen, counts = chosen_tasks(run, "tiny")
-    assert [(task, kind, counts[kind]) for task, kind in chosen] == [
-        ("tiny/1", "fixed", 20),
-        ("tiny/4", "lost", 5),
-        ("tiny/0", "broken", 4),
-        ("tiny/20", "fail", 1),
-        ("tiny/3", "pass", 8),
-    ]
     found = shown_tasks(run, "tiny")
-    assert "20" in found[0].note
+    assert [task.title for task in found] == [
+        f"tiny/{number}: {KINDS[kind]}"
+        for number, kind in ((1, "fixed"), (4, "lost"), (0, "broken"), (20, "fail"), (3, "pass"))
+    ]
+    assert [re.findall(r"\d+", task.note) for task in found] == [["20"], ["5"], ["4"], [], ["8"]]
     assert [answer.name for answer in found[0].answers] == ["teacher", "base student", "distilled student"]
     assert [answer.verdict for answer in found[0].answers] == ["passed", "wrong answer", "passed"]
 
 
 def test_every_task_is_shown_once_at_most(made_run: Path) -> None:
     run = load_run(made_run)
-    everything = [task for task, _ in chosen_tasks(run, "tiny", limit=100)[0]]
+    everything = [task.title.split(":")[0] for task in shown_tasks(run, "tiny", limit=100)]
     assert len(everything) == len(set(everything)) == 40
     assert shown_tasks(run, "another benchmark") == []
 
 
 def test_new_categories_go_first(made_run: Path) -> None:
     """tiny/8 fails in another way than tiny/4, the first lost one; tiny/16 as tiny/0 does, which was shown."""
-    chosen, _ = chosen_tasks(load_run(made_run), "tiny", limit=100)
-    assert [task for task, kind in chosen if kind == "lost"][:2] == ["tiny/4", "tiny/8"]
+    titles = [task.title for task in shown_tasks(load_run(made_run), "tiny", limit=100)]
+    assert [title.split(":")[0] for title in titles if title.endswith(KINDS["lost"])][:2] == ["tiny/4", "tiny/8"]
 
 
 def test_facts_and_files(made_run: Path) -> None:
@@ -193,30 +194,30 @@ def test_facts_and_files(made_run: Path) -> None:
     assert all((made_run / name).exists() for name in found)
 
 
-def test_what_a_page_says_first(made_run: Path) -> None:
+def test_titles(made_run: Path) -> None:
     run = load_run(made_run)
-    assert about(run) == (
+    tab, about = titles(run)
+    assert about == (
         "akd from tiny/teacher (2.4 M parameters) to tiny/student (500 k parameters), seed 0. "
         f"Finished 2026-03-04 05:06 UTC. Folder: {made_run}"
     )
-    assert tab_title(run) == "tiny: akd, tiny/teacher to tiny/student"
+    assert tab == "tiny: akd, tiny/teacher to tiny/student"
 
 
 def test_the_time_is_utc(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", tasks=4, steps=3)
     values = json.loads((folder / "summary.json").read_text())
     (folder / "summary.json").write_text(json.dumps(values | {"finished": "2026-03-04T01:30:00+02:00"}))
-    assert "Finished 2026-03-03 23:30 UTC." in about(load_run(folder))
+    assert "Finished 2026-03-03 23:30 UTC." in titles(load_run(folder))[1]
 
 
-def test_what_is_not_known_is_not_said(tmp_path: Path) -> None:
+def test_titles_without_recipe_and_time(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", tasks=4, steps=3)
     (folder / "recipe.yaml").unlink()
     values = json.loads((folder / "summary.json").read_text())
     (folder / "summary.json").write_text(json.dumps(values | {"finished": "yesterday"}))
     run = load_run(folder)
-    assert about(run) == f"akd. Folder: {folder}"
-    assert tab_title(run) == "tiny: akd"
+    assert titles(run) == ("tiny: akd", f"akd. Folder: {folder}")
 
 
 def test_a_beta_that_is_held_is_a_fact(tmp_path: Path) -> None:

@@ -179,8 +179,7 @@ def test_several_samples_of_a_task(run: Path) -> None:
         text = "".join(json.dumps(row) + "\n" + json.dumps(row | change) + "\n" for row in rows)
         (run / name).write_text(text)
     tell_again(run)
-    student = load_run(run).evaluated("student", "tiny")
-    assert student is not None
+    student = load_run(run).evaluations["student", "tiny"]
     assert [row.passed for row in student.results["tiny/1"]] == [True, False]
     assert student.shares == {"tiny/0": 0.0, "tiny/1": 0.5, "tiny/2": 0.5, "tiny/3": 0.5}
     assert student.samples["tiny/1"].solution.startswith("def positive_sum_1")
@@ -189,6 +188,12 @@ def test_several_samples_of_a_task(run: Path) -> None:
 
 def test_run_values(made_run: Path) -> None:
     run = load_run(made_run)
-    assert (run.name, run.method, run.seed, run.summary.seconds, len(run.steps)) == ("tiny", "akd", 0, 305.2, 100)
-    assert [e.who for e in run.evaluations] == ["teacher", "base", "student"]
-    assert run.evaluations[0].results["tiny/1"][0].passed
+    assert (run.name, run.summary.method, run.seed, run.summary.seconds, len(run.steps)) == (
+        "tiny",
+        "akd",
+        0,
+        305.2,
+        100,
+    )
+    assert list(run.evaluations) == [("teacher", "tiny"), ("base", "tiny"), ("student", "tiny")]
+    assert run.evaluations["teacher", "tiny"].results["tiny/1"][0].passed

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from codedistill.errors import UserError
-from codedistill.evaluation import Interval, Paired
+from codedistill.evaluation import Interval, Paired, paired_difference
 from codedistill.report import render_terminal, results_table
-from codedistill.report.differences import Difference
-from codedistill.report.headlines import run_headlines
-from codedistill.report.markdown import markdown_table
+from codedistill.report.differences import Difference, difference_table
+from codedistill.report.render import markdown_block
 from codedistill.report.results import ResultsTable, TableRow
+from codedistill.report.run_page import run_headlines
 from tests.report.made_runs import summary_row, table_row
 
 TEACHER = summary_row(
@@ -34,9 +34,6 @@ def test_cells() -> None:
         ("base student", "m/base", "500 k", "35.0%", "22.1 to 50.5%", "56.2%", "20 of 40", "14", "70.0%"),
         ("distilled student", "m/student", "-", "75.0%", "59.8 to 85.8%", "6.3%", "40 of 40", "30", "75.0%"),
     )
-    moved = table.with_last("parameters", "model")
-    assert (moved.header[1], moved.header[-2:]) == ("pass@1", ("parameters", "model"))
-    assert moved.rows[0][-2:] == ("2.4 M", "m/teacher")
 
 
 def test_columns_without_values_are_left_out() -> None:
@@ -60,8 +57,8 @@ def test_a_part_of_the_benchmark_is_called_one() -> None:
 
 def test_json_has_the_names_of_a_summary() -> None:
     sampled = STUDENT | {"pass@10": 0.9, "base_pass@1": 0.8, "accuracy_loss": None}
-    (found,) = results_table({"models": [sampled]}).to_json()["models"]
-    assert found == {key: value for key, value in sampled.items() if key != "incomplete"} | {
+    (row,) = results_table({"models": [sampled]}).rows
+    assert row.to_json() == {key: value for key, value in sampled.items() if key != "incomplete"} | {
         "parameters": None,
         "benchmark_tasks": None,
         "correct_of_complete": 0.75,
@@ -97,7 +94,21 @@ def test_headline() -> None:
 
 def test_headline_says_when_a_change_may_be_chance() -> None:
     (text,) = headlines(BASE, STUDENT, difference=(0.02, -0.05, 0.1))
-    assert "95% interval -5.0 to 10.0, so this may be chance)" in text
+    assert "-5.0 to 10.0, so this may be chance" in text
+    assert "chance" not in headlines(BASE, STUDENT, difference=(0.1, 0.05, 0.2))[0]
+
+
+def test_an_interval_without_width_is_no_interval() -> None:
+    """The difference is the same on every task, so that resampling the tasks says nothing."""
+    (text,) = headlines(BASE, STUDENT, difference=(0.5, 0.5, 0.5))
+    assert "+50.0 points" in text
+    assert "95%" not in text
+    paired = paired_difference([1.0, 1.0], [1.0, 1.0])
+    table = difference_table([Difference("student", "base", "tiny", 2, paired)], benchmarks=False)
+    assert table.rows[0][table.header.index("95% interval")] == "-"
+    some = paired_difference([1.0, 1.0], [1.0, 0.0])
+    table = difference_table([Difference("student", "base", "tiny", 2, some)], benchmarks=False)
+    assert table.rows[0][table.header.index("95% interval")] == "+0.0 to +100.0"
 
 
 def test_headline_without_base_or_teacher() -> None:
@@ -121,7 +132,7 @@ def test_several_samples_are_not_called_tasks() -> None:
 
 
 def test_markdown_escapes_what_models_are_called() -> None:
-    lines = markdown_table(results_table({"models": [STUDENT | {"model": "a|b<i>"}]}).table()).splitlines()
+    lines = markdown_block(results_table({"models": [STUDENT | {"model": "a|b<i>"}]}).table()).splitlines()
     assert lines[1].startswith("| --- | --- | ---: |")
     assert r"a\|b\<i\>" in lines[2]
 

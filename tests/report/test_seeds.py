@@ -107,8 +107,25 @@ def test_no_remark_if_all_were_asked_the_same(comparison: Comparison) -> None:
 
 
 def test_one_run_each_is_no_group(runs: list[Path]) -> None:
-    assert compare_runs(runs[:2]).repeated == []
+    assert compare_runs(runs[:2]).repeated == ()
     alone = compare_runs([runs[1], runs[0], runs[2]])
     (only,) = alone.repeated  # the first recipe has one run: akd is the first group
     assert (only.label, only.difference) == ("akd", None)
     assert not [name for name in seed_table([only], False).header if "difference" in name or "95%" in name]
+
+
+def test_seeds_that_change_nothing_have_no_interval(tmp_path: Path) -> None:
+    paths = [
+        write_run(
+            tmp_path / f"{method}-{seed}", tasks=4, steps=2, overrides=[f"method={method}", f"training.seed={seed}"]
+        )
+        for method in ("akd", "kd")
+        for seed in (0, 1)
+    ]
+    found = compare_runs(paths)
+    table = seed_table(found.repeated, benchmarks=False)
+    places = [table.header.index(name) for name in ("difference to akd", "95% interval")]
+    assert [table.rows[1][i] for i in places] == ["+0.0 points", "-"]
+    values = found.to_json()
+    assert values["seeds"][1]["interval"] is None
+    assert [item["interval"] for item in values["differences"]] == [None, None]

@@ -1,4 +1,4 @@
-"""What a page consists of. A page is built once from these blocks; html.py, markdown.py and terminal.py render it."""
+"""The blocks that a page is built from; render.py turns them into HTML, markdown and text for a terminal."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 from markupsafe import Markup
 
-T = TypeVar("T")
+from codedistill.report.text import UNKNOWN
 
-UNKNOWN = "-"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,9 @@ class Table:
     def header(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
-    def with_last(self, *names: str) -> Table:
-        """The same table with these columns at its end."""
-        return self._pick([*(n for n in self.header if n not in names), *(n for n in names if n in self.header)])
-
-    def without(self, *names: str) -> Table:
-        """The same table without these columns."""
-        return self._pick([name for name in self.header if name not in names])
-
-    def _pick(self, names: Sequence[str]) -> Table:
-        places = [self.header.index(name) for name in names]
+    def pick(self, names: Iterable[str]) -> Table:
+        """The same table with these columns in this order; names that it does not have are skipped."""
+        places = [self.header.index(name) for name in names if name in self.header]
         rows = tuple(tuple(row[i] for i in places) for row in self.rows)
         return Table(self.caption, tuple(self.columns[i] for i in places), rows)
 
@@ -63,7 +56,7 @@ def table_of(caption: str, columns: Sequence[Column[T]], items: Iterable[T]) -> 
 
 
 def plain_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> Table:
-    """A table of cells that are text already; the first `texts` columns are text, the others numbers."""
+    """A table from finished cells; the first `texts` columns are text, the others numbers."""
     columns = [Column(name, str, "text" if i < texts else "number") for i, name in enumerate(header)]
     return Table(caption, tuple(columns), tuple(map(tuple, rows)))
 
@@ -85,7 +78,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing. `legend` has a name and a class of the style sheet for each thing drawn."""
+    """A drawing. `legend` has the name and the style sheet class of each curve or bar."""
 
     title: str
     svg: Markup
@@ -96,7 +89,7 @@ class Chart:
 class Grid:
     """Blocks that share a row where the screen is wide enough; `layout` is a class of the style sheet.
 
-    `note` explains the charts and is left out where they are.
+    `note` explains the charts and is left out with them.
     """
 
     blocks: tuple[Chart | Table | Text, ...]
@@ -106,7 +99,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Code:
-    """Preformatted text with a title that folds it. Folded code starts closed."""
+    """Preformatted text under a title that opens and closes it; `folded` code starts closed."""
 
     text: str
     language: str
@@ -130,7 +123,7 @@ class Links:
 
 @dataclass(frozen=True)
 class Answer:
-    """One model's program for a task and how it ended. `remark` says how many samples pass if there are several."""
+    """One model's program for a task with its verdict. `remark` counts the passing samples if there are several."""
 
     name: str
     style: str

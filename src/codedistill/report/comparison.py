@@ -4,71 +4,114 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import isclose
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from codedistill.errors import UserError
-from codedistill.report.differences import Difference, matched_differences
-from codedistill.report.headlines import comparison_headlines
+from codedistill.report.differences import Difference, chance, interval_of, kept
 from codedistill.report.load import Run, load_run
-from codedistill.report.recipes import BenchmarkResults, Recipe, RecipeResult, recipes_of, results_on
+from codedistill.report.recipes import (
+    BenchmarkResults,
+    Recipe,
+    RecipeResult,
+    matched_differences,
+    mean_difference,
+    recipes_of,
+    results_on,
+)
+from codedistill.report.text import percent
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs in the order given, under names that tell them apart.
+    """Runs in the order given, under unique names.
 
     Attributes:
         recipes: the runs grouped by recipe, the first run's first.
-        results: what the recipes reach, for each benchmark.
+        results: the recipes' results on each benchmark.
+        repeated: the results of the recipes with at least two runs, by recipe and then by benchmark.
         differences: the other recipes' students minus those of the first one.
-        remarks: what a reader must know about the differences and means.
+        remarks: notes on the differences and means.
+        headlines: the ranking on each benchmark, in sentences.
     """
 
     runs: tuple[Run, ...]
     recipes: tuple[Recipe, ...]
     results: tuple[BenchmarkResults, ...]
+    repeated: tuple[RecipeResult, ...]
     differences: tuple[Difference, ...]
     remarks: tuple[str, ...]
-
-    @property
-    def headlines(self) -> list[str]:
-        """Which recipe comes first, and by how much, on each benchmark."""
-        return comparison_headlines(self.results)
-
-    @property
-    def repeated(self) -> list[RecipeResult]:
-        """The recipes that were run at least twice, each with its benchmarks."""
-        return [
-            result
-            for recipe in self.recipes
-            for benchmark in self.results
-            for result in benchmark.recipes
-            if result.label == recipe.label and len(result.runs) > 1
-        ]
+    headlines: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
+        """The content of comparison.json. An interval is null where it cannot be computed."""
         return {
-            "headlines": self.headlines,
+            "headlines": list(self.headlines),
             "runs": [
-                {"label": run.name, "path": str(run.path), "method": run.method, "seed": run.seed} | run.table.to_json()
+                {
+                    "label": run.name,
+                    "path": str(run.path),
+                    "method": run.summary.method,
+                    "seed": run.seed,
+                    "models": [row.to_json() for row in run.table.rows],
+                }
                 for run in self.runs
             ],
-            "differences": [_difference_json(d) for d in self.differences],
-            "seeds": [_recipe_json(result) for result in self.repeated],
+            "differences": [
+                {
+                    "first": item.first,
+                    "second": item.second,
+                    "benchmark": item.benchmark,
+                    "tasks": item.tasks,
+                    "difference": item.paired.difference,
+                    "interval": interval_of(item.paired),
+                    "better": item.paired.wins,
+                    "worse": item.paired.losses,
+                    "p": item.paired.p,
+                    "test": item.paired.test,
+                    "p_holm": item.p_holm,
+                }
+                for item in self.differences
+            ],
+            "seeds": [
+                {
+                    "label": result.label,
+                    "benchmark": result.benchmark,
+                    "seeds": [run.seed for run in result.runs],
+                    "pass@1": list(result.pass_at_1),
+                    "mean": result.mean,
+                    "deviation": result.deviation,
+                    "accuracy_loss": result.accuracy_loss,
+                    "difference": result.difference.difference if result.difference else None,
+                    "interval": interval_of(result.difference) if result.difference else None,
+                    "training_seconds": result.seconds,
+                    "peak_memory_mb": result.peak_memory_mb,
+                }
+                for result in self.repeated
+            ],
             "notes": list(self.remarks),
         }
 
 
-def compare(paths: Sequence[Path]) -> Comparison:
-    """Read the runs and compare them; see `codedistill.report.compare_runs`."""
+def compare_runs(paths: Sequence[Path]) -> Comparison:
+    """Load finished runs and compare them; differences are to the first run's recipe.
+
+    Raises:
+        UserError: fewer than two runs, the same one twice, or a file is missing or malformed.
+    """
     if len(paths) < 2:
         raise UserError(f"a comparison needs at least two runs, got {len(paths)}")
-    resolved = [path.resolve() for path in paths]
-    for path in paths:
-        if resolved.count(path.resolve()) > 1:
+    resolved = [Path(path).resolve() for path in paths]
+    for path, real in zip(paths, resolved, strict=True):
+        if resolved.count(real) > 1:
             raise UserError(f"{path}: given twice; give each run once")
-    runs = _told_apart([load_run(path) for path in paths])
+    runs = [load_run(Path(path)) for path in paths]
+    for names in ([run.name for run in runs], [path.name for path in resolved], list(map(str, paths))):
+        if len(set(names)) == len(runs):
+            runs = [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
+            break
     recipes = recipes_of(runs)
     results = [results_on(name, recipes) for name in dict.fromkeys(b for run in runs for b in run.table.benchmarks)]
     differences, remarks = matched_differences(recipes)
@@ -77,44 +120,69 @@ def compare(paths: Sequence[Path]) -> Comparison:
         for result in results
         if result.tasks and result.partial and any(len(recipe.runs) > 1 for recipe in result.recipes)
     ]
-    return Comparison(tuple(runs), recipes, tuple(results), tuple(differences), tuple(remarks))
+    repeated = [
+        result
+        for recipe in recipes
+        for on_benchmark in results
+        for result in on_benchmark.recipes
+        if result.label == recipe.label and len(result.runs) > 1
+    ]
+    return Comparison(
+        runs=tuple(runs),
+        recipes=recipes,
+        results=tuple(results),
+        repeated=tuple(repeated),
+        differences=tuple(differences),
+        remarks=tuple(remarks),
+        headlines=tuple(comparison_headlines(results)),
+    )
 
 
-def _told_apart(runs: Sequence[Run]) -> list[Run]:
-    """The runs under unique names: their own, else those of their folders, else their paths."""
-    for choice in ([run.name for run in runs], [run.path.resolve().name for run in runs]):
-        if len(set(choice)) == len(runs):
-            return [replace(run, name=name) for run, name in zip(runs, choice, strict=True)]
-    return [replace(run, name=str(run.path)) for run in runs]
+def comparison_headlines(results: Sequence[BenchmarkResults]) -> list[str]:
+    """The ranking of the recipes on each benchmark, over the tasks that all students share.
+
+    Where no distilled student is better than the base student, another sentence says so before it.
+    """
+    sentences = []
+    for result in results:
+        where = f" on {result.benchmark}" if len(results) > 1 else ""
+        if not result.tasks:
+            if result.partial:
+                sentences.append(f"The students were not asked the same tasks{where}, so there is no ranking.")
+            continue
+        shared = f"the {result.tasks} tasks{where} that all students were asked"
+        tasks = shared if result.partial else f"the tasks{where}"
+        best, *others = sorted(result.recipes, key=lambda r: -r.mean)  # as given where means are equal
+        base = max((r.base for r in result.recipes if r.base), key=lambda runs: mean(map(mean, runs)), default=None)
+        place = "has the best student"
+        if base is not None and (solved := mean(map(mean, base))) > best.mean - 1e-9:
+            more = "as many as the best distilled student"
+            if not isclose(solved, best.mean):
+                lead = mean_difference(base, best.shares)
+                more = f"{(solved - best.mean) * 100:.1f} points more than {best.label}"
+                more += f" ({chance(lead)})" if lead else ""
+            text = f"No distilled student is better than the base student, which solves {percent(solved)} of {tasks}"
+            sentences.append(f"{text}, {more}.")
+            place = "comes closest"
+        keeps = kept(best.accuracy_loss)
+        solved_by_best = f"{percent(best.mean)} of {tasks}{_mean_of_runs(best)}{f' and {keeps}' if keeps else ''}"
+        if others:
+            ranking = f"Of {len(result.recipes)} recipes, {best.label} {place}: it solves {solved_by_best}."
+            sentences.append(f"{ranking} {_lead(best, others[0])}")
+        else:
+            sentences.append(f"{best.label}: the student solves {solved_by_best}.")
+    return sentences
 
 
-def _difference_json(item: Difference) -> dict[str, Any]:
-    return {
-        "first": item.first,
-        "second": item.second,
-        "benchmark": item.benchmark,
-        "tasks": item.tasks,
-        "difference": item.paired.difference,
-        "interval": list(item.paired.interval),
-        "better": item.paired.wins,
-        "worse": item.paired.losses,
-        "p": item.paired.p,
-        "test": item.paired.test,
-        "p_holm": item.p_holm,
-    }
+def _mean_of_runs(result: RecipeResult) -> str:
+    return f" (mean of {len(result.runs)} runs)" if len(result.runs) > 1 else ""
 
 
-def _recipe_json(result: RecipeResult) -> dict[str, Any]:
-    return {
-        "label": result.label,
-        "benchmark": result.benchmark,
-        "seeds": [run.seed for run in result.runs],
-        "pass@1": list(result.pass_at_1),
-        "mean": result.mean,
-        "deviation": result.deviation,
-        "accuracy_loss": result.accuracy_loss,
-        "difference": result.difference.difference if result.difference else None,
-        "interval": list(result.difference.interval) if result.difference else None,
-        "training_seconds": result.seconds,
-        "peak_memory_mb": result.peak_memory_mb,
-    }
+def _lead(best: RecipeResult, other: RecipeResult) -> str:
+    """The distance of the second recipe, and whether that may be chance."""
+    if isclose(best.mean, other.mean):
+        return f"{other.label} solves just as many."
+    lead = mean_difference(best.shares, other.shares)
+    behind = best.mean - other.mean if lead is None else lead.difference
+    text = f"Next is {other.label} with {percent(other.mean)}{_mean_of_runs(other)}, {behind * 100:.1f} points less"
+    return f"{text}." if lead is None else f"{text} ({chance(lead, ' of the lead:')})."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,16 +21,17 @@ from codedistill.report.blocks import (
     plain_table,
     table_of,
 )
+from codedistill.report.charts import curve, error_grid
 from codedistill.report.comparison import Comparison
-from codedistill.report.curves import curve
-from codedistill.report.differences import difference_table
-from codedistill.report.error_kinds import Bars, error_grid
+from codedistill.report.differences import difference_table, interval_of
 from codedistill.report.facts import flat
 from codedistill.report.load import Run
 from codedistill.report.plots import Line, Measured, interval_chart, line_chart
 from codedistill.report.recipes import OWN_KEYS, Recipe, RecipeResult
-from codedistill.report.results import known
-from codedistill.report.text import duration, interval, percent, points, signed_interval
+from codedistill.report.render import html, markdown, terminal
+from codedistill.report.results import NAMES, TableRow
+from codedistill.report.text import duration, interval, known, percent, points, signed_interval
+from codedistill.runs.files import write_json, write_text
 
 CHARTED = ("loss", "forward KL", "reverse KL", "beta")
 """Curves that are drawn for all runs together."""
@@ -62,35 +63,60 @@ NO_PAIRS = "No two students were asked the same tasks."
 ABOUT_BARS = "A bar is the mean over the runs of its recipe; the table shows each run."
 
 
+Styles = Sequence[tuple[Recipe, str]]
+"""Recipes with their classes of the style sheet."""
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> Path:
+    """Write comparison.html, comparison.md and comparison.json; returns the path of comparison.html.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    page, path = comparison_page(comparison, Path(folder)), Path(folder) / "comparison.html"
+    write_json(path.with_suffix(".json"), comparison.to_json())
+    write_text(path.with_suffix(".md"), markdown(page))
+    write_text(path, html(page))
+    return path
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """The headlines, tables and remarks for a terminal; in full if standard output is a file or a pipe."""
+    return terminal(comparison_page(comparison), TERMINAL)
+
+
 def comparison_page(comparison: Comparison, folder: Path | None = None) -> Page:
     """The page; `folder` is where it will be written, for links to the runs' own reports."""
     count = f"{len(comparison.runs)} runs compared"
-    styles = [(recipe, style(i)) for i, recipe in enumerate(drawn(comparison))]
-    training = _charts(comparison, styles)
-    differing = differing_values(drawn(comparison))
+    recipes = drawn(comparison)
+    styles = [(recipe, style(i)) for i, recipe in enumerate(recipes)]
+    training, differing = _training(comparison, styles), differing_values(recipes)
     several = len(comparison.results) > 1
     pairs = difference_table(comparison.differences, several)
     seeds = seed_table(comparison.repeated, several)
-    remarks = [Text(text, "remark") for text in comparison.remarks]
-    sections = [
+    paired: list[Block] = [pairs, Text(ABOUT_PAIRS, "note")] if pairs.rows else [Text(NO_PAIRS)]
+    paired += [Text(text, "remark") for text in comparison.remarks]
+    reports = [(run.name, run.path / "report.html") for run in comparison.runs]
+    links = [
+        (name, quote(Path(os.path.relpath(path, folder)).as_posix()))
+        for name, path in reports
+        if folder is not None and path.exists()
+    ]
+    sections = (
         Section("results", "Results", (results_table(comparison), _intervals(comparison, styles))),
-        Section(
-            "paired",
-            "Task by task",
-            (*([pairs, Text(ABOUT_PAIRS, "note")] if pairs.rows else [Text(NO_PAIRS)]), *remarks),
-        ),
+        Section("paired", "Task by task", tuple(paired)),
         Section("seeds", "Over seeds", (seeds, Text(ABOUT_SEEDS, "note")) if seeds.rows else ()),
         Section("curves", "Training", (Grid(training) if training else Text("These runs have no curves in common."),)),
         Section("errors", "Kinds of errors of the students", tuple(_errors(comparison, styles))),
         Section("recipe", "Differences between the recipes", (differing,) if differing.rows else ()),
-        Section("files", "Reports of the runs", tuple(_reports(comparison.runs, folder))),
-    ]
+        Section("files", "Reports of the runs", (Links(tuple(links)),) if links else ()),
+    )
     tab = f"{count}: {', '.join(recipe.label for recipe in comparison.recipes)}"
-    return Page(count, tab, tuple(Text(text, "headline") for text in comparison.headlines), tuple(sections))
+    return Page(count, tab, tuple(Text(text, "headline") for text in comparison.headlines), sections)
 
 
 def drawn(comparison: Comparison) -> Sequence[Recipe]:
-    """What has a color and a column of its own: each recipe, or each run if all are of one recipe."""
+    """The recipes, which have a color and a column each; or the single runs if all are of one recipe."""
     if len(comparison.recipes) > 1:
         return comparison.recipes
     return [Recipe(run.name, (run,)) for run in comparison.recipes[0].runs]
@@ -103,33 +129,29 @@ def style(number: int) -> str:
 
 def results_table(comparison: Comparison) -> Table:
     """One row for each run and benchmark: the student with its interval, and the models around it."""
-    several = len(comparison.results) > 1
+    Item = tuple[Run, str, dict[str, TableRow]]
 
-    def share(who: str, run: Run, benchmark: str) -> str | None:
-        row = run.table.row(who, benchmark)
-        return None if row is None else percent(row.pass_at_1)
+    def of(who: str, text: Callable[[TableRow], str | None]) -> Callable[[Item], str | None]:
+        return lambda item: text(item[2][who]) if who in item[2] else None
 
-    def student(run: Run, benchmark: str) -> tuple[str | None, str | None]:
-        row = run.table.row("student", benchmark)
-        return (None, None) if row is None else (interval(*row.interval), known(row.accuracy_loss, "{:.1f}%"))
-
-    columns: list[Column[tuple[Run, str]]] = [
-        Column("run", lambda at: at[0].name, "text"),
-        Column("method", lambda at: at[0].method, "text", spare=7),
-        Column("benchmark", lambda at: at[1] if several else None, "text"),
-        Column("seed", lambda at: known(at[0].seed, "{}"), spare=4),
-        Column("teacher", lambda at: share("teacher", *at), spare=5),
-        Column("base", lambda at: share("base", *at), spare=6),
-        Column("student", lambda at: share("student", *at)),
-        Column("95% interval", lambda at: student(*at)[0], spare=1),
-        Column("accuracy loss", lambda at: student(*at)[1], spare=2),
+    columns: list[Column[Item]] = [
+        Column("run", lambda item: item[0].name, "text"),
+        Column("method", lambda item: item[0].summary.method, "text", spare=7),
+        Column("benchmark", lambda item: item[1] if len(comparison.results) > 1 else None, "text"),
+        Column("seed", lambda item: known(item[0].seed, "{}"), spare=4),
+        Column("teacher", of("teacher", lambda row: percent(row.pass_at_1)), spare=5),
+        Column("base", of("base", lambda row: percent(row.pass_at_1)), spare=6),
+        Column("student", of("student", lambda row: percent(row.pass_at_1))),
+        Column("95% interval", of("student", lambda row: interval(*row.interval)), spare=1),
+        Column("accuracy loss", of("student", lambda row: known(row.accuracy_loss, "{:.1f}%")), spare=2),
     ]
-    pairs = [(run, b.benchmark) for b in comparison.results for run in comparison.runs]
-    return table_of("results", columns, [(run, name) for run, name in pairs if name in run.table.benchmarks])
+    names = [result.benchmark for result in comparison.results]
+    found = [(run, name, run.table.of(name)) for name in names for run in comparison.runs]
+    return table_of("results", columns, [item for item in found if item[2]])
 
 
 def seed_table(repeated: Sequence[RecipeResult], benchmarks: bool) -> Table:
-    """The recipes that were run with several seeds; `benchmarks` says whether the benchmark is named."""
+    """The recipes with several runs; `benchmarks` adds a column with the benchmark."""
     first = repeated[0].label if repeated else ""
     columns: list[Column[RecipeResult]] = [
         Column("recipe", lambda r: r.label, "text"),
@@ -141,7 +163,7 @@ def seed_table(repeated: Sequence[RecipeResult], benchmarks: bool) -> Table:
         Column("range", lambda r: interval(min(r.pass_at_1), max(r.pass_at_1)), spare=6),
         Column("accuracy loss", lambda r: known(r.accuracy_loss, "{:.1f}%"), spare=2),
         Column(f"difference to {first}", lambda r: points(r.difference.difference) if r.difference else None),
-        Column("95% interval", lambda r: signed_interval(*r.difference.interval) if r.difference else None, spare=1),
+        Column("95% interval", lambda r: signed_interval(interval_of(r.difference)) if r.difference else None, spare=1),
         Column("training", lambda r: None if r.seconds is None else duration(r.seconds), spare=7),
         Column("peak memory", lambda r: known(r.peak_memory_mb, "{:,.0f} MB"), spare=8),
     ]
@@ -149,7 +171,7 @@ def seed_table(repeated: Sequence[RecipeResult], benchmarks: bool) -> Table:
 
 
 def differing_values(recipes: Sequence[Recipe]) -> Table:
-    """The values of the recipe files that are not the same everywhere; no rows if a run has no recipe file."""
+    """The recipe keys whose values differ between the recipes; no rows if a run has no recipe file."""
     files = {run.name: dict(flat(run.recipe)) for one in recipes for run in one.runs if run.recipe is not None}
     keys = dict.fromkeys(key for values in files.values() for key in values if key not in OWN_KEYS)
     rows = []
@@ -162,41 +184,34 @@ def differing_values(recipes: Sequence[Recipe]) -> Table:
     return plain_table("differences between the recipes", header, rows, texts=len(header))
 
 
-Styles = Sequence[tuple[Recipe, str]]
-
-
 def _intervals(comparison: Comparison, styles: Styles) -> Grid:
     """The students' pass@1, with the teacher and the base student as lines on the same axis."""
     by_run, charts = {run.name: name for recipe, name in styles for run in recipe.runs}, []
     for benchmark in (result.benchmark for result in comparison.results):
-        rows = []
+        rows, legend = [], []
         for run in comparison.runs:
-            shares = {row.who: row.pass_at_1 for row in run.table.of(benchmark) if row.who in ("teacher", "base")}
-            if (row := run.table.row("student", benchmark)) is not None:
-                rows.append(Measured(run.name, by_run[run.name], row.pass_at_1, *row.interval, shares))
+            found = run.table.of(benchmark)
+            if (student := found.get("student")) is not None:
+                marks = {who: row.pass_at_1 for who, row in found.items() if who != "student"}
+                rows.append(Measured(run.name, by_run[run.name], student.pass_at_1, *student.interval, marks))
+        for who in ("teacher", "base"):
+            shares = {row.marks[who] for row in rows if who in row.marks}
+            if shares:
+                value = f" {percent(*shares)}" if len(shares) == 1 else ""
+                legend.append((f"{NAMES[who]}{value}", f"mark {who}"))
         svg = interval_chart(f"pass@1 of the students on {benchmark}", rows)
-        charts.append(Chart(f"pass@1 on {benchmark}", svg, tuple(_mark_legend([row.marks for row in rows]))))
+        charts.append(Chart(f"pass@1 on {benchmark}", svg, tuple(legend)))
     return Grid(tuple(charts))
 
 
-def _mark_legend(marks: Sequence[Mapping[str, float]]) -> list[tuple[str, str]]:
-    """The lines of the chart by name, with their value if it is the same for all runs."""
-    found = []
-    for who, name in (("teacher", "teacher"), ("base", "base student")):
-        shares = {mark[who] for mark in marks if who in mark}
-        if shares:
-            found.append((f"{name} {percent(*shares)}" if len(shares) == 1 else name, f"mark {who}"))
-    return found
-
-
-def _charts(comparison: Comparison, styles: Styles) -> tuple[Chart, ...]:
+def _training(comparison: Comparison, styles: Styles) -> tuple[Chart, ...]:
     """One chart for each curve. Losses of different methods are different quantities, so they share no chart."""
-    same_method = len({run.method for run in comparison.runs}) == 1
+    same_method = len({run.summary.method for run in comparison.runs}) == 1
     charts = []
     for name in CHARTED if same_method else CHARTED[1:]:
         lines, legend = [], []
         for recipe, class_name in styles:
-            found = [c.points for run in recipe.runs if (c := curve(run.steps, name)) is not None]
+            found = [points for run in recipe.runs if (points := curve(run.steps, name))]
             lines += [Line(recipe.label, class_name, points) for points in found]
             legend += [(recipe.label, class_name)] if found else []
         if lines:
@@ -206,26 +221,17 @@ def _charts(comparison: Comparison, styles: Styles) -> tuple[Chart, ...]:
 
 
 def _errors(comparison: Comparison, styles: Styles) -> list[Block]:
+    """The kinds of errors on each benchmark, under its name if there are several."""
     blocks: list[Block] = []
     for benchmark in (result.benchmark for result in comparison.results):
-        rows = [(run.name, run.table.row("student", benchmark)) for run in comparison.runs]
-        columns = {name: row for name, row in rows if row is not None}
+        tables = {run.name: run.table.of(benchmark) for run in comparison.runs}
+        columns = {name: rows["student"] for name, rows in tables.items() if "student" in rows}
         bars = [
-            Bars(recipe.label, name, found)
+            (recipe.label, name, found)
             for recipe, name in styles
-            if (found := tuple(columns[run.name] for run in recipe.runs if run.name in columns))
+            if (found := [columns[run.name] for run in recipe.runs if run.name in columns])
         ]
         blocks += [Heading(benchmark)] if len(comparison.results) > 1 else []
-        note = ABOUT_BARS if any(len(bar.rows) > 1 for bar in bars) else ""
+        note = ABOUT_BARS if any(len(rows) > 1 for _, _, rows in bars) else ""
         blocks.append(error_grid(columns, bars, benchmark, f"errors of the students on {benchmark}", note))
     return blocks
-
-
-def _reports(runs: Sequence[Run], folder: Path | None) -> list[Block]:
-    paths = {run.name: run.path / "report.html" for run in runs}
-    found = [
-        (name, quote(Path(os.path.relpath(path, folder)).as_posix()))
-        for name, path in paths.items()
-        if folder is not None and path.exists()
-    ]
-    return [Links(tuple(found))] if found else []

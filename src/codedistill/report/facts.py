@@ -1,51 +1,46 @@
-"""What a run was made with, and the files that it left."""
+"""The facts of a run: recipe, environment, time and files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from codedistill.report.blocks import UNKNOWN
-from codedistill.report.curves import SETTINGS, constant_setting
+from codedistill.report.charts import SETTINGS, constant_setting
 from codedistill.report.load import Run
-from codedistill.report.text import count, duration, number
+from codedistill.report.text import UNKNOWN, count, duration, known, number
 from codedistill.runs.directory import RunDirectory
 
 Fact = tuple[str, str]
 
 
-def about(run: Run) -> str:
-    """The line below a report's title: method, teacher, student, seed, time and folder."""
-    parts = [run.method]
-    for word, who in (("from", "teacher"), ("to", "student")):
-        path = _path(run, who)
-        size = next((row.parameters for row in run.table.rows if row.who == who and row.parameters is not None), None)
-        if path is not None:
-            parts.append(f"{word} {path}{f' ({count(size)} parameters)' if size is not None else ''}")
+def titles(run: Run) -> tuple[str, str]:
+    """The title of a browser's tab, and the line below the page's title: method, models, seed, time and folder."""
+    paths, sizes = [], []
+    for who in ("teacher", "student"):
+        spec = (run.recipe or {}).get(who)
+        if isinstance(spec, Mapping) and spec.get("path") is not None:
+            paths.append(str(spec["path"]))
+            sizes.append(f"{'from' if who == 'teacher' else 'to'} {spec['path']}")
+            parameters = [row.parameters for row in run.table.rows if row.who == who and row.parameters is not None]
+            if parameters:
+                sizes[-1] += f" ({count(parameters[0])} parameters)"
+    tab = f"{run.name}: {run.summary.method}{', ' if paths else ''}{' to '.join(paths)}"
     seed = f", seed {run.seed}" if run.seed is not None else ""
-    when = f" Finished {run.finished:%Y-%m-%d %H:%M} UTC." if run.finished else ""
-    return f"{' '.join(parts)}{seed}.{when} Folder: {run.path}"
-
-
-def tab_title(run: Run) -> str:
-    """The run's name, method and models, for the tab of a browser."""
-    models = [path for who in ("teacher", "student") if (path := _path(run, who))]
-    return f"{run.name}: {run.method}{', ' if models else ''}{' to '.join(models)}"
-
-
-def _path(run: Run, who: str) -> str | None:
-    """Path of the teacher, or of the student before training."""
-    spec = (run.recipe or {}).get(who)
-    path = spec.get("path") if isinstance(spec, Mapping) else None
-    return None if path is None else str(path)
+    try:
+        time = datetime.fromisoformat(run.summary.finished or "").astimezone(UTC)
+        finished = f" Finished {time:%Y-%m-%d %H:%M} UTC."
+    except ValueError:
+        finished = ""
+    return tab, f"{' '.join([run.summary.method, *sizes])}{seed}.{finished} Folder: {run.path}"
 
 
 def run_facts(run: Run) -> list[Fact]:
-    """Method, seed, steps, time, and how the models were prompted and their programs run."""
+    """Method, seed, steps and time, and the prompts and sandbox of each benchmark."""
     training, seconds = run.summary.training, run.summary.seconds
     settings = {name: constant_setting(run.steps, name) for name in SETTINGS}  # one that changes has a curve instead
     facts: list[tuple[str, Any]] = [
-        ("method", run.method),
+        ("method", run.summary.method),
         ("seed", run.seed),
         ("steps", training.steps if training else run.steps[-1].step if run.steps else None),
         ("training examples", training and training.examples),
@@ -53,11 +48,11 @@ def run_facts(run: Run) -> list[Fact]:
         ("dropped examples", training and training.dropped),
         *((name, None if value is None else f"{number(value)} at every step") for name, value in settings.items()),
         ("training time", None if run.training_seconds is None else duration(run.training_seconds)),
-        ("peak memory of training", None if run.peak_memory_mb is None else f"{run.peak_memory_mb:,.0f} MB"),
+        ("peak memory of training", known(run.peak_memory_mb, "{:,.0f} MB")),
         ("whole run", None if seconds is None else duration(seconds)),
     ]
     for benchmark in run.table.benchmarks:
-        found = next(e.summary for e in run.evaluations if e.benchmark == benchmark)
+        found = next(e.summary for e in run.evaluations.values() if e.benchmark == benchmark)
         if found is not None:
             prompt = [found.prompt_form, found.template and f"template {found.template}"]
             facts += [
@@ -87,7 +82,7 @@ ENVIRONMENT = {
 """Names of environment.json's keys on a page. Other keys stay as they are, and packages have their own name."""
 
 ABSENT = {"accelerators": "none", "git": "not in a repository"}
-"""What a missing value of a key means; a package without one is not installed."""
+"""The meaning of a missing value; a package without one is not installed."""
 
 
 def environment_facts(environment: Mapping[str, Any]) -> list[Fact]:
@@ -121,7 +116,7 @@ def files(run: Run) -> list[str]:
     """Files and folders of the run that exist, relative to it, in the order in which a run writes them."""
     directory = RunDirectory(run.path)
     paths = [directory.recipe, directory.environment, directory.metrics, directory.model]
-    for evaluated in run.evaluations:
+    for evaluated in run.evaluations.values():
         folder = directory.evaluation(evaluated.who, evaluated.benchmark)
         paths += [folder.samples, folder.results, folder.summary]
     found = [path for path in (*paths, directory.summary) if path.exists()]

@@ -1,16 +1,15 @@
-"""A run directory as typed values. A missing or broken file is named in one line."""
+"""Load a run directory as typed values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from codedistill.errors import UserError
 from codedistill.recipe.load import read_yaml
-from codedistill.report.results import ResultsTable
+from codedistill.report.results import ResultsTable, TableRow
 from codedistill.report.text import visible
 from codedistill.runs.directory import RunDirectory
 from codedistill.runs.files import parse_json, read_model, read_rows, read_text
@@ -25,6 +24,7 @@ class Evaluated:
         summary: None if the file is missing.
         samples: the first sample of each task.
         results: the verdicts of all samples of each task, in the file's order.
+        shares: the share of passing samples of each task.
     """
 
     who: str
@@ -32,21 +32,16 @@ class Evaluated:
     summary: EvaluationSummary | None
     samples: Mapping[str, SampleRow]
     results: Mapping[str, tuple[ResultRow, ...]]
-
-    @property
-    def sha256(self) -> str | None:
-        """Of the benchmark's data."""
-        return self.summary.sha256 if self.summary else None
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """Share of passing samples by task."""
-        return {task: sum(row.passed for row in rows) / len(rows) for task, rows in self.results.items()}
+    shares: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run directory holds. `recipe` and `environment` are None if the file is missing, `steps` is then empty."""
+    """The contents of a run directory.
+
+    `recipe` and `environment` are None if the file is missing; `steps` is then empty. `evaluations` are by model and
+    benchmark. `peak_memory_mb` is of training, `training_seconds` the sum of all steps.
+    """
 
     path: Path
     name: str
@@ -55,32 +50,14 @@ class Run:
     steps: tuple[StepMetrics, ...]
     recipe: Mapping[str, Any] | None
     environment: Mapping[str, Any] | None
-    evaluations: tuple[Evaluated, ...]
-
-    def evaluated(self, who: str, benchmark: str) -> Evaluated | None:
-        """One model's results on one benchmark, if the run has them."""
-        return next((e for e in self.evaluations if (e.who, e.benchmark) == (who, benchmark)), None)
-
-    @property
-    def method(self) -> str:
-        return self.summary.method
+    evaluations: Mapping[tuple[str, str], Evaluated]
 
     @property
     def peak_memory_mb(self) -> float | None:
-        """Of training."""
         return self.summary.training.peak_memory_mb if self.summary.training else None
 
     @property
-    def finished(self) -> datetime | None:
-        """When the evaluation was done, in UTC."""
-        try:
-            return datetime.fromisoformat(self.summary.finished or "").astimezone(UTC)
-        except ValueError:
-            return None
-
-    @property
     def training_seconds(self) -> float | None:
-        """The sum of all steps' seconds."""
         return sum(step.seconds or 0.0 for step in self.steps) if self.steps else None
 
     @property
@@ -97,30 +74,26 @@ def load_run(path: Path) -> Run:
         UserError: the folder holds no finished run, a file is missing or does not fit its schema, or an evaluation's
             files do not belong to the evaluation in summary.json.
     """
-    _require_finished_run(path)
     directory = RunDirectory(path)
+    _require_finished_run(directory)
     summary = read_model(directory.summary, RunSummary)
     return Run(
         path=path,
         name=summary.name,
         summary=summary,
-        table=ResultsTable.of_models(summary.models),
+        table=ResultsTable(tuple(TableRow.model_validate(dict(model)) for model in summary.models)),
         steps=tuple(read_rows(directory.metrics, StepMetrics)) if directory.metrics.exists() else (),
         recipe=read_yaml(directory.recipe) if directory.recipe.exists() else None,
         environment=_json(directory.environment) if directory.environment.exists() else None,
-        evaluations=tuple(_evaluated(directory, model) for model in summary.models),
+        evaluations={(model.who, model.benchmark): _evaluated(directory, model) for model in summary.models},
     )
 
 
-def _require_finished_run(path: Path) -> None:
-    """Refuse a folder without a run's summary.
-
-    Raises:
-        UserError: says what the folder is instead, and which one to give.
-    """
+def _require_finished_run(directory: RunDirectory) -> None:
+    """Raise UserError for a folder without a run's summary: it names the problem and the folder to give instead."""
+    path = directory.path
     if not path.is_dir():
         raise UserError(f"{path}: no such run directory; give the folder that holds summary.json")
-    directory = RunDirectory(path)
     if directory.summary.exists():
         values = _json(directory.summary)
         if "models" not in values and "pass@1" in values:
@@ -133,7 +106,7 @@ def _require_finished_run(path: Path) -> None:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     if runs:
-        example = min(runs, key=lambda run: not RunDirectory(run).summary.exists())  # a finished one if there is any
+        example = min(runs, key=lambda run: not RunDirectory(run).summary.exists())  # preferably a finished one
         raise UserError(f"{path}: is not a run directory but contains runs; give them, such as {example}")
     raise UserError(f"{path}: is not a run directory; give the folder that holds a run's recipe.yaml and summary.json")
 
@@ -147,7 +120,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _evaluated(directory: RunDirectory, model: ModelSummary) -> Evaluated:
-    """One evaluation's files, which must be of the evaluation that the run's summary lists as `model`."""
+    """Load one evaluation's files and check them against `model`, its entry in the run's summary."""
     files = directory.evaluation(model.who, model.benchmark)
     summary = read_model(files.summary, EvaluationSummary) if files.summary.exists() else None
     samples = {row.key: row for row in read_rows(files.samples, SampleRow)}
@@ -171,4 +144,5 @@ def _evaluated(directory: RunDirectory, model: ModelSummary) -> Evaluated:
         summary=summary,
         samples={task: samples[rows[0].key] for task, rows in results.items()},
         results={task: tuple(rows) for task, rows in results.items()},
+        shares={task: sum(row.passed for row in rows) / len(rows) for task, rows in results.items()},
     )

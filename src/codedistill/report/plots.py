@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from markupsafe import Markup, escape
 
@@ -52,10 +53,25 @@ class Measured:
     marks: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Scale:
+    """A linear map from values to pixels; a range of zero length maps to the middle."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        extent = self.high - self.low
+        share = (value - self.low) / extent if extent > 0 else 0.5
+        return self.start + min(max(share, 0.0), 1.0) * (self.end - self.start)
+
+
 def line_chart(
     title: str, lines: Sequence[Line], limits: tuple[float, float] | None = None, band: bool = True
 ) -> Markup:
-    """Curves over the steps; a value that is not finite is a gap.
+    """Curves over the steps; a value that is not finite is a gap, and a value between gaps is a dot.
 
     Args:
         limits: bounds of the vertical axis; by default from 0 (or the lowest value if negative) to the highest value.
@@ -65,16 +81,32 @@ def line_chart(
     points = [point for line in lines for point in line.points]
     values = [v for point in points for v in (point.mean, *((point.low, point.high) if band else ())) if v is not None]
     low, high = limits or (min(0.0, *values), max(values)) if values else (0.0, 1.0)
-    across = _Scale(min(p.step for p in points), max(p.step for p in points), LEFT, WIDTH - RIGHT)
-    up = _Scale(low, high, height - BOTTOM, TOP)
-    parts = [_rule(up(tick), number(tick)) for tick in ticks(low, high, 4)]
+    across = Scale(min(p.step for p in points), max(p.step for p in points), LEFT, WIDTH - RIGHT)
+    up = Scale(low, high, height - BOTTOM, TOP)
+    parts = []
+    for tick in ticks(low, high, 4):
+        rule = Markup('<line class="grid" x1="{0}" x2="{1}" y1="{2:.1f}" y2="{2:.1f}"/>')
+        parts += [rule.format(LEFT, WIDTH - RIGHT, up(tick)), _text(LEFT - 6, up(tick) + 4, number(tick), "end")]
     for tick in ticks(across.low, across.high, 5, least=1):
         parts.append(_text(across(tick), height - BOTTOM + 15, number(tick), "middle"))
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, height - 5, "optimizer step", "middle"))
     for line in lines:
-        if band:
-            parts += [_band(part, across, up, line.style) for part in _runs(line.points)]
-        parts += [_curve(part, across, up, line.style) for part in _runs(line.points)]
+        bands, curves = [], []
+        for missing, group in groupby(line.points, key=lambda point: point.mean is None):
+            if missing:
+                continue
+            part = list(group)
+            at = [(across(p.step), up(p.mean)) for p in part if p.mean is not None]
+            if len(at) == 1:
+                dot = Markup('<circle class="fill {2}" cx="{0:.1f}" cy="{1:.1f}" r="2"/>')
+                curves.append(dot.format(*at[0], line.style))
+            else:
+                curves.append(Markup('<polyline class="curve stroke {}" points="{}"/>').format(line.style, _path(at)))
+            if band and any(p.low != p.high for p in part):
+                outline = [(across(p.step), up(p.high)) for p in part if p.high is not None]
+                outline += [(across(p.step), up(p.low)) for p in reversed(part) if p.low is not None]
+                bands.append(Markup('<polygon class="band fill {}" points="{}"/>').format(line.style, _path(outline)))
+        parts += bands + curves
     return _svg(title, height, parts)
 
 
@@ -82,7 +114,7 @@ def interval_chart(title: str, rows: Sequence[Measured]) -> Markup:
     """Shares with their confidence intervals on one axis from 0 to 100%."""
     left, row_height = _room(row.name for row in rows), 30
     height = TOP + row_height * len(rows) + 24
-    across = _Scale(0, 1, left, WIDTH - 50)
+    across = Scale(0, 1, left, WIDTH - 50)
     bottom = height - 24
     parts = []
     for tick in (0, 0.25, 0.5, 0.75, 1):
@@ -91,7 +123,7 @@ def interval_chart(title: str, rows: Sequence[Measured]) -> Markup:
         parts.append(_text(x, height - 8, f"{tick:.0%}", "middle"))
     for i, row in enumerate(rows):
         y = TOP + row_height * (i + 0.5)
-        parts.append(_text(left - 10, y + 4, _short(row.name, LONGEST), "end"))
+        parts.append(_text(left - 10, y + 4, _short(row.name), "end"))
         for style, share in row.marks.items():  # as high as the row: marks at one place make one line
             line = Markup('<line class="mark {0}" x1="{1:.1f}" x2="{1:.1f}" y1="{2}" y2="{3}"/>')
             parts.append(line.format(style, across(share), TOP + row_height * i, TOP + row_height * (i + 1)))
@@ -109,18 +141,15 @@ def bar_chart(title: str, groups: Mapping[str, Sequence[float]], styles: Sequenc
     group = bar * len(styles) + gap
     height = TOP + group * len(groups)
     highest = max((n for counts in groups.values() for n in counts), default=1)
-    across = _Scale(0, max(highest, 1), left, WIDTH - 40)
+    across = Scale(0, max(highest, 1), left, WIDTH - 40)
     parts = []
     for i, (name, counts) in enumerate(groups.items()):
         top = TOP + group * i
-        parts.append(_text(left - 8, top + bar * len(styles) / 2 + 4, _short(name, LONGEST), "end"))
+        parts.append(_text(left - 8, top + bar * len(styles) / 2 + 4, _short(name), "end"))
         for j, (style, n) in enumerate(zip(styles, counts, strict=True)):
             y, end = top + bar * j, across(n)
-            parts.append(
-                Markup('<rect class="fill {4}" x="{0}" y="{1}" width="{2:.1f}" height="{3}" rx="1.5"/>').format(
-                    left, y + 0.75, max(end - left, 1 if n else 0), bar - 1.5, style
-                )
-            )
+            rect = Markup('<rect class="fill {4}" x="{0}" y="{1}" width="{2:.1f}" height="{3}" rx="1.5"/>')
+            parts.append(rect.format(left, y + 0.75, max(end - left, 1 if n else 0), bar - 1.5, style))
             parts.append(_text(end + 4, y + bar - 2, f"{n:.4g}", "start", "small"))
     return _svg(title, height, parts)
 
@@ -139,51 +168,8 @@ def ticks(low: float, high: float, about: int, least: float = 0) -> list[float]:
     return [i * step for i in range(first, last + 1)]
 
 
-class _Scale:
-    """A linear map from values to pixels; a range of zero length maps to the middle."""
-
-    def __init__(self, low: float, high: float, start: float, end: float) -> None:
-        self.low, self.high, self._start, self._end = low, high, start, end
-
-    def __call__(self, value: float) -> float:
-        extent = self.high - self.low
-        share = (value - self.low) / extent if extent > 0 else 0.5
-        return self._start + min(max(share, 0.0), 1.0) * (self._end - self._start)
-
-
-def _runs(points: Sequence[Point]) -> list[list[Point]]:
-    """The unbroken parts of a curve."""
-    parts: list[list[Point]] = [[]]
-    for point in points:
-        if point.mean is None:
-            parts.append([])
-        else:
-            parts[-1].append(point)
-    return [part for part in parts if part]
-
-
-def _curve(part: Sequence[Point], across: _Scale, up: _Scale, style: str) -> Markup:
-    at = [(across(p.step), up(p.mean)) for p in part if p.mean is not None]
-    if len(at) == 1:
-        return Markup('<circle class="fill {2}" cx="{0:.1f}" cy="{1:.1f}" r="2"/>').format(*at[0], style)
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
-    return Markup('<polyline class="curve stroke {}" points="{}"/>').format(style, path)
-
-
-def _band(part: Sequence[Point], across: _Scale, up: _Scale, style: str) -> Markup:
-    """The range of the values behind each point; nothing where every point is one step."""
-    if all(p.low == p.high for p in part):
-        return Markup("")
-    above = [(across(p.step), up(p.high)) for p in part if p.high is not None]
-    below = [(across(p.step), up(p.low)) for p in reversed(part) if p.low is not None]
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in above + below)
-    return Markup('<polygon class="band fill {}" points="{}"/>').format(style, path)
-
-
-def _rule(y: float, label: str) -> Markup:
-    """A line of the grid with its value at the left."""
-    line = Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(LEFT, WIDTH - RIGHT, y, y)
-    return line + _text(LEFT - 6, y + 4, label, "end")
+def _path(places: Iterable[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
 
 
 def _text(x: float, y: float, text: str, anchor: str, style: str = "label") -> Markup:
@@ -198,8 +184,8 @@ def _room(names: Iterable[str]) -> float:
     return 14 + CHARACTER * min(max(longest, 6), LONGEST)
 
 
-def _short(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 
 def _svg(title: str, height: float, parts: Sequence[Markup]) -> Markup:

@@ -1,20 +1,24 @@
-"""Runs of one recipe: what they are called together, and what their students reach on a benchmark."""
+"""Runs of one recipe: their common name, their students' results on a benchmark, and the pairs to compare."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from statistics import mean, stdev
 
-from codedistill.evaluation import Crossed, Paired, accuracy_loss, crossed_difference, paired_difference
+from codedistill.evaluation import Crossed, Paired, accuracy_loss, crossed_difference, holm, paired_difference
+from codedistill.report.differences import Difference, difference, shared_tasks
 from codedistill.report.facts import flat
 from codedistill.report.load import Evaluated, Run
 
 OWN_KEYS = ("name", "output", "resume")
 """Recipe keys that differ between runs of the same recipe, as `training.seed` does."""
+
+Shares = tuple[tuple[float, ...], ...]
+"""Shares of passing samples, runs x tasks."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,51 @@ class Recipe:
 
     label: str
     runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class RecipeResult:
+    """One recipe on one benchmark, over the tasks that the students of all recipes share.
+
+    Attributes:
+        runs: the runs whose student was evaluated on the benchmark.
+        pass_at_1: of each run's student, with its `mean` and sample standard `deviation` (0 for one run).
+        teacher: the teachers' mean pass@1 on the same tasks; None if no teacher was evaluated on all of them.
+        base: the base students' shares on the same tasks; empty if none was evaluated on all of them.
+        accuracy_loss: of the mean, in percent of the teacher's; None without a teacher that passes anything.
+        seconds: mean training time of the runs that have metrics; `peak_memory_mb` is a mean of the same kind.
+        difference: to the first recipe with several runs; None for that recipe and where it cannot be computed.
+    """
+
+    label: str
+    benchmark: str
+    runs: tuple[Run, ...]
+    shares: Shares
+    pass_at_1: tuple[float, ...]
+    mean: float
+    deviation: float
+    teacher: float | None
+    base: Shares
+    accuracy_loss: float | None
+    seconds: float | None
+    peak_memory_mb: float | None
+    difference: Crossed | Paired | None = None
+
+
+@dataclass(frozen=True)
+class BenchmarkResults:
+    """All recipes on one benchmark, in the order given.
+
+    Attributes:
+        tasks: number of tasks that all students share. If it is 0, each recipe's result is over the tasks that its own
+            runs share, and recipes cannot be compared.
+        partial: some student was evaluated on more tasks than these.
+    """
+
+    benchmark: str
+    tasks: int
+    partial: bool
+    recipes: tuple[RecipeResult, ...]
 
 
 def recipes_of(runs: Sequence[Run]) -> tuple[Recipe, ...]:
@@ -40,137 +89,124 @@ def recipes_of(runs: Sequence[Run]) -> tuple[Recipe, ...]:
 
 
 def common_name(labels: Sequence[str]) -> str:
-    """What the labels begin (else end) with, in whole words: `akd` for akd-0 and akd-1."""
+    """The whole words with which all labels begin (else end): `akd` for akd-0 and akd-1."""
     if len(labels) == 1:
         return labels[0]
     words = [re.split(r"([-_. /]+)", label) for label in labels]
-    start = "".join(_common_start(words))
-    end = "".join(reversed(_common_start([line[::-1] for line in words])))
-    return start.strip("-_. /") or end.strip("-_. /") or f"{labels[0]} and repeats"
-
-
-def _common_start(lines: Sequence[Sequence[str]]) -> list[str]:
-    return [words[0] for words in takewhile(lambda words: len(set(words)) == 1, zip(*lines, strict=False))]
-
-
-def shared_tasks(evaluated: Sequence[Evaluated]) -> list[str]:
-    """The tasks that all of them have, in the first one's order; none if the benchmark's data differ."""
-    if len({one.sha256 for one in evaluated}) != 1:
-        return []
-    return [task for task in evaluated[0].results if all(task in one.results for one in evaluated)]
-
-
-@dataclass(frozen=True)
-class RecipeResult:
-    """One recipe on one benchmark, over the tasks that the students of all recipes share.
-
-    Attributes:
-        runs: the runs whose student was asked the benchmark.
-        shares: shares of passing samples, runs x tasks.
-        teacher: the teachers' mean pass@1 on the same tasks; None if no teacher was asked them all.
-        difference: to the first recipe with several runs; None for that recipe and where it cannot be computed.
-    """
-
-    label: str
-    benchmark: str
-    runs: tuple[Run, ...]
-    shares: tuple[tuple[float, ...], ...]
-    teacher: float | None
-    difference: Crossed | Paired | None = None
-
-    @property
-    def pass_at_1(self) -> tuple[float, ...]:
-        """pass@1 of each run's student."""
-        return tuple(mean(tasks) for tasks in self.shares)
-
-    @property
-    def mean(self) -> float:
-        return mean(self.pass_at_1)
-
-    @property
-    def deviation(self) -> float:
-        """Sample standard deviation (n - 1) over the runs; there must be at least two."""
-        return stdev(self.pass_at_1)
-
-    @property
-    def accuracy_loss(self) -> float | None:
-        """Of the mean, in percent of the teacher's; None without a teacher that passes anything."""
-        return accuracy_loss(self.teacher, self.mean) if self.teacher else None
-
-    @property
-    def seconds(self) -> float | None:
-        """Mean training time of the runs that have metrics."""
-        return _mean_of([run.training_seconds for run in self.runs])
-
-    @property
-    def peak_memory_mb(self) -> float | None:
-        """Mean peak memory of training of the runs that recorded it."""
-        return _mean_of([run.peak_memory_mb for run in self.runs])
-
-    def lead(self, other: RecipeResult) -> Crossed | Paired | None:
-        """The difference to another recipe with its interval: over seeds if both have several runs, or of two runs.
-
-        None if one of them has several runs and the other has not, or there is a single task for several runs.
-        """
-        if len(self.runs) == len(other.runs) == 1:
-            return paired_difference(self.shares[0], other.shares[0])
-        if min(len(self.runs), len(other.runs)) > 1 and len(self.shares[0]) > 1:
-            return crossed_difference(self.shares, other.shares)
-        return None
-
-
-@dataclass(frozen=True)
-class BenchmarkResults:
-    """All recipes on one benchmark, in the order given.
-
-    Attributes:
-        tasks: number of tasks that all students share. If it is 0, each recipe's result is over the tasks that its own
-            runs share, and recipes cannot be compared.
-        partial: some student was asked more tasks than these.
-    """
-
-    benchmark: str
-    tasks: int
-    partial: bool
-    recipes: tuple[RecipeResult, ...]
-
-    @property
-    def ranked(self) -> list[RecipeResult]:
-        """The highest mean first; in the order given if means are equal."""
-        return sorted(self.recipes, key=lambda result: -result.mean)
+    sides = (zip(*words, strict=False), zip(*(line[::-1] for line in words), strict=False))
+    start, end = ([word[0] for word in takewhile(lambda word: len(set(word)) == 1, side)] for side in sides)
+    shared = "".join(start).strip("-_. /") or "".join(reversed(end)).strip("-_. /")
+    return shared or f"{labels[0]} and repeats"
 
 
 def results_on(benchmark: str, recipes: Sequence[Recipe]) -> BenchmarkResults:
-    """What the recipes' students reach on a benchmark."""
-    students = {recipe.label: _evaluated(recipe.runs, "student", benchmark) for recipe in recipes}
-    everyone = [student for found in students.values() for _, student in found]
+    """The results of the recipes' students on a benchmark."""
+
+    def evaluated(runs: Iterable[Run], who: str) -> list[Evaluated]:
+        return [found for run in runs if (found := run.evaluations.get((who, benchmark))) is not None]
+
+    everyone = [student for recipe in recipes for student in evaluated(recipe.runs, "student")]
     shared = shared_tasks(everyone)
-    results = []
+    results: list[RecipeResult] = []
     for recipe in recipes:
-        own = students[recipe.label]
-        tasks = shared or shared_tasks([student for _, student in own])
-        if own and tasks:
-            teachers = [t for _, t in _evaluated(recipe.runs, "teacher", benchmark) if set(tasks) <= t.results.keys()]
-            teacher = _mean_of([mean(_shares(one, tasks)) for one in teachers])
-            runs, shares = tuple(run for run, _ in own), tuple(_shares(student, tasks) for _, student in own)
-            results.append(RecipeResult(recipe.label, benchmark, runs, shares, teacher))
+        runs = tuple(run for run in recipe.runs if ("student", benchmark) in run.evaluations)
+        students = evaluated(runs, "student")
+        tasks = shared or shared_tasks(students)
+        if not (students and tasks):
+            continue
+        student, teachers, base = (
+            tuple(tuple(one.shares[task] for task in tasks) for one in found if set(tasks) <= one.results.keys())
+            for found in (students, evaluated(recipe.runs, "teacher"), evaluated(recipe.runs, "base"))
+        )
+        pass_at_1 = tuple(map(mean, student))
+        teacher = mean(map(mean, teachers)) if teachers else None
+        seconds = [run.training_seconds for run in runs if run.training_seconds is not None]
+        memory = [run.peak_memory_mb for run in runs if run.peak_memory_mb is not None]
+        result = RecipeResult(
+            label=recipe.label,
+            benchmark=benchmark,
+            runs=runs,
+            shares=student,
+            pass_at_1=pass_at_1,
+            mean=mean(pass_at_1),
+            deviation=stdev(pass_at_1) if len(pass_at_1) > 1 else 0.0,
+            teacher=teacher,
+            base=base,
+            accuracy_loss=accuracy_loss(teacher, mean(pass_at_1)) if teacher else None,
+            seconds=mean(seconds) if seconds else None,
+            peak_memory_mb=mean(memory) if memory else None,
+        )
+        results.append(result)
     several = [recipe.label for recipe in recipes if len(recipe.runs) > 1]
     first = next((r for r in results if [r.label] == several[:1] and len(r.runs) > 1), None)
     if shared and first is not None:
-        results = [r if r is first or len(r.runs) < 2 else replace(r, difference=r.lead(first)) for r in results]
+        results = [
+            r if r is first or len(r.runs) < 2 else replace(r, difference=mean_difference(r.shares, first.shares))
+            for r in results
+        ]
     partial = any(len(student.results) > len(shared) for student in everyone)
     return BenchmarkResults(benchmark, len(shared), partial, tuple(results))
 
 
-def _evaluated(runs: Sequence[Run], who: str, benchmark: str) -> list[tuple[Run, Evaluated]]:
-    return [(run, found) for run in runs if (found := run.evaluated(who, benchmark)) is not None]
+def mean_difference(first: Shares, second: Shares) -> Crossed | Paired | None:
+    """The difference of two means with its interval: over seeds if both have several runs, or of two runs.
+
+    None if only one of them has several runs, or there is a single task for several runs.
+    """
+    if len(first) == len(second) == 1:
+        return paired_difference(first[0], second[0])
+    if min(len(first), len(second)) > 1 and len(first[0]) > 1:
+        return crossed_difference(first, second)
+    return None
 
 
-def _shares(evaluated: Evaluated, tasks: Sequence[str]) -> tuple[float, ...]:
-    shares = evaluated.shares
-    return tuple(shares[task] for task in tasks)
+def matched_differences(recipes: Sequence[Recipe]) -> tuple[list[Difference], list[str]]:
+    """Students of the other recipes minus a student of the first one, on each benchmark; and remarks about the pairs.
+
+    Holm's correction covers the recipes and benchmarks that are compared with the same run. Runs with another seed
+    repeat the same question, so they are a family of their own: repeats must not make the correction stricter.
+    """
+    pairs, remarks = _pairs(recipes)
+    found: list[tuple[Run, Difference]] = []
+    for benchmark in recipes[0].runs[0].table.benchmarks:
+        for later, first in pairs:
+            a, b = (run.evaluations.get(("student", benchmark)) for run in (later, first))
+            if a is None or b is None:
+                continue
+            names = f"{later.name} and {first.name}"
+            item = difference(a, b, (later.name, first.name))
+            if item is None:
+                remarks.append(f"{names} were not asked the same tasks of {benchmark}: no difference.")
+                continue
+            found.append((first, item))
+            if item.tasks < max(len(a.results), len(b.results)):
+                remarks.append(f"{names} share {item.tasks} tasks of {benchmark}.")
+            prompts = {(e.summary.prompt_form, e.summary.template) if e.summary else (None, None) for e in (a, b)}
+            if len(prompts) > 1:
+                remarks.append(f"{names} were asked {benchmark} with different prompts.")
+    p_holm: dict[int, float] = {}
+    for run in recipes[0].runs:
+        family = [i for i, (first, _) in enumerate(found) if first is run]
+        p_holm |= zip(family, holm([found[i][1].paired.p for i in family]), strict=True)
+    return [replace(item, p_holm=p_holm[i]) for i, (_, item) in enumerate(found)], remarks
 
 
-def _mean_of(values: Sequence[float | None]) -> float | None:
-    found = [value for value in values if value is not None]
-    return mean(found) if found else None
+def _pairs(recipes: Sequence[Recipe]) -> tuple[list[tuple[Run, Run]], list[str]]:
+    """Each run of another recipe with the run of the first recipe that has the same seed; and remarks."""
+    first, *others = recipes
+    if not others:
+        each_its_own = len({run.seed for run in first.runs}) == len(first.runs)
+        remark = "All runs are of one recipe: the differences show what the seed alone changes."
+        return [(run, first.runs[0]) for run in first.runs[1:]], [remark] if each_its_own else []
+    partners = {run.seed: run for run in reversed(first.runs)}
+    pairs: list[tuple[Run, Run]] = []
+    remarks = []
+    for recipe in others:
+        same = [(run, partners[run.seed]) for run in recipe.runs if run.seed in partners]
+        pairs += same or [(recipe.runs[0], first.runs[0])]
+        if not same:
+            remarks.append(f"{recipe.label} and {first.label} share no seed: their first runs are the pair.")
+        elif len(same) < len(recipe.runs):
+            alone = ", ".join(run.name for run in recipe.runs if run.seed not in partners)
+            remarks.append(f"{alone}: not in a pair, since {first.label} has no run with that seed.")
+    return pairs, remarks

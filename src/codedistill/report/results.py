@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from codedistill.errors import UserError
 from codedistill.report.blocks import Column, Table, table_of
-from codedistill.report.text import count, interval, percent
+from codedistill.report.text import count, interval, known, percent
 from codedistill.runs.files import load
-from codedistill.runs.schema import EvaluationSummary, ModelSummary
+from codedistill.runs.schema import EvaluationSummary
 
 NAMES = {"teacher": "teacher", "base": "base student", "student": "distilled student"}
-
-
-def style_of(who: str) -> str:
-    """The class of the style sheet that gives a model the same color everywhere."""
-    return who if who in NAMES else "student"
 
 
 class TableRow(EvaluationSummary):
@@ -29,6 +24,11 @@ class TableRow(EvaluationSummary):
     @property
     def name(self) -> str:
         return NAMES.get(self.who, self.who)
+
+    @property
+    def style(self) -> str:
+        """The class of the style sheet; a model has the same color in all charts."""
+        return self.who if self.who in NAMES else "student"
 
     @property
     def correct_of_complete(self) -> float | None:
@@ -52,28 +52,17 @@ class ResultsTable:
 
     rows: tuple[TableRow, ...]
 
-    @classmethod
-    def of_models(cls, models: Iterable[ModelSummary]) -> ResultsTable:
-        """The table of a run's models."""
-        return cls(tuple(TableRow.model_validate(dict(model)) for model in models))
-
     @property
     def benchmarks(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(row.benchmark for row in self.rows))
 
-    def row(self, who: str, benchmark: str) -> TableRow | None:
-        return next((row for row in self.of(benchmark) if row.who == who), None)
-
-    def of(self, benchmark: str) -> tuple[TableRow, ...]:
-        return tuple(row for row in self.rows if row.benchmark == benchmark)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"models": [row.to_json() for row in self.rows]}
+    def of(self, benchmark: str) -> dict[str, TableRow]:
+        """The rows of a benchmark by model: "teacher", "base" and "student"."""
+        return {row.who: row for row in self.rows if row.benchmark == benchmark}
 
     def table(self) -> Table:
         """The table of a page and of the terminal. The number of tasks is shown only if a benchmark was cut short."""
         partial = any(row.tasks < (row.benchmark_tasks or 0) for row in self.rows)
-        more = list(dict.fromkeys(key for row in self.rows for key in row.more_pass_at))
 
         def tasks(row: TableRow) -> str | None:
             return f"{row.tasks} of {row.benchmark_tasks}" if partial and row.benchmark_tasks is not None else None
@@ -89,18 +78,13 @@ class ResultsTable:
             Column("tasks", tasks, spare=4),
             Column("pass@1", lambda row: percent(row.pass_at_1)),
             Column("95% interval", lambda row: interval(*row.interval), spare=1),
-            *map(share, more),
+            *map(share, dict.fromkeys(key for row in self.rows for key in row.more_pass_at)),
             Column("accuracy loss", lambda row: known(row.accuracy_loss, "{:.1f}%"), spare=2),
             Column("complete", lambda row: f"{row.complete} of {row.samples}", spare=5),
             Column("correct", lambda row: str(row.correct), spare=6),
             Column("correct/complete", lambda row: known(row.correct_of_complete, "{:.1%}"), spare=8),
         ]
         return table_of("results", columns, self.rows)
-
-
-def known(value: float | None, form: str) -> str | None:
-    """The value in a format string; None if it is unknown."""
-    return None if value is None else form.format(value)
 
 
 def results_table(summary: Mapping[str, Any]) -> ResultsTable:

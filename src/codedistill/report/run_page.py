@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from urllib.parse import quote
 
 import yaml
 
-from codedistill.report.blocks import Block, Chart, Code, Facts, Grid, Heading, Links, Page, Section, Text
-from codedistill.report.curves import curve, curve_table, training_charts
-from codedistill.report.differences import difference_table, differences
-from codedistill.report.error_kinds import Bars, error_grid
-from codedistill.report.facts import about, environment_facts, files, run_facts, tab_title
-from codedistill.report.headlines import run_headlines
-from codedistill.report.load import Run
+from codedistill.report.blocks import (
+    Answer,
+    Block,
+    Chart,
+    Code,
+    Facts,
+    Grid,
+    Heading,
+    Links,
+    Page,
+    Section,
+    ShownTask,
+    Text,
+)
+from codedistill.report.charts import curve_table, error_grid, steps_per_point, training_charts
+from codedistill.report.differences import Difference, chance, difference_table, differences, kept
+from codedistill.report.facts import environment_facts, files, run_facts, titles
+from codedistill.report.load import Run, load_run
 from codedistill.report.plots import Measured, interval_chart
-from codedistill.report.results import style_of
-from codedistill.report.shown_tasks import shown_tasks
+from codedistill.report.render import html, markdown, terminal_table
+from codedistill.report.results import ResultsTable
+from codedistill.report.text import clipped, percent, points
+from codedistill.runs.directory import RunDirectory
+from codedistill.runs.files import write_text
 
 ABOUT_RESULTS = (
     "pass@1 is the share of tasks that a model solves: its program passes all checks. pass@k, for a larger k, counts "
@@ -32,72 +47,174 @@ ABOUT_PAIRS = (
 )
 
 
+SHOWN = 5
+
+PROMPT_LIMIT, PROGRAM_LIMIT, MESSAGE_LIMIT = 3000, 4000, 500
+"""Characters of a prompt, a program and a message that a page shows; the files have everything."""
+
+KINDS = {
+    "fixed": "the distilled student solves what the base student does not",
+    "lost": "the distilled student fails where the teacher succeeds",
+    "broken": "the distilled student fails where the base student succeeds",
+    "fail": "every model fails",
+    "pass": "every model passes",
+    "beyond": "the distilled student solves what the teacher does not",
+}
+"""Kinds of tasks by which models solve them, in the order in which they are shown."""
+
+
+def write_report(run_directory: Path) -> Path:
+    """Write report.html and report.md into a finished run's directory; returns the path of report.html.
+
+    Raises:
+        UserError: a file of the run is missing or malformed, or the page cannot be written.
+    """
+    run = load_run(Path(run_directory))
+    page, path = run_page(run), RunDirectory(run.path).report
+    write_text(path.with_suffix(".md"), markdown(page))
+    write_text(path, html(page))
+    return path
+
+
+def render_terminal(table: ResultsTable) -> str:
+    """The table of results for a terminal, fitted to its width; in full if standard output is a file or a pipe."""
+    return terminal_table(table.table())
+
+
 def run_page(run: Run) -> Page:
     """The page. A new table or chart is one more block in one of these sections."""
+    benchmarks = run.table.benchmarks
     pairs = differences(run)
-    opening = [Text(about(run), "about")]
-    opening += [Text(text, "headline") for text in run_headlines(run.method, run.table, pairs)]
-    compared = difference_table(pairs, len(run.table.benchmarks) > 1)
-    results = run.table.table().with_last("parameters", "model")
-    sections = [
-        Section("results", "Results", _or(results.rows, "No model was evaluated.", lambda: [
-            results, Text(ABOUT_RESULTS, "note"), Grid(tuple(_intervals(run, name) for name in run.table.benchmarks)),
-        ])),
-        Section("paired", "Task by task", _or(
-            compared.rows, "There is no second model to compare the student with.",
-            lambda: [compared, Text(ABOUT_PAIRS, "note")],
-        )),
-        Section("curves", "Training", _training(run)),
-        Section("errors", "Kinds of errors", _for_each_benchmark(run, lambda name: [_errors(run, name)])),
-        Section("samples", "Samples", _for_each_benchmark(
-            run, lambda name: shown_tasks(run, name) or [Text("No task was asked of all models.")]
-        )),
-        Section("recipe", "Recipe", (Facts(tuple(run_facts(run))), _recipe(run))),
-        Section("environment", "Environment", (
-            Text("There is no environment.json.") if run.environment is None
-            else Facts(tuple(environment_facts(run.environment))),
-        )),
+    tab, about = titles(run)
+    opening = [Text(about, "about")]
+    opening += [Text(text, "headline") for text in run_headlines(run.summary.method, run.table, pairs)]
+
+    results: list[Block] = [Text("No model was evaluated.")]
+    errors: list[Block] = []
+    samples: list[Block] = []
+    if benchmarks:
+        table = run.table.table()
+        last = ("parameters", "model")
+        table = table.pick([*(name for name in table.header if name not in last), *last])
+        results = [table, Text(ABOUT_RESULTS, "note"), Grid(tuple(_intervals(run, name) for name in benchmarks))]
+    for benchmark in benchmarks:
+        rows = list(run.table.of(benchmark).values())
+        heading = [Heading(benchmark)] if len(benchmarks) > 1 else []
+        bars = [(row.name, row.style, [row]) for row in rows]
+        title = f"programs by kind of error on {benchmark}"
+        errors += [*heading, error_grid({row.name: row for row in rows}, bars, benchmark, title)]
+        shown: list[Block] = [*shown_tasks(run, benchmark)]
+        samples += [*heading, *(shown or [Text("No task was asked of all models.")])]
+
+    compared = difference_table(pairs, len(benchmarks) > 1)
+    paired: list[Block] = [Text("There is no second model to compare the student with.")]
+    if compared.rows:
+        paired = [compared, Text(ABOUT_PAIRS, "note")]
+    training: list[Block] = [Text("This run has no metrics.")]
+    if charts := training_charts(run.steps):
+        width = steps_per_point(run.steps)
+        band = f"A point is the mean of {width} steps, and the band around it is their range." if width > 1 else ""
+        training = [Grid(tuple(charts), note=band), curve_table(run.steps)]
+    recipe: Block = Text("There is no recipe.yaml.")
+    if run.recipe is not None:
+        text = yaml.safe_dump(dict(run.recipe), sort_keys=False, allow_unicode=True)
+        recipe = Code(text, "yaml", "Resolved recipe: every value that was used", folded=True)
+    environment: Block = Text("There is no environment.json.")
+    if run.environment is not None:
+        environment = Facts(tuple(environment_facts(run.environment)))
+    sections = (
+        Section("results", "Results", tuple(results)),
+        Section("paired", "Task by task", tuple(paired)),
+        Section("curves", "Training", tuple(training)),
+        Section("errors", "Kinds of errors", tuple(errors)),
+        Section("samples", "Samples", tuple(samples)),
+        Section("recipe", "Recipe", (Facts(tuple(run_facts(run))), recipe)),
+        Section("environment", "Environment", (environment,)),
         Section("files", "Files", (Links(tuple((name, quote(name)) for name in files(run))),)),
-    ]  # fmt: skip
-    return Page(run.name, tab_title(run), tuple(opening), tuple(sections))
+    )
+    return Page(run.name, tab, tuple(opening), sections)
 
 
-def _or(known: object, otherwise: str, blocks: Callable[[], Sequence[Block]]) -> tuple[Block, ...]:
-    """The blocks, or a sentence if there is nothing to show."""
-    return tuple(blocks()) if known else (Text(otherwise),)
+def run_headlines(method: str, table: ResultsTable, differences: Sequence[Difference]) -> list[str]:
+    """A sentence for each benchmark: the change from the base student, and the share of the teacher's accuracy kept."""
+    sentences = []
+    for benchmark in table.benchmarks:
+        rows = table.of(benchmark)
+        student, base = rows.get("student"), rows.get("base")
+        if student is None:
+            continue
+        subject = f"{method} on {benchmark}" if len(table.benchmarks) > 1 else method
+        end = percent(student.pass_at_1)
+        of = f"of {student.tasks} tasks" if student.samples == student.tasks else f"pass@1 on {student.tasks} tasks"
+        text = f"{subject}: the student solves {end} {of}"
+        if base is not None:
+            text = f"{subject}: the student went from {percent(base.pass_at_1)} to {end} {of}"
+        change = next((d for d in differences if (d.second, d.benchmark) == ("base", benchmark)), None)
+        if change is not None:
+            text += f" ({points(change.paired.difference)}, {chance(change.paired)})"
+        keeps = kept(student.accuracy_loss)
+        sentences.append(f"{text}, and {keeps}." if keeps else f"{text}.")
+    return sentences
 
 
-def _for_each_benchmark(run: Run, blocks: Callable[[str], Sequence[Block]]) -> tuple[Block, ...]:
-    """The blocks of each benchmark, under its name if there are several."""
-    found: list[Block] = []
-    for name in run.table.benchmarks:
-        found += [Heading(name)] if len(run.table.benchmarks) > 1 else []
-        found += blocks(name)
-    return tuple(found)
+def kind_of(passed: Mapping[str, bool]) -> str:
+    """The kind of a task by who solves it; the student is compared with the base student and teacher if they exist."""
+    student = passed.get("student", next(iter(passed.values())))
+    base, teacher = passed.get("base", student), passed.get("teacher", student)
+    if student:
+        return "fixed" if not base else "beyond" if not teacher else "pass"
+    return "broken" if base else "lost" if teacher else "fail"
+
+
+def shown_tasks(run: Run, benchmark: str, limit: int = SHOWN) -> list[ShownTask]:
+    """Up to `limit` tasks that every evaluated model was asked, with each model's program.
+
+    Kinds take turns. Within a kind the benchmark's order decides, but a task whose category for the student was not
+    shown yet goes first. The first sample decides, since it is the one that is shown.
+    """
+    models = {row.who: (row, run.evaluations[row.who, benchmark]) for row in run.table.of(benchmark).values()}
+    if not models:
+        return []
+    _, main = models.get("student") or next(iter(models.values()))
+    by_kind: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    for task in main.samples:
+        if all(task in model.samples for _, model in models.values()):
+            by_kind[kind_of({who: model.results[task][0].passed for who, (_, model) in models.items()})].append(task)
+    counts = {kind: len(tasks) for kind, tasks in by_kind.items()}
+    chosen: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    while len(chosen) < limit and any(by_kind.values()):
+        for kind, left in by_kind.items():
+            if left and len(chosen) < limit:
+                task = next((t for t in left if main.results[t][0].category not in seen), left[0])
+                left.remove(task)
+                seen.add(main.results[task][0].category)
+                chosen.append((task, kind))
+    shown = []
+    for task, kind in chosen:
+        answers = []
+        for row, model in models.values():
+            results = model.results[task]
+            passed = sum(result.passed for result in results)
+            answers.append(
+                Answer(
+                    name=row.name,
+                    style=row.style,
+                    passed=results[0].passed,
+                    verdict="passed" if results[0].passed else results[0].category,
+                    remark=f"{passed} of {len(results)} samples pass" if len(results) > 1 else "",
+                    message=clipped(results[0].message, MESSAGE_LIMIT),
+                    program=clipped(model.samples[task].solution.strip("\n"), PROGRAM_LIMIT),
+                )
+            )
+        note = "The only task of this kind." if counts[kind] == 1 else f"One of {counts[kind]} tasks of this kind."
+        prompt = clipped(main.samples[task].prompt, PROMPT_LIMIT)
+        shown.append(ShownTask(f"{task}: {KINDS[kind]}", note, prompt, tuple(answers)))
+    return shown
 
 
 def _intervals(run: Run, benchmark: str) -> Chart:
-    rows = [Measured(row.name, style_of(row.who), row.pass_at_1, *row.interval) for row in run.table.of(benchmark)]
-    return Chart(f"pass@1 on {benchmark}", interval_chart(f"pass@1 on {benchmark} with 95% intervals", rows))
-
-
-def _training(run: Run) -> tuple[Block, ...]:
-    charts = training_charts(run.steps)
-    if not charts:
-        return (Text("This run has no metrics."),)
-    width = loss.width if (loss := curve(run.steps, "loss")) else 1
-    band = f"A point is the mean of {width} steps, and the band around it is their range." if width > 1 else ""
-    return (Grid(tuple(charts), note=band), curve_table(run.steps))
-
-
-def _errors(run: Run, benchmark: str) -> Grid:
-    rows = run.table.of(benchmark)
-    bars = [Bars(row.name, style_of(row.who), (row,)) for row in rows]
-    return error_grid({row.name: row for row in rows}, bars, benchmark, f"programs by kind of error on {benchmark}")
-
-
-def _recipe(run: Run) -> Block:
-    if run.recipe is None:
-        return Text("There is no recipe.yaml.")
-    text = yaml.safe_dump(dict(run.recipe), sort_keys=False, allow_unicode=True)
-    return Code(text, "yaml", "Resolved recipe: every value that was used", folded=True)
+    """The models' pass@1 with their intervals."""
+    rows = run.table.of(benchmark).values()
+    measured = [Measured(row.name, row.style, row.pass_at_1, *row.interval) for row in rows]
+    return Chart(f"pass@1 on {benchmark}", interval_chart(f"pass@1 on {benchmark} with 95% intervals", measured))

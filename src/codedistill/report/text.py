@@ -1,12 +1,19 @@
 """Numbers and untrusted text as they are shown.
 
-What a model wrote may hold anything: it is made visible first, and then escaped.
+Text from models and files may hold anything: `visible` comes first, then escaping.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+
+UNKNOWN = "-"
+
+
+def known(value: float | None, form: str) -> str | None:
+    """The value in a format string; None if it is unknown."""
+    return None if value is None else form.format(value)
 
 
 def percent(share: float) -> str:
@@ -24,14 +31,14 @@ def interval(low: float, high: float) -> str:
     return f"{low * 100:.1f} to {high * 100:.1f}%"
 
 
-def signed_interval(low: float, high: float) -> str:
-    """(-0.05, 0.1) as -5.0 to +10.0."""
-    return f"{low * 100:+.1f} to {high * 100:+.1f}"
+def signed_interval(bounds: tuple[float, float] | None) -> str:
+    """(-0.05, 0.1) as -5.0 to +10.0; a dash for None."""
+    return UNKNOWN if bounds is None else f"{bounds[0] * 100:+.1f} to {bounds[1] * 100:+.1f}"
 
 
 def number(value: float | None) -> str:
-    """A measured quantity with four significant digits; a dash where there is none."""
-    return "-" if value is None else f"{value:.4g}"
+    """A measured quantity with four significant digits; a dash for None."""
+    return UNKNOWN if value is None else f"{value:.4g}"
 
 
 def count(number: int) -> str:
@@ -61,29 +68,28 @@ HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 def visible(text: str) -> str:
     """Control characters, lone surrogates and direction overrides as escapes: text cannot hide or steer anything."""
-    return "".join(_shown(c) for c in text.replace("\r\n", "\n"))
-
-
-def _shown(character: str) -> str:
-    if character in "\n\t" or unicodedata.category(character) not in HIDDEN:
-        return character
-    code = ord(character)
-    return f"\\U{code:08x}" if code > 0xFFFF else f"\\u{code:04x}" if code > 0xFF else f"\\x{code:02x}"
+    shown = []
+    for character in text.replace("\r\n", "\n"):
+        code = ord(character)
+        if character in "\n\t" or unicodedata.category(character) not in HIDDEN:
+            shown.append(character)
+        else:
+            shown.append(f"\\U{code:08x}" if code > 0xFFFF else f"\\u{code:04x}" if code > 0xFF else f"\\x{code:02x}")
+    return "".join(shown)
 
 
 def for_markdown(text: str) -> str:
-    """Text for one markdown table cell or line: nothing in it is markup."""
+    """Text for one markdown table cell or line, with all markup escaped."""
     return re.sub(r"([\\`*_~$&\[\]<>|#])", r"\\\1", visible(text).replace("\n", " ").replace("\t", " "))
 
 
 def fenced(code: str, language: str = "") -> str:
-    """A fenced block that the code cannot end, whatever backticks are in it."""
+    """A fenced block; the fence is longer than any run of backticks in the code."""
     code = visible(code)
-    longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
-    fence = "`" * max(3, longest + 1)
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall(r"`+", code))])
     return f"{fence}{language}\n{code.rstrip()}\n{fence}\n"
 
 
 def clipped(text: str, limit: int) -> str:
-    """Text up to `limit` characters, and how much is left out."""
+    """Text up to `limit` characters, and how many are left out."""
     return text if len(text) <= limit else f"{text[:limit]}\n... {len(text) - limit} more characters"
