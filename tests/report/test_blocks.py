@@ -9,7 +9,6 @@ from codedistill.report.blocks import (
     Code,
     Facts,
     Grid,
-    Heading,
     Links,
     Page,
     Section,
@@ -31,7 +30,7 @@ PAGE = Page(
     BAD,
     (Text(BAD, "headline"), Text(BAD, "about")),
     (
-        Section("a", BAD, (Heading(BAD), Text(BAD, "remark"), plain_table(BAD, ["", BAD], [[BAD, BAD]]))),
+        Section("a", BAD, (Text(BAD, "heading"), Text(BAD, "remark"), plain_table(BAD, ["", BAD], [[BAD, BAD]]))),
         Section("b", BAD, (Grid((Text(BAD),), note=BAD), Code(BAD, "text", BAD, folded=True), Facts(((BAD, BAD),)))),
         Section("c", BAD, (Links(((BAD, "x"),)), ShownTask(BAD, BAD, BAD, (ANSWER,)))),
         Section("empty", "not shown", ()),

@@ -63,17 +63,13 @@ def plain_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph. Headlines and remarks are also printed on a terminal; notes explain the table above them."""
+    """A paragraph, or a heading within a section.
+
+    Headlines and remarks are also printed on a terminal; notes explain the table above them.
+    """
 
     text: str
-    role: Literal["plain", "about", "headline", "note", "remark"] = "plain"
-
-
-@dataclass(frozen=True)
-class Heading:
-    """A heading within a section."""
-
-    text: str
+    role: Literal["plain", "about", "headline", "heading", "note", "remark"] = "plain"
 
 
 @dataclass(frozen=True)
@@ -144,7 +140,7 @@ class ShownTask:
     answers: tuple[Answer, ...]
 
 
-Block = Text | Heading | Table | Chart | Grid | Code | Facts | Links | ShownTask
+Block = Text | Table | Chart | Grid | Code | Facts | Links | ShownTask
 
 
 @dataclass(frozen=True)

@@ -47,52 +47,23 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """The content of comparison.json. An interval is null where it cannot be computed."""
-        return {
-            "headlines": list(self.headlines),
-            "runs": [
-                {
-                    "label": run.name,
-                    "path": str(run.path),
-                    "method": run.summary.method,
-                    "seed": run.seed,
-                    "models": [row.to_json() for row in run.table.rows],
-                }
-                for run in self.runs
-            ],
-            "differences": [
-                {
-                    "first": item.first,
-                    "second": item.second,
-                    "benchmark": item.benchmark,
-                    "tasks": item.tasks,
-                    "difference": item.paired.difference,
-                    "interval": interval_of(item.paired),
-                    "better": item.paired.wins,
-                    "worse": item.paired.losses,
-                    "p": item.paired.p,
-                    "test": item.paired.test,
-                    "p_holm": item.p_holm,
-                }
-                for item in self.differences
-            ],
-            "seeds": [
-                {
-                    "label": result.label,
-                    "benchmark": result.benchmark,
-                    "seeds": [run.seed for run in result.runs],
-                    "pass@1": list(result.pass_at_1),
-                    "mean": result.mean,
-                    "deviation": result.deviation,
-                    "accuracy_loss": result.accuracy_loss,
-                    "difference": result.difference.difference if result.difference else None,
-                    "interval": interval_of(result.difference) if result.difference else None,
-                    "training_seconds": result.seconds,
-                    "peak_memory_mb": result.peak_memory_mb,
-                }
-                for result in self.repeated
-            ],
-            "notes": list(self.remarks),
-        }
+        runs, differences, seeds = [], [], []
+        for run in self.runs:
+            names = {"label": run.name, "path": str(run.path), "method": run.summary.method, "seed": run.seed}
+            runs.append(names | {"models": [row.to_json() for row in run.table.rows]})
+        for d in self.differences:
+            pair: dict[str, Any] = {"first": d.first, "second": d.second, "benchmark": d.benchmark, "tasks": d.tasks}
+            pair |= {"difference": d.paired.difference, "interval": interval_of(d.paired)}
+            pair |= {"better": d.paired.wins, "worse": d.paired.losses}
+            differences.append(pair | {"p": d.paired.p, "test": d.paired.test, "p_holm": d.p_holm})
+        for r in self.repeated:
+            recipe: dict[str, Any] = {"label": r.label, "benchmark": r.benchmark, "seeds": [run.seed for run in r.runs]}
+            recipe |= {"pass@1": r.pass_at_1, "mean": r.mean, "deviation": r.deviation}
+            recipe |= {"accuracy_loss": r.accuracy_loss, "difference": r.difference and r.difference.difference}
+            recipe |= {"interval": interval_of(r.difference) if r.difference else None}
+            seeds.append(recipe | {"training_seconds": r.seconds, "peak_memory_mb": r.peak_memory_mb})
+        content: dict[str, Any] = {"headlines": self.headlines, "runs": runs, "differences": differences}
+        return content | {"seeds": seeds, "notes": self.remarks}
 
 
 def compare_runs(paths: Sequence[Path]) -> Comparison:

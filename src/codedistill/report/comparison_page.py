@@ -12,7 +12,6 @@ from codedistill.report.blocks import (
     Chart,
     Column,
     Grid,
-    Heading,
     Links,
     Page,
     Section,
@@ -231,7 +230,7 @@ def _errors(comparison: Comparison, styles: Styles) -> list[Block]:
             for recipe, name in styles
             if (found := [columns[run.name] for run in recipe.runs if run.name in columns])
         ]
-        blocks += [Heading(benchmark)] if len(comparison.results) > 1 else []
+        blocks += [Text(benchmark, "heading")] if len(comparison.results) > 1 else []
         note = ABOUT_BARS if any(len(rows) > 1 for _, _, rows in bars) else ""
         blocks.append(error_grid(columns, bars, benchmark, f"errors of the students on {benchmark}", note))
     return blocks

@@ -7,7 +7,7 @@ a width of 380 pixels and never shrinks below 300, which keeps its text readable
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -53,21 +53,6 @@ class Measured:
     marks: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Scale:
-    """A linear map from values to pixels; a range of zero length maps to the middle."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        extent = self.high - self.low
-        share = (value - self.low) / extent if extent > 0 else 0.5
-        return self.start + min(max(share, 0.0), 1.0) * (self.end - self.start)
-
-
 def line_chart(
     title: str, lines: Sequence[Line], limits: tuple[float, float] | None = None, band: bool = True
 ) -> Markup:
@@ -81,13 +66,14 @@ def line_chart(
     points = [point for line in lines for point in line.points]
     values = [v for point in points for v in (point.mean, *((point.low, point.high) if band else ())) if v is not None]
     low, high = limits or (min(0.0, *values), max(values)) if values else (0.0, 1.0)
-    across = Scale(min(p.step for p in points), max(p.step for p in points), LEFT, WIDTH - RIGHT)
-    up = Scale(low, high, height - BOTTOM, TOP)
+    first, last = min(point.step for point in points), max(point.step for point in points)
+    across = _scale(first, last, LEFT, WIDTH - RIGHT)
+    up = _scale(low, high, height - BOTTOM, TOP)
     parts = []
     for tick in ticks(low, high, 4):
         rule = Markup('<line class="grid" x1="{0}" x2="{1}" y1="{2:.1f}" y2="{2:.1f}"/>')
         parts += [rule.format(LEFT, WIDTH - RIGHT, up(tick)), _text(LEFT - 6, up(tick) + 4, number(tick), "end")]
-    for tick in ticks(across.low, across.high, 5, least=1):
+    for tick in ticks(first, last, 5, least=1):
         parts.append(_text(across(tick), height - BOTTOM + 15, number(tick), "middle"))
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, height - 5, "optimizer step", "middle"))
     for line in lines:
@@ -114,7 +100,7 @@ def interval_chart(title: str, rows: Sequence[Measured]) -> Markup:
     """Shares with their confidence intervals on one axis from 0 to 100%."""
     left, row_height = _room(row.name for row in rows), 30
     height = TOP + row_height * len(rows) + 24
-    across = Scale(0, 1, left, WIDTH - 50)
+    across = _scale(0, 1, left, WIDTH - 50)
     bottom = height - 24
     parts = []
     for tick in (0, 0.25, 0.5, 0.75, 1):
@@ -141,7 +127,7 @@ def bar_chart(title: str, groups: Mapping[str, Sequence[float]], styles: Sequenc
     group = bar * len(styles) + gap
     height = TOP + group * len(groups)
     highest = max((n for counts in groups.values() for n in counts), default=1)
-    across = Scale(0, max(highest, 1), left, WIDTH - 40)
+    across = _scale(0, max(highest, 1), left, WIDTH - 40)
     parts = []
     for i, (name, counts) in enumerate(groups.items()):
         top = TOP + group * i
@@ -166,6 +152,12 @@ def ticks(low: float, high: float, about: int, least: float = 0) -> list[float]:
     step = max(least, next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [i * step for i in range(first, last + 1)]
+
+
+def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    """A linear map from values to pixels; a range of zero length maps to the middle."""
+    extent = high - low
+    return lambda value: start + (min(max((value - low) / extent, 0.0), 1.0) if extent > 0 else 0.5) * (end - start)
 
 
 def _path(places: Iterable[tuple[float, float]]) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from codedistill.report.blocks import Block, Code, Facts, Grid, Heading, Links, Page, ShownTask, Table, Text
+from codedistill.report.blocks import Block, Code, Facts, Grid, Links, Page, ShownTask, Table, Text
 from codedistill.report.text import fenced, for_markdown, visible
 
 SHORT = {"parameters": "params"}
@@ -70,10 +70,8 @@ def markdown(page: Page) -> str:
 def markdown_block(block: Block) -> str:
     """One block in markdown; numbers in tables are aligned right, and a chart is empty."""
     match block:
-        case Text(text):
-            return f"{for_markdown(text)}\n"
-        case Heading(text):
-            return f"### {for_markdown(text)}\n"
+        case Text(text, role):
+            return f"{'### ' if role == 'heading' else ''}{for_markdown(text)}\n"
         case Table(_, columns, rows):
             rule = ["---:" if column.kind == "number" else "---" for column in columns]
             header, *lines = (list(map(for_markdown, line)) for line in (block.header, *rows))

@@ -8,20 +8,7 @@ from urllib.parse import quote
 
 import yaml
 
-from codedistill.report.blocks import (
-    Answer,
-    Block,
-    Chart,
-    Code,
-    Facts,
-    Grid,
-    Heading,
-    Links,
-    Page,
-    Section,
-    ShownTask,
-    Text,
-)
+from codedistill.report.blocks import Answer, Block, Chart, Code, Facts, Grid, Links, Page, Section, ShownTask, Text
 from codedistill.report.charts import curve_table, error_grid, steps_per_point, training_charts
 from codedistill.report.differences import Difference, chance, difference_table, differences, kept
 from codedistill.report.facts import environment_facts, files, run_facts, titles
@@ -99,7 +86,7 @@ def run_page(run: Run) -> Page:
         results = [table, Text(ABOUT_RESULTS, "note"), Grid(tuple(_intervals(run, name) for name in benchmarks))]
     for benchmark in benchmarks:
         rows = list(run.table.of(benchmark).values())
-        heading = [Heading(benchmark)] if len(benchmarks) > 1 else []
+        heading = [Text(benchmark, "heading")] if len(benchmarks) > 1 else []
         bars = [(row.name, row.style, [row]) for row in rows]
         title = f"programs by kind of error on {benchmark}"
         errors += [*heading, error_grid({row.name: row for row in rows}, bars, benchmark, title)]
