@@ -13,9 +13,8 @@ from codedistill.report.blocks import (
     Page,
     Section,
     ShownTask,
+    Table,
     Text,
-    plain_table,
-    table_of,
 )
 from codedistill.report.blocks import Column as Head
 from codedistill.report.render import html, markdown, terminal
@@ -30,7 +29,7 @@ PAGE = Page(
     BAD,
     (Text(BAD, "headline"), Text(BAD, "about")),
     (
-        Section("a", BAD, (Text(BAD, "heading"), Text(BAD, "remark"), plain_table(BAD, ["", BAD], [[BAD, BAD]]))),
+        Section("a", BAD, (Text(BAD, "heading"), Text(BAD, "remark"), Table.plain(BAD, ["", BAD], [[BAD, BAD]]))),
         Section("b", BAD, (Grid((Text(BAD),), note=BAD), Code(BAD, "text", BAD, folded=True), Facts(((BAD, BAD),)))),
         Section("c", BAD, (Links(((BAD, "x"),)), ShownTask(BAD, BAD, BAD, (ANSWER,)))),
         Section("empty", "not shown", ()),
@@ -71,7 +70,7 @@ def test_columns_without_values_are_left_out() -> None:
         Head("even", lambda n: "yes" if n % 2 == 0 else None),
         Head("big", lambda n: "yes" if n > 9 else None),
     ]
-    table = table_of("numbers", columns, [1, 2])
+    table = Table.of("numbers", columns, [1, 2])
     assert (table.header, table.rows) == (("n", "even"), (("1", "-"), ("2", "yes")))
-    assert table_of("numbers", columns, []).rows == ()
+    assert Table.of("numbers", columns, []).rows == ()
     assert table.pick(["even", "missing", "n"]).rows == (("-", "1"), ("yes", "2"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from codedistill.report import compare_runs, render_comparison, render_terminal, results_table
-from codedistill.report.blocks import plain_table
+from codedistill.report.blocks import Table
 from codedistill.report.render import terminal_table
 from tests.report.made_runs import summary_row, write_run
 
@@ -82,7 +82,7 @@ def test_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_markup_and_control_characters_are_text(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "[red]a[/red] :smile: \x1b[31m\n\u202e"
     shown = r"[red]a[/red] :smile: \x1b[31m \u202e"
-    table = plain_table("", ["", name], [[name, "1"]])
+    table = Table.plain("", ["", name], [[name, "1"]])
     assert terminal_table(table).splitlines()[1].startswith(shown)
     use_terminal(monkeypatch, 200)
     assert plain(terminal_table(table)).splitlines()[1].startswith(shown)
@@ -97,7 +97,7 @@ def test_a_wide_terminal_has_every_column(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_words_of_a_heading_are_never_split_nor_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     use_terminal(monkeypatch, 20)
-    text = terminal_table(plain_table("", ["run", "difference to /tmp/a-0"], [["kd", "-14.0 points"]]))
+    text = terminal_table(Table.plain("", ["run", "difference to /tmp/a-0"], [["kd", "-14.0 points"]]))
     for word in ("difference", "/tmp/", "a-0", "-14.0 points"):
         assert word in text
 

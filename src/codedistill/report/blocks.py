@@ -36,6 +36,20 @@ class Table:
     columns: tuple[Column[Any], ...]
     rows: tuple[tuple[str, ...], ...]
 
+    @classmethod
+    def of(cls, caption: str, columns: Sequence[Column[T]], items: Iterable[T]) -> Table:
+        """A row for each item. A column that is unknown for all items is left out."""
+        items = list(items)
+        filled = [(column, cells) for column in columns if any(cells := [column.cell(item) for item in items])]
+        rows = zip(*([cell or UNKNOWN for cell in cells] for _, cells in filled), strict=True)
+        return cls(caption, tuple(column for column, _ in filled), tuple(rows))
+
+    @classmethod
+    def plain(cls, caption: str, header: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> Table:
+        """A table of finished cells; the first `texts` columns are text, the others numbers."""
+        columns = [Column(name, str, "text" if i < texts else "number") for i, name in enumerate(header)]
+        return cls(caption, tuple(columns), tuple(map(tuple, rows)))
+
     @property
     def header(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
@@ -45,20 +59,6 @@ class Table:
         places = [self.header.index(name) for name in names if name in self.header]
         rows = tuple(tuple(row[i] for i in places) for row in self.rows)
         return Table(self.caption, tuple(self.columns[i] for i in places), rows)
-
-
-def table_of(caption: str, columns: Sequence[Column[T]], items: Iterable[T]) -> Table:
-    """A table with a row for each item. A column that is unknown for all items is left out."""
-    items = list(items)
-    filled = [(column, cells) for column in columns if any(cells := [column.cell(item) for item in items])]
-    rows = zip(*([cell or UNKNOWN for cell in cells] for _, cells in filled), strict=True)
-    return Table(caption, tuple(column for column, _ in filled), tuple(rows))
-
-
-def plain_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> Table:
-    """A table from finished cells; the first `texts` columns are text, the others numbers."""
-    columns = [Column(name, str, "text" if i < texts else "number") for i, name in enumerate(header)]
-    return Table(caption, tuple(columns), tuple(map(tuple, rows)))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from codedistill.report.blocks import Chart, Grid, Table, Text, plain_table
+from codedistill.report.blocks import Chart, Grid, Table, Text
 from codedistill.report.plots import Line, Point, bar_chart, line_chart
 from codedistill.report.results import TableRow
 from codedistill.report.text import number
@@ -87,7 +87,7 @@ def curve_table(steps: Sequence[StepMetrics]) -> Table:
     chosen = [steps[i] for i in sorted({round(i * (len(steps) - 1) / 4) for i in range(5)})] if steps else []
     names = [name for name in CURVES if curve(steps, name)]
     rows = [[str(step.step), *(number(CURVES[name](step)) for name in names)] for step in chosen]
-    return plain_table("values at five steps", ["step", *names], rows, texts=0)
+    return Table.plain("values at five steps", ["step", *names], rows, texts=0)
 
 
 def kinds_of_errors(rows: Sequence[TableRow]) -> list[str]:
@@ -120,7 +120,7 @@ def error_grid(
     lines = [["passed", *(str(row.correct) for row in rows)]]
     lines += [[kind, *(str(row.categories.get(kind, 0)) for row in rows)] for kind in kinds]
     lines += [["all programs", *(str(row.samples) for row in rows)]]
-    table = plain_table(f"programs by kind of error on {benchmark}", ["", *columns], lines)
+    table = Table.plain(f"programs by kind of error on {benchmark}", ["", *columns], lines)
     chart: Chart | Text = Text("No program failed.")
     if kinds:
         svg = bar_chart(title, error_bars(kinds, bars), [style for _, style, _ in bars])

@@ -10,14 +10,13 @@ from statistics import mean
 from typing import Any
 
 from codedistill.errors import UserError
-from codedistill.report.differences import Difference, chance, interval_of, kept
+from codedistill.report.differences import Difference, chance, interval_of, kept, mean_difference
 from codedistill.report.load import Run, load_run
 from codedistill.report.recipes import (
     BenchmarkResults,
     Recipe,
     RecipeResult,
     matched_differences,
-    mean_difference,
     recipes_of,
     results_on,
 )

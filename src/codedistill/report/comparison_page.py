@@ -7,19 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from codedistill.report.blocks import (
-    Block,
-    Chart,
-    Column,
-    Grid,
-    Links,
-    Page,
-    Section,
-    Table,
-    Text,
-    plain_table,
-    table_of,
-)
+from codedistill.report.blocks import Block, Chart, Column, Grid, Links, Page, Section, Table, Text
 from codedistill.report.charts import curve, error_grid
 from codedistill.report.comparison import Comparison
 from codedistill.report.differences import difference_table, interval_of
@@ -146,7 +134,7 @@ def results_table(comparison: Comparison) -> Table:
     ]
     names = [result.benchmark for result in comparison.results]
     found = [(run, name, run.table.of(name)) for name in names for run in comparison.runs]
-    return table_of("results", columns, [item for item in found if item[2]])
+    return Table.of("results", columns, [item for item in found if item[2]])
 
 
 def seed_table(repeated: Sequence[RecipeResult], benchmarks: bool) -> Table:
@@ -166,7 +154,7 @@ def seed_table(repeated: Sequence[RecipeResult], benchmarks: bool) -> Table:
         Column("training", lambda r: None if r.seconds is None else duration(r.seconds), spare=7),
         Column("peak memory", lambda r: known(r.peak_memory_mb, "{:,.0f} MB"), spare=8),
     ]
-    return table_of("means over seeds", columns, repeated)
+    return Table.of("means over seeds", columns, repeated)
 
 
 def differing_values(recipes: Sequence[Recipe]) -> Table:
@@ -180,7 +168,7 @@ def differing_values(recipes: Sequence[Recipe]) -> Table:
             cells = [", ".join(values) for values in found]  # only the seed has several values in a recipe
             rows += [[key, *cells]] if len(set(cells)) > 1 else []
     header = ["", *(recipe.label for recipe in recipes)]
-    return plain_table("differences between the recipes", header, rows, texts=len(header))
+    return Table.plain("differences between the recipes", header, rows, texts=len(header))
 
 
 def _intervals(comparison: Comparison, styles: Styles) -> Grid:

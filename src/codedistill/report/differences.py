@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from codedistill.evaluation import Crossed, Interval, Paired, paired_difference
-from codedistill.report.blocks import Column, Table, table_of
+from codedistill.evaluation import Crossed, Interval, Paired, crossed_difference, paired_difference
+from codedistill.report.blocks import Column, Table
 from codedistill.report.load import Evaluated, Run
 from codedistill.report.text import p_value, points, signed_interval
+
+Shares = tuple[tuple[float, ...], ...]
+"""Shares of passing samples, runs x tasks."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,18 @@ def difference(first: Evaluated, second: Evaluated, names: tuple[str, str]) -> D
     return Difference(*names, first.benchmark, len(shared), paired)
 
 
+def mean_difference(first: Shares, second: Shares) -> Crossed | Paired | None:
+    """The difference of two means with its interval: over seeds if both have several runs, or of two runs.
+
+    None if only one of them has several runs, or there is a single task for several runs.
+    """
+    if len(first) == len(second) == 1:
+        return paired_difference(first[0], second[0])
+    if min(len(first), len(second)) > 1 and len(first[0]) > 1:
+        return crossed_difference(first, second)
+    return None
+
+
 def differences(run: Run) -> list[Difference]:
     """The distilled student minus the base student and minus the teacher, on each benchmark."""
     found = []
@@ -93,4 +108,4 @@ def difference_table(items: Sequence[Difference], benchmarks: bool) -> Table:
         Column("p", lambda d: p_value(d.paired.p), spare=5),
         Column("p (Holm)", lambda d: None if d.p_holm is None else p_value(d.p_holm), spare=1),
     ]
-    return table_of("paired differences", columns, items)
+    return Table.of("paired differences", columns, items)

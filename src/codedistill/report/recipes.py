@@ -9,16 +9,13 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from statistics import mean, stdev
 
-from codedistill.evaluation import Crossed, Paired, accuracy_loss, crossed_difference, holm, paired_difference
-from codedistill.report.differences import Difference, difference, shared_tasks
+from codedistill.evaluation import Crossed, Paired, accuracy_loss, holm
+from codedistill.report.differences import Difference, Shares, difference, mean_difference, shared_tasks
 from codedistill.report.facts import flat
 from codedistill.report.load import Evaluated, Run
 
 OWN_KEYS = ("name", "output", "resume")
 """Recipe keys that differ between runs of the same recipe, as `training.seed` does."""
-
-Shares = tuple[tuple[float, ...], ...]
-"""Shares of passing samples, runs x tasks."""
 
 
 @dataclass(frozen=True)
@@ -146,18 +143,6 @@ def results_on(benchmark: str, recipes: Sequence[Recipe]) -> BenchmarkResults:
         ]
     partial = any(len(student.results) > len(shared) for student in everyone)
     return BenchmarkResults(benchmark, len(shared), partial, tuple(results))
-
-
-def mean_difference(first: Shares, second: Shares) -> Crossed | Paired | None:
-    """The difference of two means with its interval: over seeds if both have several runs, or of two runs.
-
-    None if only one of them has several runs, or there is a single task for several runs.
-    """
-    if len(first) == len(second) == 1:
-        return paired_difference(first[0], second[0])
-    if min(len(first), len(second)) > 1 and len(first[0]) > 1:
-        return crossed_difference(first, second)
-    return None
 
 
 def matched_differences(recipes: Sequence[Recipe]) -> tuple[list[Difference], list[str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codedistill.errors import UserError
-from codedistill.report.blocks import Column, Table, table_of
+from codedistill.report.blocks import Column, Table
 from codedistill.report.text import count, interval, known, percent
 from codedistill.runs.files import load
 from codedistill.runs.schema import EvaluationSummary
@@ -84,7 +84,7 @@ class ResultsTable:
             Column("correct", lambda row: str(row.correct), spare=6),
             Column("correct/complete", lambda row: known(row.correct_of_complete, "{:.1%}"), spare=8),
         ]
-        return table_of("results", columns, self.rows)
+        return Table.of("results", columns, self.rows)
 
 
 def results_table(summary: Mapping[str, Any]) -> ResultsTable:
