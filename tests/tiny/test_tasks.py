@@ -11,8 +11,7 @@ from codedistill.tiny.datasets import (
     partition,
     pretraining_text,
 )
-from codedistill.tiny.inputs import draw_argument
-from codedistill.tiny.tasks import draw_task, is_held_out
+from codedistill.tiny.tasks import draw_argument, draw_task, is_held_out
 
 SHIPPED_ROWS = 20_000  # more than the embedded models ever saw of one set is drawn from the same streams
 

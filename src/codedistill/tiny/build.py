@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from codedistill.prompts import TEMPLATES
 from codedistill.recipe.load import load_recipe
@@ -50,49 +48,36 @@ def build_tokenizer(folder: Path) -> None:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_texts(), trainer)
+    texts = [row["completion"] for row in pretraining_text(4000, seed=1)]
+    prompt = TEMPLATES["alpaca"].text
+    assert prompt is not None
+    texts += [prompt(row["instruction"], row["input"]) + row["output"] for row in instructions(4000, seed=1)]
+    tokenizer.train_from_iterator(texts, trainer)
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token="<|endoftext|>", pad_token="<|pad|>", clean_up_tokenization_spaces=False
     )
     wrapped.save_pretrained(folder)
 
 
-def _texts() -> Iterator[str]:
-    for row in pretraining_text(4000, seed=1):
-        yield row["completion"]
-    for row in instructions(4000, seed=1):
-        prompt = TEMPLATES["alpaca"].text
-        assert prompt is not None
-        yield prompt(row["instruction"], row["input"]) + row["output"]
-
-
 def train_stage(out: Path, stage: str) -> None:
-    """Run one recipe of `recipe/shipped/tiny-build/` in out/runs/<stage>."""
+    """Run one recipe of `recipe/shipped/tiny-build/` in out/runs/<stage>; OUT in its paths is the folder `out`."""
     from codedistill.training import StepMetrics, train
 
     directory = RunDirectory(out / "runs" / stage)
     if directory.model.exists():
         return
-    recipe = load_recipe(_placed(f"tiny-build/{stage}", out))
+    values = load_recipe(f"tiny-build/{stage}").model_dump(mode="json", exclude_unset=True)
+    for key, value in values["student"].items():
+        if isinstance(value, str):
+            values["student"][key] = value.replace("OUT", str(out))
 
     def show(metrics: StepMetrics, total: int) -> None:
         if metrics.step % 20 == 0:
-            print(
-                f"{stage} {metrics.step}/{total} loss {metrics.loss:.4f} {metrics.tokens_per_second or 0:.0f} tok/s",
-                flush=True,
-            )
+            speed = f"{metrics.tokens_per_second or 0:.0f} tok/s"
+            print(f"{stage} {metrics.step}/{total} loss {metrics.loss:.4f} {speed}", flush=True)
 
     with directory.locked():
-        train(recipe, directory, show)
-
-
-def _placed(name: str, out: Path) -> dict[str, Any]:
-    """A stage's recipe with OUT replaced by the folder `out`; it continues from a checkpoint if there is one."""
-    recipe = load_recipe(name).model_dump(mode="json", exclude_unset=True)
-    for key, value in recipe["student"].items():
-        if isinstance(value, str):
-            recipe["student"][key] = value.replace("OUT", str(out))
-    return recipe | {"resume": "auto"}
+        train(load_recipe(values | {"resume": "auto"}), directory, show)
 
 
 def export(model: Path, target: Path) -> None:

@@ -13,7 +13,7 @@ NUMBER, STRING = "number", "string"
 
 @dataclass(frozen=True)
 class Source:
-    """Where the elements come from. `iterate` is code over the argument `{a}`; `of` names the elements in words."""
+    """The origin of the elements. `iterate` is code over the argument `{a}`; `of` names the elements in words."""
 
     key: str
     kind: str
@@ -37,7 +37,7 @@ class Predicate:
 
 @dataclass(frozen=True)
 class Map:
-    """A change of one element, `verb` in words and `code` as an expression; `gives` is the kind that comes out."""
+    """A change of one element, `verb` in words and `code` as an expression; `gives` is the kind of the result."""
 
     key: str
     kind: str
@@ -50,7 +50,7 @@ class Map:
 
 @dataclass(frozen=True)
 class Reduction:
-    """What is computed from the elements.
+    """A computation over the elements.
 
     `compact` is an expression in which `{g}` is `expression for x in source if condition`; `start`, `step` and `end`
     are the loop, where `{e}` is the expression. If `compact` or `start` is empty, this style does not exist.
@@ -73,29 +73,17 @@ LETTERS = tuple("abdeilmnoprst")
 
 SOURCES = (
     Source("list", NUMBER, ("numbers", "nums", "values", "items"), ("the numbers in {a}", "the list {a}"), "{a}"),
-    Source(
-        "range",
-        NUMBER,
-        ("n", "limit", "top"),
-        ("the numbers from 1 to {a}", "the integers 1 to {a}"),
-        "range(1, {a} + 1)",
-    ),
+    Source("range", NUMBER, ("n", "limit", "top"), ("the numbers from 1 to {a}", "the integers 1 to {a}"),
+           "range(1, {a} + 1)"),
     Source("digits", NUMBER, ("n", "number"), ("the digits of {a}",), "map(int, str({a}))"),
-    Source(
-        "dict_values",
-        NUMBER,
-        ("scores", "prices", "table"),
-        ("the values of the dictionary {a}", "the values in {a}"),
-        "{a}.values()",
-    ),
+    Source("dict_values", NUMBER, ("scores", "prices", "table"),
+           ("the values of the dictionary {a}", "the values in {a}"), "{a}.values()"),
     Source("words", STRING, ("words", "names", "strings"), ("the strings in {a}", "the list of strings {a}"), "{a}"),
-    Source(
-        "split", STRING, ("text", "sentence", "line"), ("the words of the text {a}", "the words in {a}"), "{a}.split()"
-    ),
-    Source(
-        "dict_keys", STRING, ("scores", "prices", "table"), ("the keys of the dictionary {a}", "the keys in {a}"), "{a}"
-    ),
-)
+    Source("split", STRING, ("text", "sentence", "line"), ("the words of the text {a}", "the words in {a}"),
+           "{a}.split()"),
+    Source("dict_keys", STRING, ("scores", "prices", "table"), ("the keys of the dictionary {a}", "the keys in {a}"),
+           "{a}"),
+)  # fmt: skip
 
 PREDICATES = (
     Predicate("even", NUMBER, "are even", "is even", "{x} % 2 == 0"),
@@ -108,18 +96,14 @@ PREDICATES = (
     Predicate("at_least", NUMBER, "are at least {k}", "is at least {k}", "{x} >= {k}", SMALL),
     Predicate("at_most", NUMBER, "are at most {k}", "is at most {k}", "{x} <= {k}", SMALL),
     Predicate("divisible", NUMBER, "are divisible by {k}", "is divisible by {k}", "{x} % {k} == 0", SMALL[1:]),
-    Predicate(
-        "not_divisible", NUMBER, "are not divisible by {k}", "is not divisible by {k}", "{x} % {k} != 0", SMALL[1:]
-    ),
-    Predicate(
-        "ends_in", NUMBER, "end in the digit {k}", "ends in the digit {k}", "{x} % 10 == {k}", SMALL, signed=True
-    ),
-    Predicate(
-        "longer", STRING, "are longer than {k} letters", "is longer than {k} letters", "len({x}) > {k}", SMALL[:5]
-    ),
-    Predicate(
-        "shorter", STRING, "are shorter than {k} letters", "is shorter than {k} letters", "len({x}) < {k}", SMALL[1:6]
-    ),
+    Predicate("not_divisible", NUMBER, "are not divisible by {k}", "is not divisible by {k}", "{x} % {k} != 0",
+              SMALL[1:]),
+    Predicate("ends_in", NUMBER, "end in the digit {k}", "ends in the digit {k}", "{x} % 10 == {k}", SMALL,
+              signed=True),
+    Predicate("longer", STRING, "are longer than {k} letters", "is longer than {k} letters", "len({x}) > {k}",
+              SMALL[:5]),
+    Predicate("shorter", STRING, "are shorter than {k} letters", "is shorter than {k} letters", "len({x}) < {k}",
+              SMALL[1:6]),
     Predicate("exact", STRING, "have exactly {k} letters", "has exactly {k} letters", "len({x}) == {k}", SMALL[:5]),
     Predicate("even_length", STRING, "have an even length", "has an even length", "len({x}) % 2 == 0"),
     Predicate("odd_length", STRING, "have an odd length", "has an odd length", "len({x}) % 2 == 1"),
@@ -128,7 +112,7 @@ PREDICATES = (
     Predicate("contains", STRING, "contain '{k}'", "contains '{k}'", "'{k}' in {x}", LETTERS),
     Predicate("lacks", STRING, "do not contain '{k}'", "does not contain '{k}'", "'{k}' not in {x}", LETTERS),
     Predicate("palindrome", STRING, "are palindromes", "is a palindrome", "{x} == {x}[::-1]"),
-)
+)  # fmt: skip
 
 MAPS = (
     Map("square", NUMBER, "square {o}", "{x} * {x}", NUMBER),

@@ -10,16 +10,23 @@ import hashlib
 import random
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from codedistill.tiny.inputs import draw_argument
 from codedistill.tiny.pieces import MAPS, NUMBER, PREDICATES, REDUCTIONS, SOURCES, Map, Predicate, Reduction, Source
 
 HELD_OUT_SHARE = 10
 """One key in this many is held out."""
 
 TESTS_PER_TASK = 8
+
+_WORDS = (
+    "a ant apple arena banana bed blue bread cat civic cloud deed desk dinner door dream eel ember eve figs "
+    "garden green hat idea iron island kayak kid lamp lemon level linen madam map melon mint moon noon open "
+    "orange pear pine plate pop radar rain red river road rotor salt sand sea seed silver stone storm sun table "
+    "tent time toast tree Up Island Moon Apple window winter Tree"
+)
+LEXICON = _WORDS.split()
 
 
 @dataclass(frozen=True)
@@ -59,8 +66,7 @@ class Task:
     @property
     def prompt(self) -> str:
         """Signature and docstring, as HumanEval's `prompt`."""
-        lines = textwrap.wrap(self.description, 96)
-        doc = "\n    ".join(lines)
+        doc = "\n    ".join(textwrap.wrap(self.description, 96))
         return f'def {self.entry_point}({self.argument}):\n    """{doc}"""\n'
 
     @property
@@ -113,7 +119,8 @@ def write_task(composition: Composition, rng: random.Random) -> Task:
     argument = rng.choice(composition.source.arguments)
     names = ("x", "v", "i") if composition.source.kind == NUMBER else ("x", "w", "s")
     description = describe(composition, argument, rng)
-    entry_point = _entry_point(composition, rng)
+    middle = [piece.key for piece in (composition.predicate, composition.map) if piece]
+    entry_point = f"{composition.reduction.key}_{rng.choice(middle)}"
     code = solve(composition, argument, rng.choice(names), loop=rng.random() < 0.5)
     solution = f"def {entry_point}({argument}):\n{textwrap.indent(code, '    ')}"
     return Task(composition, entry_point, argument, description, solution)
@@ -121,33 +128,41 @@ def write_task(composition: Composition, rng: random.Random) -> Task:
 
 def describe(c: Composition, argument: str, rng: random.Random) -> str:
     """The instruction in words, in one of several wordings."""
-    wordings: tuple[str, ...]
+    constants = c.constants
+
+    def verb(target: str) -> str:
+        return c.map.verb.format(o=target, k=constants[2]) if c.map else ""
+
     source = rng.choice(c.source.of).format(a=argument)
-    those = _those(c, "plural")
-    result = rng.choice(c.reduction.words).format(k=c.constants[4])
+    conditions = [(p, k) for p, k in ((c.predicate, constants[0]), (c.second, constants[1])) if p]
+    those = " and ".join(p.plural.format(k=k) for p, k in conditions)
+    result = rng.choice(c.reduction.words).format(k=constants[4])
+    ends_in_object = bool(c.map and c.map.verb.endswith("{o}"))
+    wordings: tuple[str, ...]
     if c.otherwise and c.map and c.predicate:
-        verb = f"{_verb(c, 2, 'each')} if {_those(c, 'singular', who='it')}, otherwise {_verb(c, 3, 'it')}"
+        condition = " and ".join(p.singular.format(k=k) for p, k in conditions)
+        change = f"{verb('each')} if it {condition}, otherwise {c.otherwise.verb.format(o='it', k=constants[3])}"
         wordings = (
-            f"For {source}, {verb}. Return {result}.",
-            f"Take {source}; {verb}; then return {result}.",
-            f"Return {result} after going through {source}: {verb}.",
+            f"For {source}, {change}. Return {result}.",
+            f"Take {source}; {change}; then return {result}.",
+            f"Return {result} after going through {source}: {change}.",
         )
     elif c.map and c.predicate:
         wordings = (
-            f"Keep those of {source} that {those}, {_verb(c, 2, 'each')} and return {result}.",
-            f"From {source} take only those that {those}. {_verb(c, 2, 'each of them').capitalize()}. Return {result}.",
-            f"Go through {source}; {_verb(c, 2, 'those')} that {those}; give back {result}."
-            if c.map.verb.endswith("{o}")
-            else f"Go through {source}; where they {those}, {_verb(c, 2, 'them')}; give back {result}.",
-            f"Return {result} after you {_verb(c, 2, 'each one')} among {source} that {those}.",
+            f"Keep those of {source} that {those}, {verb('each')} and return {result}.",
+            f"From {source} take only those that {those}. {verb('each of them').capitalize()}. Return {result}.",
+            f"Go through {source}; {verb('those')} that {those}; give back {result}."
+            if ends_in_object
+            else f"Go through {source}; where they {those}, {verb('them')}; give back {result}.",
+            f"Return {result} after you {verb('each one')} among {source} that {those}.",
         )
     elif c.map:
         wordings = (
-            f"{_verb(c, 2, 'each').capitalize()} of {source} and return {result}."
-            if c.map.verb.endswith("{o}")
-            else f"For {source}, {_verb(c, 2, 'each')} and return {result}.",
-            f"Go through {source} and {_verb(c, 2, 'every one')}. Return {result}.",
-            f"Take {source}, {_verb(c, 2, 'each')}, then give back {result}.",
+            f"{verb('each').capitalize()} of {source} and return {result}."
+            if ends_in_object
+            else f"For {source}, {verb('each')} and return {result}.",
+            f"Go through {source} and {verb('every one')}. Return {result}.",
+            f"Take {source}, {verb('each')}, then give back {result}.",
         )
     else:
         wordings = (
@@ -160,10 +175,13 @@ def describe(c: Composition, argument: str, rng: random.Random) -> str:
 
 def solve(c: Composition, argument: str, x: str, loop: bool) -> str:
     """The body of the reference solution, as a loop or, if the reduction has both styles, as one expression."""
-    iterate = c.source.iterate.format(a=argument)
-    condition = "" if c.otherwise else _condition(c, x)
-    expression = _expression(c, x)
-    constant = c.constants[4]
+    iterate, constant = c.source.iterate.format(a=argument), c.constants[4]
+    pairs = ((c.predicate, c.constants[0]), (c.second, c.constants[1]))
+    condition = " and ".join(p.code.format(x=x, k=k) for p, k in pairs if p)
+    expression = c.map.code.format(x=x, k=c.constants[2]) if c.map else x
+    if c.otherwise:
+        expression = f"{expression} if {condition} else {c.otherwise.code.format(x=x, k=c.constants[3])}"
+        condition = ""
     if c.reduction.compact and (not loop or not c.reduction.start):
         generator = f"{expression} for {x} in {iterate}" + (f" if {condition}" if condition else "")
         return "return " + c.reduction.compact.format(g=generator, x=x, k=constant)
@@ -172,6 +190,25 @@ def solve(c: Composition, argument: str, x: str, loop: bool) -> str:
         step = f"if {condition}:\n{textwrap.indent(step, '    ')}"
     start, end = (part.format(k=constant) for part in (c.reduction.start, c.reduction.end))
     return f"{start}\nfor {x} in {iterate}:\n{textwrap.indent(step, '    ')}\n{end}"
+
+
+def draw_argument(source: str, rng: random.Random, size: int) -> object:
+    """One argument for a function over `source`. `size` 0 is the empty case; larger sizes give longer arguments."""
+    count = 0 if size == 0 else size + rng.randint(0, 3)
+    match source:
+        case "list":
+            return [rng.randint(-12, 25) for _ in range(count)]
+        case "range":
+            return 0 if size == 0 else rng.randint(1, 6 + 3 * size)
+        case "digits":
+            return 0 if size == 0 else rng.randint(10**size, 10 ** (size + 1) - 1)
+        case "dict_values" | "dict_keys":
+            return {rng.choice(LEXICON): rng.randint(-9, 25) for _ in range(count)}
+        case "words":
+            return [rng.choice(LEXICON) for _ in range(count)]
+        case "split":
+            return " ".join(rng.choice(LEXICON) for _ in range(count))
+    raise KeyError(source)
 
 
 def draw_tests(task: Task, rng: random.Random) -> list[tuple[object, object]] | None:
@@ -184,65 +221,35 @@ def draw_tests(task: Task, rng: random.Random) -> list[tuple[object, object]] | 
     if len({repr(value) for value in expected}) < (2 if task.composition.reduction.key == "over" else 4):
         return None
     for simpler in _simpler(task.composition):
-        function = f"def f({task.argument}):\n" + textwrap.indent(
-            solve(simpler, task.argument, "x_", loop=True), "    "
-        )
-        if [_run(function, "f", argument) for argument in arguments] == expected:
+        body = textwrap.indent(solve(simpler, task.argument, "x_", loop=True), "    ")
+        if [_run(f"def f({task.argument}):\n{body}", "f", argument) for argument in arguments] == expected:
             return None
     return list(zip(arguments, expected, strict=True))
 
 
 def _simpler(c: Composition) -> list[Composition]:
-    constants = c.constants
+    """The composition without its predicate, without one of its two predicates, or without its map."""
+    _, of_second, of_map, of_otherwise, of_reduction = c.constants
+    plain = replace(c, predicate=None, second=None, otherwise=None)
     found = []
     if c.otherwise:
-        found.append(Composition(c.source, None, None, c.map, None, c.reduction, constants))
-        found.append(
-            Composition(c.source, None, None, c.otherwise, None, c.reduction, ("", "", constants[3], "", constants[4]))
-        )
+        constants = ("", "", of_otherwise, "", of_reduction)
+        found += [plain, replace(plain, map=c.otherwise, constants=constants)]
     elif c.second:
-        found.append(Composition(c.source, c.predicate, None, c.map, None, c.reduction, constants))
-        found.append(Composition(c.source, c.second, None, c.map, None, c.reduction, (constants[1], *constants[1:])))
+        constants = (of_second, of_second, of_map, of_otherwise, of_reduction)
+        found += [replace(c, second=None), replace(c, predicate=c.second, second=None, constants=constants)]
     elif c.predicate:
-        found.append(Composition(c.source, None, None, c.map, None, c.reduction, constants))
+        found.append(plain)
     if c.map and not c.otherwise and c.reduction.key != "count":
-        found.append(Composition(c.source, c.predicate, c.second, None, None, c.reduction, constants))
+        found.append(replace(c, map=None))
     return found
 
 
 def _run(code: str, name: str, argument: object) -> object:
+    """The value of the function for an argument, or the class of its error: a simpler variant may mix types."""
     namespace: dict[str, Callable[[object], object]] = {}
     exec(code, namespace)
     try:
         return namespace[name](argument)
-    except (TypeError, ValueError) as error:  # a simpler variant may mix types; that is a different result too
+    except (TypeError, ValueError) as error:
         return error.__class__
-
-
-def _verb(c: Composition, index: int, target: str) -> str:
-    piece = c.map if index == 2 else c.otherwise
-    assert piece is not None
-    return piece.verb.format(o=target, k=c.constants[index])
-
-
-def _those(c: Composition, number: str, who: str = "") -> str:
-    pairs = ((c.predicate, c.constants[0]), (c.second, c.constants[1]))
-    clauses = [getattr(p, number).format(k=k) for p, k in pairs if p]
-    return (who + " " if who else "") + " and ".join(clauses)
-
-
-def _condition(c: Composition, x: str) -> str:
-    pairs = ((c.predicate, c.constants[0]), (c.second, c.constants[1]))
-    return " and ".join(p.code.format(x=x, k=k) for p, k in pairs if p)
-
-
-def _expression(c: Composition, x: str) -> str:
-    plain = c.map.code.format(x=x, k=c.constants[2]) if c.map else x
-    if c.otherwise is None:
-        return plain
-    return f"{plain} if {_condition(c, x)} else {c.otherwise.code.format(x=x, k=c.constants[3])}"
-
-
-def _entry_point(c: Composition, rng: random.Random) -> str:
-    middle = [piece.key for piece in (c.predicate, c.map) if piece]
-    return f"{c.reduction.key}_{rng.choice(middle)}"
