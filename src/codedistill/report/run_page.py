@@ -28,9 +28,9 @@ ABOUT_RESULTS = (
 )
 
 ABOUT_PAIRS = (
-    "Two models on the same tasks. The difference is in pass@1, with its bootstrap interval. Better and worse count "
-    "the tasks on which the first of the two does better or worse. p is from McNemar's exact test, or from the sign "
-    "test if tasks have several samples."
+    "Two models on the same tasks. The difference is in pass@1, with its bootstrap interval; there is none (-) if the "
+    "difference is the same on every task. Better and worse count the tasks on which the first of the two does better "
+    "or worse. p is from McNemar's exact test, or from the sign test if tasks have several samples."
 )
 
 
