@@ -116,7 +116,7 @@ def terminal_table(table: Table) -> str:
     If the terminal is too narrow, each word of a heading goes on its own line; if that does not suffice, columns are
     left out by their `spare`, and a line below the table names them.
     """
-    from rich.console import Console
+    import rich.console
     from rich.measure import Measurement
     from rich.table import Table as Drawn
     from rich.text import Text as Plain
@@ -136,7 +136,7 @@ def terminal_table(table: Table) -> str:
         return Measurement.get(console, console.options.update_width(10_000), drawn()).maximum
 
     is_terminal, lines, room = sys.stdout.isatty(), io.StringIO(), shutil.get_terminal_size().columns
-    console = Console(file=lines, force_terminal=is_terminal, color_system="auto" if is_terminal else None)
+    console = rich.console.Console(file=lines, force_terminal=is_terminal, color_system="auto" if is_terminal else None)
     shown, stacked, left_out = table, False, set()
     stacked = is_terminal and width() > room
     for column in sorted((c for c in table.columns if c.spare), key=lambda c: -c.spare) if is_terminal else ():
