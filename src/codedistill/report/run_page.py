@@ -83,9 +83,13 @@ def run_page(run: Run) -> Page:
         table = run.table.table()
         last = ("parameters", "model")
         table = table.pick([*(name for name in table.header if name not in last), *last])
-        results = [table, Text(ABOUT_RESULTS, "note"), Grid(tuple(_intervals(run, name) for name in benchmarks))]
+        results = [table, Text(ABOUT_RESULTS, "note")]
+    intervals: list[Chart] = []
     for benchmark in benchmarks:
         rows = list(run.table.of(benchmark).values())
+        measured = [Measured(row.name, row.style, row.pass_at_1, *row.interval) for row in rows]
+        svg = interval_chart(f"pass@1 on {benchmark} with 95% intervals", measured)
+        intervals.append(Chart(f"pass@1 on {benchmark}", svg))
         heading = [Text(benchmark, "heading")] if len(benchmarks) > 1 else []
         bars = [(row.name, row.style, [row]) for row in rows]
         title = f"programs by kind of error on {benchmark}"
@@ -93,6 +97,7 @@ def run_page(run: Run) -> Page:
         shown: list[Block] = [*shown_tasks(run, benchmark)]
         samples += [*heading, *(shown or [Text("No task was asked of all models.")])]
 
+    results += [Grid(tuple(intervals))] if intervals else []
     compared = difference_table(pairs, len(benchmarks) > 1)
     paired: list[Block] = [Text("There is no second model to compare the student with.")]
     if compared.rows:
@@ -198,10 +203,3 @@ def shown_tasks(run: Run, benchmark: str, limit: int = SHOWN) -> list[ShownTask]
         prompt = clipped(main.samples[task].prompt, PROMPT_LIMIT)
         shown.append(ShownTask(f"{task}: {KINDS[kind]}", note, prompt, tuple(answers)))
     return shown
-
-
-def _intervals(run: Run, benchmark: str) -> Chart:
-    """The models' pass@1 with their intervals."""
-    rows = run.table.of(benchmark).values()
-    measured = [Measured(row.name, row.style, row.pass_at_1, *row.interval) for row in rows]
-    return Chart(f"pass@1 on {benchmark}", interval_chart(f"pass@1 on {benchmark} with 95% intervals", measured))
