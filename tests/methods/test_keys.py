@@ -226,7 +226,10 @@ def test_what_the_teacher_writes(key: str, bench: Bench, tmp_path: Path) -> None
     ("example", "message"),
     [
         (Example(0, "", instruction="x"), "template starcoder: the tokenizer has no <fim_prefix>"),
-        (Example(3, "", messages=({"role": "user", "content": "x"},)), "row 4 is a chat, but the tokenizer has no"),
+        (
+            Example(3, "", messages=({"role": "user", "content": "x"},), origin="data.jsonl: row 4"),
+            "data.jsonl: row 4: ",
+        ),
         (Example(0, "", prompt="x"), None),
     ],
 )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -50,6 +50,8 @@ class MiniLLM(Method):
         self._student, self._head = context.student, context.student.head
         self._settings, self._loss = recipe.section(Minillm), recipe.loss
         self.updates = self._settings.updates
+        vocabulary, chunk_rows = self._student.vocabulary, self._loss.chunk_rows
+        self._objective = Objective(beta=1.0, vocabulary_size=vocabulary, chunk_rows=chunk_rows)
         self._rollouts: dict[int, Rollout] = {}
         self._advantages: dict[int, Tensor] = {}
         self._mixed: dict[int, Tensor] = {}  # log m of every response's tokens
@@ -58,7 +60,7 @@ class MiniLLM(Method):
         if self._settings.corpus is not None:
             texts = load_examples(self._settings.corpus, self._settings.corpus_limit, "minillm.corpus")
             template = TEMPLATES[recipe.instructions_template]
-            self._corpus, _ = encode_examples(texts, template, self._student.tokenizer, recipe.data.max_length)
+            self._corpus, _ = encode_examples(texts, template, self._student.loaded.tokenizer, recipe.data.max_length)
 
     def start_step(self, step: int, examples: list[Encoded]) -> list[Encoded]:
         if step % self.updates == 0:
@@ -73,10 +75,10 @@ class MiniLLM(Method):
 
     def loss(self, batch: Batch) -> LossSum:
         weights, count = row_weights(batch, self._loss.normalization)
-        hidden = self._student.hidden(batch)
+        hidden = self._student.states(batch)
         signal = self._teacher.signal(batch)
         with torch.set_grad_enabled(self._settings.single_step):  # if off, the exact part is only logged
-            exact = fused_divergence(hidden, self._head, signal, weights, self._objective(beta=1.0))
+            exact = fused_divergence(hidden, self._head, signal, weights, self._objective)
         policy = self._policy_loss(hidden, batch, weights)
         corpus = self._corpus_loss(batch)
         loss = policy + corpus + (exact.loss if self._settings.single_step else 0.0)
@@ -95,14 +97,9 @@ class MiniLLM(Method):
 
     def state_dict(self) -> dict[str, Any]:
         rows = [
-            {
-                "id": rollout.example.id,
-                "ids": list(rollout.example.ids),
-                "prompt_length": rollout.example.prompt_length,
-                "log_p": rollout.log_p.cpu(),
-                "log_q": rollout.log_q.cpu(),
-            }
-            for rollout in self._rollouts.values()
+            {"id": r.example.id, "ids": list(r.example.ids), "prompt_length": r.example.prompt_length}
+            | {"log_p": r.log_p.cpu(), "log_q": r.log_q.cpu()}
+            for r in self._rollouts.values()
         ]
         return {"rollouts": self._context.processes.gather(rows), "corpus": fingerprint(self._corpus)}
 
@@ -123,13 +120,7 @@ class MiniLLM(Method):
     def _write(self, step: int, examples: list[Encoded]) -> None:
         """New responses to the examples' prompts, with their log-probabilities under both models."""
         settings, recipe, vocabulary = self._settings, self._context.recipe, self._student.vocabulary
-        sampling = Sampling(
-            max_new_tokens=settings.max_new_tokens,
-            temperature=1.0,
-            seed=recipe.training.seed,
-            batch_size=settings.batch_size,
-            vocabulary=vocabulary,
-        )
+        sampling = Sampling(settings.max_new_tokens, 1.0, recipe.training.seed, settings.batch_size, vocabulary)
         written = self._context.write(examples, step, sampling, settings.teacher_share)
         self._rollouts = {}
         size = recipe.training.micro_batch_size or max(1, len(written))
@@ -137,7 +128,7 @@ class MiniLLM(Method):
             for start in range(0, len(written), size):
                 part = written[start : start + size]
                 batch = self._collate(part)
-                signals = self._teacher.signal(batch), Hidden(self._student.hidden(batch), self._head)
+                signals = self._teacher.signal(batch), Hidden(self._student.states(batch), self._head)
                 log_p, log_q = (
                     target_log_probs(each, batch.targets, vocabulary, self._loss.chunk_rows) for each in signals
                 )
@@ -181,11 +172,11 @@ class MiniLLM(Method):
         texts = self._collate([self.text_for(i) for i in batch.example_ids])
         weights, _ = row_weights(texts, self._loss.normalization)
         weights = weights * (settings.corpus_weight * self._corpus_scale)
-        share, hidden = settings.corpus_teacher_share, self._student.hidden(texts)
+        share, hidden = settings.corpus_teacher_share, self._student.states(texts)
         if share == 0.0:
             rest = weights, self._student.vocabulary, self._loss.chunk_rows
             return fused_cross_entropy(hidden, self._head, texts.targets, *rest).loss
-        objective = self._objective(beta=0.0, cross_entropy_weight=1.0 - share)
+        objective = replace(self._objective, beta=0.0, cross_entropy_weight=1.0 - share)
         signal = self._teacher.signal(texts)
         return fused_divergence(hidden, self._head, signal, weights, objective, texts.targets).loss
 
@@ -199,16 +190,8 @@ class MiniLLM(Method):
         responses_of_all, texts_of_all = self._context.processes.total(sums).tolist()
         self._corpus_scale = responses_of_all / texts_of_all
 
-    def _objective(self, beta: float, cross_entropy_weight: float = 0.0) -> Objective:
-        return Objective(
-            beta=beta,
-            cross_entropy_weight=cross_entropy_weight,
-            vocabulary_size=self._student.vocabulary,
-            chunk_rows=self._loss.chunk_rows,
-        )
-
     def _collate(self, examples: list[Encoded]) -> Batch:
-        return collate(examples, self._student.tokenizer.pad_token_id).to(self._head.weight.device)
+        return collate(examples, self._student.loaded.tokenizer.pad_token_id).to(self._head.weight.device)
 
 
 def _rows(batch: Batch, values: dict[int, Tensor], like: Tensor) -> Tensor:

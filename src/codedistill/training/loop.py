@@ -155,7 +155,7 @@ def train(
 def _steps(recipe: Recipe, setup: Setup, done: int, directory: RunDirectory) -> Iterator[StepMetrics]:
     """Every optimizer step from `done` on, as it is finished."""
     method, training, processes, optimizer = setup.method, recipe.training, setup.processes, setup.optimizer
-    model, pad_id = setup.student.model, setup.student.tokenizer.pad_token_id
+    model, pad_id = setup.student.model, setup.student.loaded.tokenizer.pad_token_id
     last_epoch = (done - 1) // (len(setup.plan) * method.updates) if done else -1
     for step, (epoch, indices) in zip(range(done, setup.steps), _batches(setup, done), strict=False):
         start = time.perf_counter()

@@ -34,7 +34,7 @@ def save_student(recipe: Recipe, student: Student, template: str, directory: Run
             _save_adapter(recipe, model, aside / "adapter")
             model = merged(model)
         model.save_pretrained(aside)
-        with_chat_template(student.tokenizer, TEMPLATES[template]).save_pretrained(aside)
+        with_chat_template(student.loaded.tokenizer, TEMPLATES[template]).save_pretrained(aside)
         (aside / TEMPLATE_FILE).write_text(json.dumps({"template": template, "method": recipe.method}) + "\n")
         (aside / "README.md").write_text(_card(recipe, template), encoding="utf-8")
         shutil.rmtree(directory.model, ignore_errors=True)

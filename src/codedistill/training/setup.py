@@ -24,7 +24,7 @@ from codedistill.prompts import TEMPLATES
 from codedistill.recipe.model import Recipe
 from codedistill.recipe.sections import ModelSpec
 from codedistill.teachers import LiveTeacher
-from codedistill.training.switches import InPrecision, check_switches, compile_decoder
+from codedistill.training.switches import check_switches, compile_decoder
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,10 @@ def prepare(recipe: Recipe, accelerator: Accelerator, context: RewriteContext) -
             compile_decoder(asked.model)
     method = build_method(MethodContext(recipe, student, live, processes))
     if training.precision == "bfloat16":
-        method = InPrecision(method, context.device)
+        # Matrix products alone: weights, their gradients, softmax and sums keep their type.
+        autocast = torch.autocast(context.device.type, dtype=torch.bfloat16)
+        method.loss = autocast(method.loss)  # type: ignore[method-assign]
+        method.start_step = autocast(method.start_step)  # type: ignore[method-assign]
     lengths = tuple(len(example.ids) for example in encoded)
     plan = BatchPlan(lengths, training.batch_size * processes.count, training.seed)
     tokens = sorted(loaded.tokenizer.get_vocab().items())
