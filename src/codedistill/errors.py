@@ -8,7 +8,8 @@ CodedistillError          failed at run time: exit code 1
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class CodedistillError(Exception):
@@ -39,6 +40,25 @@ class UserError(CodedistillError):
 
 class InfrastructureError(CodedistillError):
     """The machine is at fault, not the input and not a program under test."""
+
+
+@contextmanager
+def memory_for(what: str, *keys: str) -> Iterator[None]:
+    """Turn an exhausted memory, of the machine or of an accelerator, into one line.
+
+    Raises:
+        UserError: there is not enough memory for `what`; names the recipe keys to lower.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if not isinstance(error, MemoryError) and "out of memory" not in text and "allocate memory" not in text:
+            raise
+        reason = first_line(error).partition("DefaultCPUAllocator: ")
+        raise UserError(
+            f"not enough memory for {what} ({reason[2] or reason[0]}); lower {' or '.join(keys)}", key=keys[0]
+        ) from None
 
 
 def first_line(error: Exception) -> str:

@@ -84,7 +84,8 @@ class MethodContext:
             Request(index=e.id, sample=step, ids=e.ids[: e.prompt_length], limit=longest - e.prompt_length)
             for e in examples
         ]
-        with self.student.evaluating():
+        # In the weights' own type, whatever the losses are computed in.
+        with self.student.evaluating(), torch.autocast(self.student.head.weight.device.type, enabled=False):
             generator = generator_for(self.student.loaded, mixture)
             written = {done.index: done.ids for done in generator.generate(requests, sampling)}
         return [Encoded(e.id, e.ids[: e.prompt_length] + written[e.id], e.prompt_length) for e in examples]

@@ -4,48 +4,75 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from codedistill.methods.base import Student
+from codedistill.models import verify_saved
 from codedistill.models.template import TEMPLATE_FILE
 from codedistill.prompts import TEMPLATES, Template
 from codedistill.recipe.model import Recipe
+from codedistill.recipe.sections import ModelSpec
 from codedistill.runs.directory import RunDirectory
-from codedistill.training.checkpoint import guarded, newest_checkpoint
+from codedistill.training.checkpoint import new_folder, newest_checkpoint
+
+COMPARED_BYTES = 2 * 2**30
+"""The weights of larger students are not loaded again to compare them: that would take longer than it is worth."""
 
 
-def save_student(recipe: Recipe, student: Student, template: str, directory: RunDirectory) -> None:
-    """Write model/ aside and rename it. Adapters are merged into the weights and also kept as they are in adapter/.
+@dataclass(frozen=True)
+class Prompts:
+    """The prompts that the student was trained on. template: asks in the same way. trained: made most of them."""
+
+    template: str
+    trained: str
+
+    @classmethod
+    def of(cls, recipe: Recipe, trained: str) -> Prompts:
+        """Rows may bring their prompts as plain text; the recipe's template is then the user's word on their form."""
+        return cls(trained if trained == "chat" else recipe.template or trained, trained)
+
+    @property
+    def described(self) -> str:
+        if self.trained == "chat":
+            return "chat messages in the tokenizer's own chat template (chat)"
+        own = (
+            f"; most rows of the data brought their own text ({self.trained})" if self.trained != self.template else ""
+        )
+        return f"{self.template}{own}"
+
+
+def save_student(recipe: Recipe, student: Student, prompts: Prompts, directory: RunDirectory) -> None:
+    """Write model/ aside, load it with plain transformers, compare, and rename it.
+
+    Adapters are merged into the weights and also kept as they are in adapter/.
 
     Raises:
-        UserError: the disk is full; the last checkpoint is intact.
+        UserError: the disk is full, or the saved student is another model than the trained one; the last checkpoint is
+            intact.
     """
-    aside = directory.path / ".model.tmp"
-
-    def write() -> None:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
+    with new_folder(directory.model, newest_checkpoint(directory.checkpoints)) as aside:
         model: Any = student.model
         if recipe.lora is not None:
             from codedistill.models.lora import merged  # not above: without adapters peft is not needed
 
             _save_adapter(recipe, model, aside / "adapter")
             model = merged(model)
+        tokenizer = with_chat_template(student.loaded.tokenizer, TEMPLATES[prompts.template])
         model.save_pretrained(aside)
-        with_chat_template(student.loaded.tokenizer, TEMPLATES[template]).save_pretrained(aside)
-        (aside / TEMPLATE_FILE).write_text(json.dumps({"template": template, "method": recipe.method}) + "\n")
-        (aside / "README.md").write_text(_card(recipe, template), encoding="utf-8")
-        shutil.rmtree(directory.model, ignore_errors=True)
-        aside.rename(directory.model)
+        tokenizer.save_pretrained(aside)
+        if is_compared(recipe.student, model):
+            verify_saved(model, tokenizer, "the trained student", aside)
+        template = {"template": prompts.template, "method": recipe.method}
+        (aside / TEMPLATE_FILE).write_text(json.dumps(template) + "\n")
+        (aside / "README.md").write_text(_card(recipe, prompts), encoding="utf-8")
 
-    guarded(
-        write,
-        directory.model,
-        newest_checkpoint(directory.checkpoints),
-        lambda: shutil.rmtree(aside, ignore_errors=True),
-    )
+
+def is_compared(spec: ModelSpec, model: Any) -> bool:
+    """Whether saved copies of the student are loaded and compared: not if that takes long, or runs foreign code."""
+    size = sum(p.numel() * p.element_size() for p in model.parameters())
+    return size <= COMPARED_BYTES and not spec.trust_remote_code
 
 
 def _save_adapter(recipe: Recipe, model: Any, folder: Path) -> None:
@@ -54,7 +81,17 @@ def _save_adapter(recipe: Recipe, model: Any, folder: Path) -> None:
     config = folder / "adapter_config.json"
     values = json.loads(config.read_text()) | {"base_model_name_or_path": str(recipe.student)}
     config.write_text(json.dumps(values, indent=2) + "\n")
-    (folder / "README.md").write_text(_adapter_card(recipe), encoding="utf-8")
+    card = f"""---
+library_name: peft
+tags: [lora, code, distillation, {recipe.method}]
+---
+
+# {recipe.name}: the adapter
+
+The LoRA adapter of a student trained with codedistill, for {recipe.student}. The parent folder has the same student
+with the adapter merged into its weights, and a card with the training details; it does not need this folder.
+"""
+    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def with_chat_template(tokenizer: Any, template: Template) -> Any:
@@ -67,20 +104,7 @@ def with_chat_template(tokenizer: Any, template: Template) -> Any:
     return tokenizer
 
 
-def _adapter_card(recipe: Recipe) -> str:
-    return f"""---
-library_name: peft
-tags: [lora, code, distillation, {recipe.method}]
----
-
-# {recipe.name}: the adapter
-
-The LoRA adapter of a student trained with codedistill, for {recipe.student}. The parent folder has the same student
-with the adapter merged into its weights, and a card with the training details; it does not need this folder.
-"""
-
-
-def _card(recipe: Recipe, template: str) -> str:
+def _card(recipe: Recipe, prompts: Prompts) -> str:
     return f"""---
 library_name: transformers
 tags: [code, distillation, {recipe.method}]
@@ -96,7 +120,7 @@ A student trained with codedistill.
 | teacher | {recipe.teacher or "none"} |
 | started from | {recipe.student} |
 | data | {recipe.data.source} |
-| prompt template | {template} |
+| prompts | {prompts.described} |
 | seed | {recipe.training.seed} |
 
 Use the prompt template that it was trained with. `{TEMPLATE_FILE}` names it; if the tokenizer had no chat template of

@@ -15,7 +15,8 @@ from codedistill.data.encode import fingerprint
 from codedistill.errors import UserError
 from codedistill.methods import METHODS, build_method, import_named
 from codedistill.methods.base import Method, MethodContext, RewriteContext, Rewritten, Student
-from codedistill.models import Loaded, load_model, own_vocabulary, shared_vocabulary
+from codedistill.methods.settings import Seqkd
+from codedistill.models import Loaded, load_model, own_vocabulary, shared_vocabulary, verify_saved
 from codedistill.models.config import set_end_tokens
 from codedistill.models.heads import HiddenStates, check_head
 from codedistill.models.lora import add_adapters
@@ -24,6 +25,7 @@ from codedistill.prompts import TEMPLATES
 from codedistill.recipe.model import Recipe
 from codedistill.recipe.sections import ModelSpec
 from codedistill.teachers import LiveTeacher
+from codedistill.training.save import is_compared
 from codedistill.training.switches import check_switches, compile_decoder
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Setup:
-    """One training run. fingerprints: SHA-256 of the token ids that are trained on, and of the vocabulary."""
+    """One training run.
+
+    fingerprints: SHA-256 of the token ids that are trained on, of the student's vocabulary, and of both models as they
+    were loaded from their folders.
+    """
 
     student: Student
     optimizer: Any
@@ -60,7 +66,13 @@ def prepare(recipe: Recipe, accelerator: Accelerator, context: RewriteContext) -
     template = TEMPLATES[recipe.instructions_template]
     encoded, report = encode_examples(examples, template, loaded.tokenizer, recipe.data.max_length, recipe.data.turns)
     set_end_tokens(loaded.model, report.ends)
+    if processes.index == 0 and not context.resuming and is_compared(recipe.student, loaded.model):
+        with torch.random.fork_rng(devices=[]):  # the comparison must not move the run's random numbers
+            verify_saved(loaded.model, loaded.tokenizer, f"student {loaded.name}")
     teacher = _load(recipe.teacher, "teacher") if entry.teacher and recipe.teacher else None
+    fingerprints = {"student": loaded.fingerprint()} if recipe.student.path is not None else {}
+    if teacher is not None:
+        fingerprints["teacher"] = teacher.fingerprint()
     asked = teacher if recipe.asks_teacher else None
     vocabulary = own_vocabulary(loaded) if asked is None else shared_vocabulary(asked, loaded)
     for key, model in (("student", loaded), ("teacher", asked)):
@@ -100,6 +112,7 @@ def prepare(recipe: Recipe, accelerator: Accelerator, context: RewriteContext) -
         processes=processes,
         device=context.device,
         fingerprints={
+            **fingerprints,
             "data": fingerprint(encoded),  # covers data, template, tokenizer and length limit
             "tokenizer": hashlib.sha256(repr(tokens).encode()).hexdigest(),
         },
@@ -159,10 +172,8 @@ def encode_rewritten(
         turns="last",
         unfinished=written.unfinished,
     )
-    cut = sum(example.id in written.unfinished for example in encoded)
-    return encoded, replace(
-        before, cut=max(cut, report.cut), dropped=before.dropped + report.dropped, empty=report.empty
-    )
+    dropped = before.dropped + report.dropped
+    return encoded, replace(report, examples=before.examples, dropped=dropped, template=before.template)
 
 
 def _warn_about_data(recipe: Recipe, report: EncodingReport) -> None:
@@ -171,7 +182,13 @@ def _warn_about_data(recipe: Recipe, report: EncodingReport) -> None:
     if report.cut or report.dropped:
         dropped = f"; dropped {report.dropped:,} whose prompt alone is longer" if report.dropped else ""
         log.warning("data: truncated %s of %s examples to %d tokens%s", f"{report.cut:,}", total, limit, dropped)
+    if report.unfinished:
+        unfinished, longest = f"{report.unfinished:,}", recipe.section(Seqkd).max_new_tokens
+        log.warning("seqkd: %s responses have no end: they reached seqkd.max_new_tokens=%d", unfinished, longest)
     if report.empty:
         log.warning("data: %s of %s responses are empty; the student learns to answer nothing", report.empty, total)
     if recipe.template not in (None, report.template):
-        log.warning("template %s: used for evaluation only; the data's rows have their own prompts", recipe.template)
+        use = "not used; most rows of the data are chats, and evaluation asks in the model's own chat template too"
+        if report.template != "chat":
+            use = "used for evaluation only; the data's rows have their own prompts"
+        log.warning("template %s: %s", recipe.template, use)
