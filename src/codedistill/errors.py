@@ -42,6 +42,13 @@ class InfrastructureError(CodedistillError):
     """The machine is at fault, not the input and not a program under test."""
 
 
+def is_memory_fault(error: Exception) -> bool:
+    """Whether Python, torch or an accelerator found no memory; torch has a class of its own for accelerators alone."""
+    text = str(error).lower()
+    torchs = isinstance(error, RuntimeError) and ("out of memory" in text or "allocate memory" in text)
+    return torchs or isinstance(error, MemoryError)
+
+
 @contextmanager
 def memory_for(what: str, *keys: str) -> Iterator[None]:
     """Turn an exhausted memory, of the machine or of an accelerator, into one line.
@@ -51,9 +58,8 @@ def memory_for(what: str, *keys: str) -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        if not isinstance(error, MemoryError) and "out of memory" not in text and "allocate memory" not in text:
+    except Exception as error:
+        if not is_memory_fault(error):
             raise
         reason = first_line(error).partition("DefaultCPUAllocator: ")
         raise UserError(

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from codedistill.errors import CodedistillError, UserError, first_line
+from codedistill.errors import CodedistillError, UserError, first_line, is_memory_fault
 from codedistill.recipe.model import Recipe, free_keys
 
 WEIGHTS, STATE, SUMS = "weights.safetensors", "state.pt", "sha256.json"
@@ -79,6 +79,8 @@ def save_checkpoint(folder: Path, model: Any, state: TrainState, keep: int) -> P
         UserError: the disk is full or not writable; earlier checkpoints are untouched.
     """
     final = folder / f"step-{state.step}"
+    for left in folder.glob(".step-*"):  # by a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
     with new_folder(final, newest_checkpoint(folder)) as aside:
         save_file({name: t.contiguous().cpu() for name, t in trainable(model).items()}, aside / WEIGHTS)
         torch.save(vars(state), aside / STATE)
@@ -93,7 +95,7 @@ def new_folder(final: Path, last: Path | None) -> Iterator[Path]:
     """A hidden folder to fill, which is then synced and takes the place of `final`. last: the newest checkpoint.
 
     Raises:
-        UserError: the disk is full or not writable; `final` is as it was.
+        UserError: the disk is full or not writable, or memory is exhausted; `final` is as it was.
     """
     aside = final.with_name(f".{final.name}.tmp")
     try:
@@ -111,18 +113,21 @@ def new_folder(final: Path, last: Path | None) -> Iterator[Path]:
     except Exception as error:  # torch and safetensors wrap a full disk in exceptions of their own
         shutil.rmtree(aside, ignore_errors=True)
         hints = ("no space", "disk", "write", "file too large", "i/o error", "os error")
-        if not isinstance(error, OSError) and not any(hint in str(error).lower() for hint in hints):
+        lacking = "memory" if is_memory_fault(error) else "space"
+        is_disk_fault = isinstance(error, OSError) or any(hint in str(error).lower() for hint in hints)
+        if lacking == "space" and not is_disk_fault:
             raise
         safe = f"the last checkpoint {last} is complete" if last else "no checkpoint was written before"
         raise UserError(
-            f"{final}: cannot be written: {first_line(error)}; {safe}; free some space and continue with resume=auto"
+            f"{final}: cannot be written: {first_line(error)}; {safe}; "
+            f"free some {lacking} and continue with resume=auto"
         ) from None
 
 
 def _remove(folder: Path) -> None:
     """Remove a folder, if there is one, so that a kill on the way leaves no half of it under its name."""
     aside = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(aside, ignore_errors=True)  # of a run that was killed here
+    shutil.rmtree(aside, ignore_errors=True)
     if folder.exists():
         folder.rename(aside)
         shutil.rmtree(aside, ignore_errors=True)
@@ -191,9 +196,9 @@ def _one_line(file: Path) -> Iterator[None]:
     """Turn what reading a damaged file of a checkpoint raises into one line with the checkpoint before."""
     try:
         yield
-    except MemoryError:
-        raise
     except Exception as error:  # torch raises many types for a truncated or changed file
+        if is_memory_fault(error):
+            raise
         checkpoint = file.parent
         others = [other.name for other in whole_checkpoints(checkpoint.parent) if other != checkpoint]
         rest = f"from {others[-1]}" if others else "from the beginning: there is no other checkpoint"

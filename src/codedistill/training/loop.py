@@ -37,7 +37,7 @@ from codedistill.training.checkpoint import (
     restore_random_states,
     save_checkpoint,
 )
-from codedistill.training.save import Prompts, save_student
+from codedistill.training.save import save_student
 from codedistill.training.setup import Setup, prepare
 from codedistill.training.step import accumulate, find_fault, learning_rate
 
@@ -98,12 +98,12 @@ def train(
     set_seed(recipe.training.seed)
     newest = newest_checkpoint(directory.checkpoints) if recipe.resume == "auto" else None
     state = None
-    if newest is not None:
-        state = read_state(newest)
-        check_same_recipe(state, recipe.dump(), processes.count, newest)
     count = on_count or (lambda done, total: None)
-    context = RewriteContext(directory.path, accelerator.device, processes, count, resuming=state is not None)
+    context = RewriteContext(directory.path, accelerator.device, processes, count, resuming=newest is not None)
     with memory_for("both models", "teacher.dtype", "student.dtype", *_writing_keys(recipe)):
+        if newest is not None:
+            state = read_state(newest)
+            check_same_recipe(state, recipe.dump(), processes.count, newest)
         setup = prepare(recipe, accelerator, context)
         if newest is not None and state is not None:
             check_same_inputs(state, setup.fingerprints, recipe, newest)
@@ -142,9 +142,10 @@ def train(
                     f"stopped after step {metrics.step} of {setup.steps}; checkpoint saved in {directory.checkpoints}"
                 )
     report = setup.report
-    prompts = Prompts.of(recipe, report.template)
+    # Rows may bring prompts as plain text; the recipe's template is then the user's word on their form.
+    template = report.template if report.template == "chat" else recipe.template or report.template
     if first:
-        save_student(recipe, setup.student, prompts, directory)
+        save_student(recipe, setup.student, template, report.template, directory)
     processes.wait()
     return TrainingResult(
         model=directory.model,
@@ -153,7 +154,7 @@ def train(
         cut=report.cut,
         dropped=report.dropped,
         unfinished=report.unfinished,
-        template=prompts.template,
+        template=template,
         peak_memory_mb=peak_memory_mb(),
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,32 +20,11 @@ COMPARED_BYTES = 2 * 2**30
 """The weights of larger students are not loaded again to compare them: that would take longer than it is worth."""
 
 
-@dataclass(frozen=True)
-class Prompts:
-    """The prompts that the student was trained on. template: asks in the same way. trained: made most of them."""
-
-    template: str
-    trained: str
-
-    @classmethod
-    def of(cls, recipe: Recipe, trained: str) -> Prompts:
-        """Rows may bring their prompts as plain text; the recipe's template is then the user's word on their form."""
-        return cls(trained if trained == "chat" else recipe.template or trained, trained)
-
-    @property
-    def described(self) -> str:
-        if self.trained == "chat":
-            return "chat messages in the tokenizer's own chat template (chat)"
-        own = (
-            f"; most rows of the data brought their own text ({self.trained})" if self.trained != self.template else ""
-        )
-        return f"{self.template}{own}"
-
-
-def save_student(recipe: Recipe, student: Student, prompts: Prompts, directory: RunDirectory) -> None:
+def save_student(recipe: Recipe, student: Student, template: str, trained: str, directory: RunDirectory) -> None:
     """Write model/ aside, load it with plain transformers, compare, and rename it.
 
-    Adapters are merged into the weights and also kept as they are in adapter/.
+    Adapters are merged into the weights and also kept as they are in adapter/. template: asks as in training. trained:
+    the template that made most training prompts; another one if the rows brought them as text.
 
     Raises:
         UserError: the disk is full, or the saved student is another model than the trained one; the last checkpoint is
@@ -59,14 +37,13 @@ def save_student(recipe: Recipe, student: Student, prompts: Prompts, directory: 
 
             _save_adapter(recipe, model, aside / "adapter")
             model = merged(model)
-        tokenizer = with_chat_template(student.loaded.tokenizer, TEMPLATES[prompts.template])
+        tokenizer = with_chat_template(student.loaded.tokenizer, TEMPLATES[template])
         model.save_pretrained(aside)
         tokenizer.save_pretrained(aside)
         if is_compared(recipe.student, model):
             verify_saved(model, tokenizer, "the trained student", aside)
-        template = {"template": prompts.template, "method": recipe.method}
-        (aside / TEMPLATE_FILE).write_text(json.dumps(template) + "\n")
-        (aside / "README.md").write_text(_card(recipe, prompts), encoding="utf-8")
+        (aside / TEMPLATE_FILE).write_text(json.dumps({"template": template, "method": recipe.method}) + "\n")
+        (aside / "README.md").write_text(_card(recipe, template, trained), encoding="utf-8")
 
 
 def is_compared(spec: ModelSpec, model: Any) -> bool:
@@ -104,7 +81,8 @@ def with_chat_template(tokenizer: Any, template: Template) -> Any:
     return tokenizer
 
 
-def _card(recipe: Recipe, prompts: Prompts) -> str:
+def _card(recipe: Recipe, template: str, trained: str) -> str:
+    brought = "" if trained == template else f"; most rows of the data brought their own prompts ({trained})"
     return f"""---
 library_name: transformers
 tags: [code, distillation, {recipe.method}]
@@ -120,7 +98,7 @@ A student trained with codedistill.
 | teacher | {recipe.teacher or "none"} |
 | started from | {recipe.student} |
 | data | {recipe.data.source} |
-| prompts | {prompts.described} |
+| prompt template | {template}{brought} |
 | seed | {recipe.training.seed} |
 
 Use the prompt template that it was trained with. `{TEMPLATE_FILE}` names it; if the tokenizer had no chat template of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass, replace
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from accelerate import Accelerator
 from codedistill.data import BatchPlan, Encoded, EncodingReport, encode_examples, load_examples
 from codedistill.data.encode import fingerprint
 from codedistill.errors import UserError
-from codedistill.methods import METHODS, build_method, import_named
+from codedistill.methods import METHODS, build_method
 from codedistill.methods.base import Method, MethodContext, RewriteContext, Rewritten, Student
 from codedistill.methods.settings import Seqkd
 from codedistill.models import Loaded, load_model, own_vocabulary, shared_vocabulary, verify_saved
@@ -81,7 +82,7 @@ def prepare(recipe: Recipe, accelerator: Accelerator, context: RewriteContext) -
     student, optimizer = _student(recipe, loaded, vocabulary, accelerator)
     if entry.rewrite is not None and teacher is not None:
         kept = {example.id for example in encoded}
-        rewrite = import_named(entry.rewrite)
+        rewrite = resolve_name(entry.rewrite)
         written = rewrite(recipe, [example for example in examples if example.id in kept], teacher, context)
         encoded, report = encode_rewritten(recipe, written, loaded, report)
     if processes.index == 0:
