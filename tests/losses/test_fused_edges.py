@@ -232,7 +232,7 @@ def test_cross_entropy_against_torch(chunk: int | None) -> None:
     values = torch.nn.functional.cross_entropy(logits, given.targets, reduction="none", ignore_index=-100)
     expected = (given.row_weights * values).sum()
     torch.testing.assert_close(output.loss, expected)
-    torch.testing.assert_close(output.per_row_loss, values.detach())
+    torch.testing.assert_close(output.per_row_cross_entropy, values.detach())
     torch.testing.assert_close(given.gradients(output.loss), given.gradients(expected))
 
 

@@ -54,7 +54,7 @@ def _eq13_derivative(beta: float, epsilon: float) -> float:
 
 
 def _algorithm1(beta: float, epsilon: float) -> float:
-    return -math.log(epsilon + 2.0 * abs(beta - 0.5)) - math.log(epsilon + 2.0 * abs(1.0 - beta - 0.5))
+    return -2.0 * math.log(epsilon + 2.0 * abs(beta - 0.5))  # both of its terms are this one
 
 
 def _algorithm1_derivative(beta: float, epsilon: float) -> float:

@@ -17,7 +17,7 @@ from torch import Tensor
 from codedistill.errors import UserError
 from codedistill.losses.divergences import head_tail_gap
 from codedistill.losses.kernels import cross_entropy_block, kl_block, mix, mix_gradient_
-from codedistill.losses.objective import BetaShare, CrossEntropyOutput, FusedOutput, Objective
+from codedistill.losses.objective import BetaShare, FusedOutput, Objective
 from codedistill.losses.rows import HeadGradients, Projected, TeacherRows, rows_at_once, teacher_rows
 from codedistill.losses.signal import Head, Hidden, Logits, TeacherSignal
 
@@ -58,11 +58,13 @@ def fused_cross_entropy(
     row_weights: Tensor,
     vocabulary_size: int | None = None,
     chunk_rows: int | None = None,
-) -> CrossEntropyOutput:
-    """The weighted sum of -log q[target] over rows, computed as `fused_divergence` is. targets: int64 [N]."""
+) -> FusedOutput:
+    """The weighted sum of -log q[target] over rows, computed as `fused_divergence` is. targets: int64 [N].
+
+    All divergences of the result are 0.
+    """
     objective = Objective(cross_entropy_weight=1.0, vocabulary_size=vocabulary_size, chunk_rows=chunk_rows)
-    output = _fused(student_hidden, student_head, None, row_weights, objective, targets)
-    return CrossEntropyOutput(output.loss, output.per_row_cross_entropy)
+    return _fused(student_hidden, student_head, None, row_weights, objective, targets)
 
 
 @torch.no_grad()
@@ -75,7 +77,8 @@ def target_log_probs(
     """
     if isinstance(signal, Hidden):
         ones = torch.ones(len(targets), device=targets.device)
-        return -fused_cross_entropy(signal.hidden, signal.head, targets, ones, vocabulary_size, chunk_rows).per_row_loss
+        out = fused_cross_entropy(signal.hidden, signal.head, targets, ones, vocabulary_size, chunk_rows)
+        return -out.per_row_cross_entropy
     if isinstance(signal, Logits):
         wide = torch.promote_types(signal.logits.dtype, torch.float32)
         log_probs = torch.log_softmax(signal.logits[:, :vocabulary_size].to(wide), dim=-1)
@@ -174,7 +177,6 @@ class _Pass:
             loss=(weights * (divergence + self.hard * cross_entropy)).sum(),
             forward_kl=(weights * self.forward_kl).sum(),
             reverse_kl=(weights * self.reverse_kl).sum(),
-            cross_entropy=(weights * cross_entropy).sum(),
             per_row_forward_kl=self.forward_kl,
             per_row_reverse_kl=self.reverse_kl,
             per_row_cross_entropy=cross_entropy,

@@ -67,10 +67,29 @@ class MiniLLM(Method):
             self._write(step, examples)
         self._step = step
         own = [self._rollouts[e.id] for e in examples]
-        share = self._settings.teacher_share
-        self._mixed = {r.example.id: mixed_log_probability(r.log_p, r.log_q, share) for r in own}
-        self._set_advantages(own)
-        self._set_corpus_scale(own)
+        settings, device, processes = self._settings, self._head.weight.device, self._context.processes
+        self._mixed = {r.example.id: mixed_log_probability(r.log_p, r.log_q, settings.teacher_share) for r in own}
+        advantages = {
+            r.example.id: returns(
+                rewards(r.log_p.double(), r.log_q.double(), settings.reward_scaling, settings.reward_clip),
+                settings.gamma,
+                own=not settings.single_step,
+                length_normalised=settings.length_normalised,
+            )
+            for r in own
+        }
+        if settings.whiten:  # over the responses of all processes
+            every = torch.cat([torch.zeros(0, dtype=torch.float64), *advantages.values()])
+            sums = torch.stack([every.new_tensor(len(every)), every.sum(), every.square().sum()])
+            count, total, squares = processes.total(sums.to(device)).cpu()
+            advantages = {i: whitened(values, count, total, squares) for i, values in advantages.items()}
+        self._advantages = advantages
+        if self._corpus and self._loss.normalization == "token":
+            # The corpus has another count: bring its mean to the count of the responses.
+            lengths = [(r.example.response_length, self.text_for(r.example.id).response_length) for r in own]
+            counts = torch.tensor([[0, 0], *lengths], dtype=torch.float64, device=device).sum(0)
+            responses, texts = processes.total(counts).tolist()
+            self._corpus_scale = responses / texts
         return [rollout.example for rollout in own]
 
     def loss(self, batch: Batch) -> LossSum:
@@ -136,25 +155,6 @@ class MiniLLM(Method):
                     own = batch.owner == b
                     self._rollouts[example.id] = Rollout(example, log_p[own].cpu(), log_q[own].cpu())
 
-    def _set_advantages(self, rollouts: list[Rollout]) -> None:
-        """Returns of the step's responses, whitened over all processes."""
-        settings = self._settings
-        advantages = {
-            r.example.id: returns(
-                rewards(r.log_p.double(), r.log_q.double(), settings.reward_scaling, settings.reward_clip),
-                settings.gamma,
-                own=not settings.single_step,
-                length_normalised=settings.length_normalised,
-            )
-            for r in rollouts
-        }
-        if settings.whiten:
-            every = torch.cat([torch.zeros(0, dtype=torch.float64), *advantages.values()])
-            sums = torch.stack([every.new_tensor(len(every)), every.sum(), every.square().sum()])
-            count, total, squares = self._context.processes.total(sums.to(self._head.weight.device)).cpu()
-            advantages = {i: whitened(values, count, total, squares) for i, values in advantages.items()}
-        self._advantages = advantages
-
     def _policy_loss(self, hidden: Tensor, batch: Batch, weights: Tensor) -> Tensor:
         """The weighted sum of PPO's loss. Its gradient is the one of the tokens' cross entropy, suitably weighted."""
         signal, settings = Hidden(hidden.detach(), self._head), (self._student.vocabulary, self._loss.chunk_rows)
@@ -179,16 +179,6 @@ class MiniLLM(Method):
         objective = replace(self._objective, beta=0.0, cross_entropy_weight=1.0 - share)
         signal = self._teacher.signal(texts)
         return fused_divergence(hidden, self._head, signal, weights, objective, texts.targets).loss
-
-    def _set_corpus_scale(self, rollouts: list[Rollout]) -> None:
-        """With `token` normalization the corpus has another count: bring its mean to the count of the responses."""
-        if not self._corpus or self._loss.normalization == "sample":
-            return
-        responses = sum(r.example.response_length for r in rollouts)
-        texts = sum(self.text_for(r.example.id).response_length for r in rollouts)
-        sums = torch.tensor([responses, texts], dtype=torch.float64, device=self._head.weight.device)
-        responses_of_all, texts_of_all = self._context.processes.total(sums).tolist()
-        self._corpus_scale = responses_of_all / texts_of_all
 
     def _collate(self, examples: list[Encoded]) -> Batch:
         return collate(examples, self._student.loaded.tokenizer.pad_token_id).to(self._head.weight.device)
