@@ -137,9 +137,16 @@ def test_a_large_student_is_not_loaded_again(micro_recipe: dict[str, Any], monke
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize(("teacher", "evaluated"), [("null", "chat"), (None, "alpaca")])
 def test_a_student_trained_on_chats_says_so(
-    micro_recipe: dict[str, Any], micro_pair: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    teacher: str | None,
+    evaluated: str,
+    micro_recipe: dict[str, Any],
+    micro_pair: dict[str, Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """A run's evaluation asks in this way, too, unless a teacher without a chat template is to answer."""
     tokenizer = AutoTokenizer.from_pretrained(micro_pair["student"])
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}\n{% endfor %}"
     tokenizer.save_pretrained(tmp_path / "tokenizer")
@@ -150,9 +157,10 @@ def test_a_student_trained_on_chats_says_so(
         f"data.source={tmp_path / 'chats.jsonl'}",
         "template=alpaca",
         "method=sft",
+        *([] if teacher is None else [f"teacher={teacher}"]),
     ]
     result = train(load_recipe(micro_recipe, overrides), RunDirectory(Path(micro_recipe["output"])))
-    assert result.template == "chat"
+    assert result.template == evaluated
     assert json.loads((result.model / "codedistill.json").read_text())["template"] == "chat"
     card = (result.model / "README.md").read_text()
     assert "alpaca" not in card

@@ -62,8 +62,8 @@ class TrainingResult:
     """The outcome of a training run.
 
     model: the student's folder. examples: all examples of the data, of which `cut` were truncated to data.max_length,
-    `dropped` were not used, and `unfinished` have a response that the teacher did not finish. template: asks the
-    student as it was trained. peak_memory_mb: of the process so far, see
+    `dropped` were not used, and `unfinished` have a response that the teacher did not finish. template: asks all
+    models of the run as the student was trained. peak_memory_mb: of the process so far, see
     `environment.peak_memory_mb`.
     """
 
@@ -142,10 +142,8 @@ def train(
                     f"stopped after step {metrics.step} of {setup.steps}; checkpoint saved in {directory.checkpoints}"
                 )
     report = setup.report
-    # Rows may bring prompts as plain text; the recipe's template is then the user's word on their form.
-    template = report.template if report.template == "chat" else recipe.template or report.template
     if first:
-        save_student(recipe, setup.student, template, report.template, directory)
+        save_student(recipe, setup.student, setup.template, report.template, directory)
     processes.wait()
     return TrainingResult(
         model=directory.model,
@@ -154,7 +152,7 @@ def train(
         cut=report.cut,
         dropped=report.dropped,
         unfinished=report.unfinished,
-        template=template,
+        template=setup.evaluation_template,
         peak_memory_mb=peak_memory_mb(),
     )
 

@@ -20,6 +20,7 @@ from codedistill.methods.settings import Seqkd
 from codedistill.models import Loaded, load_model, own_vocabulary, shared_vocabulary, verify_saved
 from codedistill.models.config import set_end_tokens
 from codedistill.models.heads import HiddenStates, check_head
+from codedistill.models.loading import load_tokenizer
 from codedistill.models.lora import add_adapters
 from codedistill.parallel import Processes
 from codedistill.prompts import TEMPLATES
@@ -37,7 +38,8 @@ class Setup:
     """One training run.
 
     fingerprints: SHA-256 of the token ids that are trained on, of the student's vocabulary, and of both models as they
-    were loaded from their folders.
+    were loaded from their folders. template: the one that asks the student as it was trained. evaluation_template: the
+    one for all models of a run.
     """
 
     student: Student
@@ -50,6 +52,8 @@ class Setup:
     processes: Processes
     device: torch.device
     fingerprints: dict[str, str]
+    template: str
+    evaluation_template: str
 
 
 def prepare(recipe: Recipe, accelerator: Accelerator, context: RewriteContext) -> Setup:
@@ -85,8 +89,14 @@ def prepare(recipe: Recipe, accelerator: Accelerator, context: RewriteContext) -
         rewrite = resolve_name(entry.rewrite)
         written = rewrite(recipe, [example for example in examples if example.id in kept], teacher, context)
         encoded, report = encode_rewritten(recipe, written, loaded, report)
+    # Rows may bring prompts as plain text; the recipe's template is then the user's word on their form.
+    asked_in = evaluation_template = recipe.template or report.template
+    if report.template == "chat":
+        asked_in = "chat"
+        if recipe.teacher is None or load_tokenizer(recipe.teacher, "teacher").chat_template:
+            evaluation_template = "chat"  # otherwise the teacher could not answer
     if processes.index == 0:
-        _warn_about_data(recipe, report)
+        _warn_about_data(recipe, report, evaluation_template)
     live = None
     if asked is not None:
         asked.model.to(context.device)  # type: ignore[arg-type]  # transformers types `to` as a decorated function
@@ -117,6 +127,8 @@ def prepare(recipe: Recipe, accelerator: Accelerator, context: RewriteContext) -
             "data": fingerprint(encoded),  # covers data, template, tokenizer and length limit
             "tokenizer": hashlib.sha256(repr(tokens).encode()).hexdigest(),
         },
+        template=asked_in,
+        evaluation_template=evaluation_template,
     )
 
 
@@ -177,7 +189,7 @@ def encode_rewritten(
     return encoded, replace(report, examples=before.examples, dropped=dropped, template=before.template)
 
 
-def _warn_about_data(recipe: Recipe, report: EncodingReport) -> None:
+def _warn_about_data(recipe: Recipe, report: EncodingReport, evaluation_template: str) -> None:
     """Log which examples are not trained on as they are."""
     limit, total = recipe.data.max_length, f"{report.examples:,}"
     if report.cut or report.dropped:
@@ -189,7 +201,6 @@ def _warn_about_data(recipe: Recipe, report: EncodingReport) -> None:
     if report.empty:
         log.warning("data: %s of %s responses are empty; the student learns to answer nothing", report.empty, total)
     if recipe.template not in (None, report.template):
-        use = "not used; most rows of the data are chats, and evaluation asks in the model's own chat template too"
-        if report.template != "chat":
-            use = "used for evaluation only; the data's rows have their own prompts"
-        log.warning("template %s: %s", recipe.template, use)
+        use = "used for evaluation only" if recipe.template == evaluation_template else "not used for most rows"
+        what = "are chats in the model's own template" if report.template == "chat" else "have their own prompts"
+        log.warning("template %s: %s; the data's rows %s", recipe.template, use, what)
