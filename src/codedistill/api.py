@@ -107,6 +107,7 @@ def distill(recipe: RecipeLike | None = None, overrides: Iterable[str] = (), wat
             examples=trained.examples,
             cut=trained.cut,
             dropped=trained.dropped,
+            unfinished=trained.unfinished,
             peak_memory_mb=trained.peak_memory_mb,
         )
         summary = summarize_run(resolved, directory, results, training, start)

@@ -8,7 +8,8 @@ CodedistillError          failed at run time: exit code 1
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class CodedistillError(Exception):
@@ -39,6 +40,31 @@ class UserError(CodedistillError):
 
 class InfrastructureError(CodedistillError):
     """The machine is at fault, not the input and not a program under test."""
+
+
+def is_memory_fault(error: Exception) -> bool:
+    """Whether Python, torch or an accelerator found no memory; torch has a class of its own for accelerators alone."""
+    text = str(error).lower()
+    torchs = isinstance(error, RuntimeError) and ("out of memory" in text or "allocate memory" in text)
+    return torchs or isinstance(error, MemoryError)
+
+
+@contextmanager
+def memory_for(what: str, *keys: str) -> Iterator[None]:
+    """Turn an exhausted memory, of the machine or of an accelerator, into one line.
+
+    Raises:
+        UserError: there is not enough memory for `what`; names the recipe keys to lower.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_memory_fault(error):
+            raise
+        reason = first_line(error).partition("DefaultCPUAllocator: ")
+        raise UserError(
+            f"not enough memory for {what} ({reason[2] or reason[0]}); lower {' or '.join(keys)}", key=keys[0]
+        ) from None
 
 
 def first_line(error: Exception) -> str:

@@ -85,8 +85,8 @@ def test_the_first_step_by_hand() -> None:
 def test_the_objective_by_hand() -> None:
     machine = controller(regulariser_weight=0.5)
     regulariser = -math.log(EPSILON + 0.4) - math.log(EPSILON + 0.6)
-    assert machine.objective(0.3, REVERSE_LARGER) == pytest.approx(-1.6 + 0.5 * regulariser, rel=1e-14)
-    assert controller("M1").objective(0.3, REVERSE_LARGER) == pytest.approx(1.6, rel=1e-15)
+    assert machine.update(REVERSE_LARGER) == pytest.approx(-1.6 + 0.5 * regulariser, rel=1e-14)
+    assert controller("M1").update(REVERSE_LARGER) == pytest.approx(1.6, rel=1e-15)
 
 
 @pytest.mark.parametrize("strategy", ["M1", "M2", "M3"])

@@ -12,7 +12,7 @@ import torch
 
 from codedistill.data import Encoded, Example, collate
 from codedistill.errors import UserError
-from codedistill.generation import Finish, Mixture, OwnEngine, Request, Sampling
+from codedistill.generation import Finish, Mixture, OwnEngine, Request, Sampling, generator_for
 from codedistill.losses import STRATEGIES, BetaPolicy, forward_kl, head_tail_gap, reverse_kl
 from codedistill.losses.rows import Projected
 from codedistill.methods import METHODS
@@ -226,7 +226,10 @@ def test_what_the_teacher_writes(key: str, bench: Bench, tmp_path: Path) -> None
     ("example", "message"),
     [
         (Example(0, "", instruction="x"), "template starcoder: the tokenizer has no <fim_prefix>"),
-        (Example(3, "", messages=({"role": "user", "content": "x"},)), "row 4 is a chat, but the tokenizer has no"),
+        (
+            Example(3, "", messages=({"role": "user", "content": "x"},), origin="data.jsonl: row 4"),
+            "data.jsonl: row 4: ",
+        ),
         (Example(0, "", prompt="x"), None),
     ],
 )
@@ -262,6 +265,7 @@ def test_no_more_rows_than_chunk_rows_meet_a_head_at_once(
 def test_no_more_than_batch_size_responses_are_written_at_once(method: str, bench: Bench, tmp_path: Path) -> None:
     made = bench([f"method={method}", f"{method}.batch_size=2", f"{method}.max_new_tokens=2"], count=6)
     writer, sizes = made.teacher if method == "seqkd" else made.student, []
+    generator_for(writer)  # each model is probed once, with batches of the probe's own
     writer.model.register_forward_pre_hook(lambda _, __, given: sizes.append(len(given["input_ids"])), with_kwargs=True)
     if method == "seqkd":
         teacher_examples(made.recipe, examples_of(made), made.teacher, RewriteContext(tmp_path, torch.device("cpu")))

@@ -57,7 +57,7 @@ def test_adapters_are_on_the_attention_and_merge_to_the_same_function(family: st
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     with torch.no_grad():
         plain = model(IDS).logits
-    adapted = add_adapters(model, Lora(rank=2, dropout=0.0))
+    adapted = add_adapters(model, Lora(rank=2, dropout=0.0)).eval()
     learning = {name for name, p in adapted.named_parameters() if p.requires_grad}
     targets = ATTENTION.get(family, DEFAULT_ATTENTION)
     assert learning

@@ -229,4 +229,18 @@ def test_an_unfinished_response_does_not_teach_to_stop() -> None:
     end = student.tokenizer.eos_token_id
     assert encoded[0].ids[-1] == end
     assert encoded[1].ids == encoded[0].ids[:-1]
-    assert (report.examples, report.cut, report.dropped) == (2, 1, 0)
+    assert (report.examples, report.cut, report.dropped, report.unfinished) == (2, 0, 0, 1)
+
+
+def test_unfinished_and_truncated_responses_are_reported_on_their_own(
+    micro_recipe: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    output = Path(micro_recipe["output"])
+    result = train(load_recipe(micro_recipe, SHORT), RunDirectory(output))
+    unfinished = json.loads((output / FILE).with_suffix(".json").read_text())["unfinished"]
+    assert unfinished > 0
+    assert (result.unfinished, result.cut) == (unfinished, 0)
+    assert [r.getMessage().partition("=")[0][-20:] for r in caplog.records if "no end" in r.getMessage()] == [
+        "seqkd.max_new_tokens"
+    ]
+    assert not any("truncated" in r.getMessage() for r in caplog.records)

@@ -29,7 +29,7 @@ def first_step(recipe: dict[str, Any], folder: Path, overrides: list[str]) -> tu
     torch.manual_seed(0)
     setup = prepare(load_recipe(recipe, overrides), Accelerator(), RewriteContext(folder, torch.device("cpu")))
     examples = setup.method.start_step(0, setup.examples[:8])
-    loss = setup.method.loss(collate(examples, setup.student.tokenizer.pad_token_id)).loss
+    loss = setup.method.loss(collate(examples, setup.student.loaded.tokenizer.pad_token_id)).loss
     loss.backward()
     learning = [p for p in setup.student.model.parameters() if p.requires_grad]
     assert {each.dtype for p in learning for each in (p, p.grad, loss) if each is not None} == {torch.float32}

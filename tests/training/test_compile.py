@@ -14,6 +14,7 @@ from tests.methods.method_runs import run
 from tests.training.switch_cases import COMPILED, METHODS, first_step
 
 
+@pytest.mark.slow
 def test_compiled_models_learn_the_same(
     short_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from codedistill.errors import UserError
 from codedistill.recipe.load import load_recipe
 from codedistill.runs.directory import RunDirectory
 from codedistill.training import Interrupted, StepMetrics, train
-from codedistill.training.checkpoint import newest_checkpoint, whole_checkpoints
+from codedistill.training.checkpoint import SUMS, newest_checkpoint, whole_checkpoints
 
 STEPS = 30
 
@@ -172,6 +172,95 @@ def test_a_damaged_checkpoint_is_one_line(name: str, content: Any, micro_recipe:
     assert "\n" not in str(error.value)
     shutil.rmtree(last)
     train(again, directory)
+    assert directory.model.exists()
+
+
+@pytest.mark.parametrize("name", ["state.pt", "weights.safetensors", SUMS])
+def test_a_flipped_byte_is_noticed_and_the_checkpoint_before_is_offered(
+    name: str, micro_recipe: dict[str, Any]
+) -> None:
+    directory = RunDirectory(Path(micro_recipe["output"]))
+    every = ["training.checkpoint_every=3", "training.keep_checkpoints=2"]
+    train(load_recipe(micro_recipe, every), directory)
+    expected = (directory.model / "model.safetensors").read_bytes()
+    shutil.rmtree(directory.model)
+    last = directory.checkpoints / "step-6"
+    content = bytearray((last / name).read_bytes())
+    content[-40] ^= 1
+    (last / name).write_bytes(content)
+    again = load_recipe(micro_recipe, [*every, "resume=auto"])
+    with pytest.raises(UserError) as error:
+        train(again, directory)
+    for part in (f"step-6/{name}" if name != SUMS else "step-6/", f"remove {last}", "step-3"):
+        assert part in str(error.value)
+    assert not directory.model.exists()
+    shutil.rmtree(last)
+    train(again, directory)
+    assert (directory.model / "model.safetensors").read_bytes() == expected
+
+
+def test_a_kill_while_an_old_checkpoint_is_removed_leaves_no_half_of_it(
+    micro_recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = RunDirectory(Path(micro_recipe["output"]))
+    plain = shutil.rmtree
+
+    def killed(path: Path, **options: Any) -> None:
+        if (Path(path) / "state.pt").exists():
+            (Path(path) / "weights.safetensors").unlink()
+            raise KeyboardInterrupt
+        plain(path, **options)
+
+    every = "training.checkpoint_every=3"
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(load_recipe(micro_recipe, [every]), directory)
+    assert [p.name for p in directory.checkpoints.glob("step-*")] == ["step-6"]
+    train(load_recipe(micro_recipe, [every, "resume=auto"]), directory)
+    assert directory.model.exists()
+
+
+@pytest.mark.parametrize("who", ["teacher", "student"])
+def test_weights_that_changed_between_two_runs_are_noticed(
+    who: str, micro_recipe: dict[str, Any], micro_pair: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / who
+    shutil.copytree(micro_pair[who], folder)
+    directory = RunDirectory(Path(micro_recipe["output"]))
+    train(load_recipe(micro_recipe, [f"{who}={folder}"]), directory)
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    name = max(weights, key=lambda each: weights[each].numel())
+    weights[name].view(-1)[7] += 1e-3
+    save_file(weights, file, {"format": "pt"})
+    with pytest.raises(UserError) as error:
+        train(load_recipe(micro_recipe, [f"{who}={folder}", "resume=auto"]), directory)
+    assert error.value.key == who
+    assert str(folder) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("damage", "kept"),
+    [
+        (lambda file: file.unlink(), 0),
+        (lambda file: file.write_text(""), 0),
+        (lambda file: file.write_text(file.read_text()[:-30]), 5),
+        (lambda file: file.write_text("".join(file.read_text().splitlines(keepends=True)[2:])), 4),
+    ],
+)
+def test_lost_metrics_are_said(
+    damage: Any, kept: int, micro_recipe: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = RunDirectory(Path(micro_recipe["output"]))
+    train(load_recipe(micro_recipe), directory)
+    assert not any("metrics.jsonl" in record.getMessage() for record in caplog.records)
+    shutil.rmtree(directory.model)
+    damage(directory.metrics)
+    train(load_recipe(micro_recipe, ["resume=auto"]), directory)
+    (message,) = (r.getMessage() for r in caplog.records if "metrics.jsonl" in r.getMessage())
+    assert f"{6 - kept} of the 6 steps" in message
+    assert len(lines(directory.metrics)) == kept
     assert directory.model.exists()
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 from tokenizers.processors import TemplateProcessing
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedModel
 
 from codedistill.data.encode import encode_prompt
+from codedistill.errors import UserError
 from codedistill.prompts import TEMPLATES
 from codedistill.recipe.load import load_recipe
 from codedistill.runs.directory import RunDirectory
@@ -90,3 +92,77 @@ def test_the_adapter_names_its_base_as_the_recipe_does(micro_recipe: dict[str, A
         text = (directory.model / "adapter" / name).read_text()
         assert "tiny/student" in text
         assert str(ASSETS) not in text
+
+
+def losing_weights(after: int, calls: list[Path]) -> Any:
+    """`save_pretrained` of a family that loses a weight, from call number `after` on."""
+    plain = PreTrainedModel.save_pretrained
+
+    def save(self: Any, folder: Path, *arguments: Any, **options: Any) -> None:
+        plain(self, folder, *arguments, **options)
+        calls.append(folder)
+        if len(calls) > after:
+            weights = load_file(Path(folder) / "model.safetensors")
+            name = max(weights, key=lambda each: weights[each].numel())
+            save_file(weights | {name: weights[name] * 2}, Path(folder) / "model.safetensors", {"format": "pt"})
+
+    return save
+
+
+@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("more", [[], ["lora={rank: 2}"]])
+def test_a_student_that_does_not_survive_saving_is_refused(
+    after: int, more: list[str], micro_recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first step, and if only the trained one is lost, before it takes its place."""
+    directory, calls = RunDirectory(Path(micro_recipe["output"])), list[Path]()
+    with monkeypatch.context() as patch:
+        patch.setattr(PreTrainedModel, "save_pretrained", losing_weights(after, calls))
+        with pytest.raises(UserError, match="student") as error:
+            train(load_recipe(micro_recipe, more), directory)
+    assert "\n" not in str(error.value)
+    assert len(calls) == after + 1
+    assert directory.metrics.exists() == bool(after)
+    assert not directory.model.exists()
+    if after:
+        train(load_recipe(micro_recipe, [*more, "resume=auto"]), directory)
+        assert directory.model.exists()
+
+
+def test_a_large_student_is_not_loaded_again(micro_recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = list[Path]()
+    monkeypatch.setattr("codedistill.training.save.COMPARED_BYTES", 1000)
+    monkeypatch.setattr(PreTrainedModel, "save_pretrained", losing_weights(9, calls))
+    train(load_recipe(micro_recipe), RunDirectory(Path(micro_recipe["output"])))
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(("teacher", "evaluated"), [("null", "chat"), (None, "alpaca")])
+def test_a_student_trained_on_chats_says_so(
+    teacher: str | None,
+    evaluated: str,
+    micro_recipe: dict[str, Any],
+    micro_pair: dict[str, Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A run's evaluation asks in this way, too, unless a teacher without a chat template is to answer."""
+    tokenizer = AutoTokenizer.from_pretrained(micro_pair["student"])
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}\n{% endfor %}"
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b = 1"}]
+    (tmp_path / "chats.jsonl").write_text((json.dumps({"messages": turns}) + "\n") * 8)
+    overrides = [
+        f"student={{path: {micro_pair['student']}, tokenizer: {tmp_path / 'tokenizer'}}}",
+        f"data.source={tmp_path / 'chats.jsonl'}",
+        "template=alpaca",
+        "method=sft",
+        *([] if teacher is None else [f"teacher={teacher}"]),
+    ]
+    result = train(load_recipe(micro_recipe, overrides), RunDirectory(Path(micro_recipe["output"])))
+    assert result.template == evaluated
+    assert json.loads((result.model / "codedistill.json").read_text())["template"] == "chat"
+    card = (result.model / "README.md").read_text()
+    assert "alpaca" not in card
+    assert "chat" in card
+    assert any("template alpaca" in r.getMessage() for r in caplog.records)

@@ -39,7 +39,8 @@ class Encoded:
 @dataclass(frozen=True)
 class EncodingReport:
     """What became of the examples. `cut`: their end was truncated. `dropped`: their whole response was. `empty`: their
-    response holds nothing but its end. `template`: made most of the prompts. `ends`: the end tokens that were appended.
+    response holds nothing but its end. `unfinished`: their response has no end. `template`: made most of the prompts.
+    `ends`: the end tokens that were appended.
     """
 
     examples: int
@@ -48,6 +49,7 @@ class EncodingReport:
     template: str
     empty: int = 0
     ends: tuple[int, ...] = ()
+    unfinished: int = 0
 
 
 def encode_examples(
@@ -86,7 +88,13 @@ def encode_examples(
     templates = Counter(example.template(template.name) for example in examples)
     ends = (*([codec.turn_end] if chats else []), tokenizer.eos_token_id)
     return encoded, EncodingReport(
-        len(examples), cut, dropped, templates.most_common(1)[0][0], empty, tuple(dict.fromkeys(ends))
+        len(examples),
+        cut,
+        dropped,
+        templates.most_common(1)[0][0],
+        empty,
+        tuple(dict.fromkeys(ends)),
+        sum(example.id in unfinished for example in examples),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codedistill import benchmarks
-from codedistill.errors import UserError
+from codedistill.errors import UserError, memory_for
 from codedistill.progress import Watch
 from codedistill.recipe.sections import Evaluation, ModelSpec
 from codedistill.runs.directory import EvaluationDirectory, require_no_run
@@ -34,6 +34,7 @@ Samples = dict[tuple[str, int], SampleRow]
 """By task id and number."""
 
 
+@memory_for("writing completions", "evaluation.batch_size")
 def write_samples(
     spec: ModelSpec, tasks: benchmarks.Benchmark, settings: Evaluation, folder: Path, template: str | None, watch: Watch
 ) -> SamplesRequest:

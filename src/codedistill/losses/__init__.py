@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from codedistill.losses.beta_config import REGULARISERS, STRATEGIES, BetaConfig
     from codedistill.losses.divergences import DIVERGENCES, forward_kl, head_tail_gap, reverse_kl
     from codedistill.losses.fused import fused_cross_entropy, fused_divergence, target_log_probs
-    from codedistill.losses.objective import BetaShare, CrossEntropyOutput, FusedOutput, Objective
+    from codedistill.losses.objective import BetaShare, FusedOutput, Objective
     from codedistill.losses.signal import Head, Hidden, Logits, TeacherSignal, TopK
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "BetaPolicy",
     "BetaShare",
     "BetaStatistics",
-    "CrossEntropyOutput",
     "FusedOutput",
     "Head",
     "Hidden",

@@ -93,23 +93,12 @@ class M2(BetaPolicy):
     sign = -1.0
     """s."""
 
+    regularized = True
+
     def __init__(self, config: BetaConfig, seed: int = 0) -> None:
         super().__init__(config, seed)
-        self._regularizer, self._slope = REGULARISERS[self._regularizer_name()]
+        self._regularizer, self._slope = REGULARISERS[config.regulariser if self.regularized else "none"]
         self._start(self.value)
-
-    def _regularizer_name(self) -> str:
-        return self.config.regulariser
-
-    def objective(self, beta: float, statistics: BetaStatistics) -> float:
-        """L_beta."""
-        penalty = self.config.regulariser_weight * self._regularizer(beta, self.config.epsilon)
-        return self.sign * _mix(beta, statistics) + penalty
-
-    def gradient(self, beta: float, statistics: BetaStatistics) -> float:
-        """d L_beta / d beta."""
-        penalty = self.config.regulariser_weight * self._slope(beta, self.config.epsilon)
-        return self.sign * (statistics.reverse_kl - statistics.forward_kl) + penalty
 
     def update(self, statistics: BetaStatistics) -> float:
         """One AdamW step, then beta is clamped to [0, 1]. Returns L_beta as it was before the step.
@@ -118,8 +107,10 @@ class M2(BetaPolicy):
         """
         if not (math.isfinite(statistics.forward_kl) and math.isfinite(statistics.reverse_kl)):
             raise ValueError(f"beta cannot learn from {statistics}")
-        before = self.objective(self.value, statistics)
-        self._beta.grad = torch.full_like(self._beta, self.gradient(self.value, statistics))
+        weight, epsilon = self.config.regulariser_weight, self.config.epsilon
+        before = self.sign * _mix(self.value, statistics) + weight * self._regularizer(self.value, epsilon)
+        slope = self.sign * (statistics.reverse_kl - statistics.forward_kl) + weight * self._slope(self.value, epsilon)
+        self._beta.grad = torch.full_like(self._beta, slope)
         self._optimizer.step()
         with torch.no_grad():
             self._beta.clamp_(0.0, 1.0)
@@ -143,9 +134,7 @@ class M1(M2):
     """M2 with s = +1 and no regularizer."""
 
     sign = 1.0
-
-    def _regularizer_name(self) -> str:
-        return "none"
+    regularized = False
 
 
 class M3(M2):

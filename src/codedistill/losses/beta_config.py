@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from codedistill.errors import did_you_mean
@@ -43,31 +43,23 @@ STRATEGIES: dict[str, Strategy] = {
 """M1, M2, M3 and fixed are those of the AKD paper."""
 
 
-def _sign(value: float) -> float:
-    """The subgradient of abs that autograd takes too: 0 at 0."""
-    return float((value > 0.0) - (value < 0.0))
-
-
 def _eq13(beta: float, epsilon: float) -> float:
     away = 2.0 * abs(beta - 0.5)
     return -math.log(epsilon + away) - math.log(epsilon + 1.0 - away)
 
 
 def _eq13_derivative(beta: float, epsilon: float) -> float:
-    away = 2.0 * abs(beta - 0.5)
-    return 2.0 * _sign(beta - 0.5) * (1.0 / (epsilon + 1.0 - away) - 1.0 / (epsilon + away))
+    away, sign = 2.0 * abs(beta - 0.5), float((beta > 0.5) - (beta < 0.5))  # 0 at 0.5, as autograd has it
+    return 2.0 * sign * (1.0 / (epsilon + 1.0 - away) - 1.0 / (epsilon + away))
 
 
 def _algorithm1(beta: float, epsilon: float) -> float:
-    return -math.log(epsilon + 2.0 * abs(beta - 0.5)) - math.log(epsilon + 2.0 * abs(1.0 - beta - 0.5))
+    return -2.0 * math.log(epsilon + 2.0 * abs(beta - 0.5))  # both of its terms are this one
 
 
 def _algorithm1_derivative(beta: float, epsilon: float) -> float:
-    return -4.0 * _sign(beta - 0.5) / (epsilon + 2.0 * abs(beta - 0.5))
-
-
-def _none(beta: float, epsilon: float) -> float:
-    return 0.0
+    sign = float((beta > 0.5) - (beta < 0.5))
+    return -4.0 * sign / (epsilon + 2.0 * abs(beta - 0.5))
 
 
 Regulariser = Callable[[float, float], float]
@@ -76,7 +68,7 @@ Regulariser = Callable[[float, float], float]
 REGULARISERS: dict[str, tuple[Regulariser, Regulariser]] = {
     "eq13": (_eq13, _eq13_derivative),
     "algorithm1": (_algorithm1, _algorithm1_derivative),
-    "none": (_none, _none),
+    "none": (lambda beta, epsilon: 0.0, lambda beta, epsilon: 0.0),
 }
 """Name -> (function, derivative). eq13 keeps beta away from 0, 0.5 and 1; algorithm1 only from 0.5, so it drives beta
 to 0 or 1. Equation 16 as printed is `none`: its two terms cancel."""
@@ -98,18 +90,12 @@ class BetaConfig(BaseModel):
     smoothing: float = Field(0.9, ge=0, lt=1, description="for gap: the share of the old beta that each step keeps")
     head_mass: float = Field(0.5, gt=0, lt=1, description="for gap: the teacher's probability that makes up its head")
 
-    @field_validator("strategy")
+    @field_validator("strategy", "regulariser")
     @classmethod
-    def _known_strategy(cls, name: str) -> str:
-        if name not in STRATEGIES:
-            raise ValueError(f"there is no strategy {name}; {did_you_mean(name, STRATEGIES)}")
-        return name
-
-    @field_validator("regulariser")
-    @classmethod
-    def _known_regularizer(cls, name: str) -> str:
-        if name not in REGULARISERS:
-            raise ValueError(f"there is no regularizer {name}; {did_you_mean(name, REGULARISERS)}")
+    def _known(cls, name: str, field: ValidationInfo) -> str:
+        kind, table = ("strategy", STRATEGIES) if field.field_name == "strategy" else ("regularizer", REGULARISERS)
+        if name not in table:
+            raise ValueError(f"there is no {kind} {name}; {did_you_mean(name, table)}")
         return name
 
     @field_validator("initial", mode="before")

@@ -41,12 +41,14 @@ class LogPair(NamedTuple):
 
 def forward_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
     """KL(p || q) = sum p (log p - log q), per row [N]. Hinton et al. 2015, with the teacher's entropy kept."""
-    return _forward(_log_pair(student_logits, teacher_logits, temperature))
+    pair = _log_pair(student_logits, teacher_logits, temperature)
+    return _sum(_expect(pair.teacher, pair.teacher, pair.student), pair)
 
 
 def reverse_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
     """KL(q || p) = sum q (log q - log p), per row [N]."""
-    return _reverse(_log_pair(student_logits, teacher_logits, temperature))
+    pair = _log_pair(student_logits, teacher_logits, temperature)
+    return _sum(_expect(pair.student, pair.student, pair.teacher), pair)
 
 
 def generalized_jsd(
@@ -135,7 +137,8 @@ def adaptive_kl(
     head, tail = _gaps(pair, head_mass)
     both = head + tail
     share = torch.where(both > 0, head / both.clamp_min(torch.finfo(both.dtype).tiny), torch.full_like(both, 0.5))
-    forward, reverse = _forward(pair), _reverse(pair)
+    forward = _sum(_expect(pair.teacher, pair.teacher, pair.student), pair)
+    reverse = _sum(_expect(pair.student, pair.student, pair.teacher), pair)
     # A weight of 0 must cancel even an infinite divergence.
     forward = torch.where(share > 0, share * forward, torch.zeros_like(forward))
     return forward + torch.where(share < 1, (1.0 - share) * reverse, torch.zeros_like(reverse))
@@ -230,25 +233,14 @@ def _log_pair(student_logits: Tensor, teacher_logits: Tensor, temperature: float
         )
     if not temperature > 0.0:
         raise UserError(f"temperature must be above 0, not {temperature}")
-    log_q = _log_softmax(student_logits, temperature)
-    log_p = _log_softmax(teacher_logits.detach(), temperature)
+    log_q, log_p = (
+        torch.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature, dim=-1)
+        for logits in (student_logits, teacher_logits.detach())
+    )
     present = ~(torch.isneginf(log_q) & torch.isneginf(log_p))
     zero = torch.zeros((), dtype=log_q.dtype, device=log_q.device)
     # Absent entries get finite logs before any arithmetic, so that no NaN enters the gradient.
     return LogPair(torch.where(present, log_q, zero), torch.where(present, log_p, zero), present)
-
-
-def _forward(pair: LogPair) -> Tensor:
-    return _sum(_expect(pair.teacher, pair.teacher, pair.student), pair)
-
-
-def _reverse(pair: LogPair) -> Tensor:
-    return _sum(_expect(pair.student, pair.student, pair.teacher), pair)
-
-
-def _log_softmax(logits: Tensor, temperature: float) -> Tensor:
-    wide = torch.promote_types(logits.dtype, torch.float32)
-    return torch.log_softmax(logits.to(wide) / temperature, dim=-1)
 
 
 def _expect(log_weight: Tensor, log_a: Tensor, log_b: Tensor) -> Tensor:

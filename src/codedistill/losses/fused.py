@@ -16,18 +16,9 @@ from torch import Tensor
 
 from codedistill.errors import UserError
 from codedistill.losses.divergences import head_tail_gap
-from codedistill.losses.kernels import Scratch, cross_entropy_block, kl_block, mix, mix_gradient_
-from codedistill.losses.objective import BetaShare, CrossEntropyOutput, FusedOutput, Objective
-from codedistill.losses.rows import (
-    HeadGradients,
-    Projected,
-    Rows,
-    TeacherRows,
-    autocast_dtype,
-    row_count,
-    teacher_rows,
-    vocabulary_of,
-)
+from codedistill.losses.kernels import cross_entropy_block, kl_block, mix, mix_gradient_
+from codedistill.losses.objective import BetaShare, FusedOutput, Objective
+from codedistill.losses.rows import HeadGradients, Projected, TeacherRows, rows_at_once, teacher_rows
 from codedistill.losses.signal import Head, Hidden, Logits, TeacherSignal
 
 BLOCK_BYTES = 4 * 2**20
@@ -55,32 +46,9 @@ def fused_divergence(
 
     Raises UserError if shapes, vocabularies, temperatures or targets do not fit.
     """
-    size = _shared_vocabulary(student_head, vocabulary_of(signal), objective)
-    _check_rows(student_hidden, row_count(signal), row_weights, targets)
     if targets is None and bool((torch.as_tensor(objective.cross_entropy_weight) > 0).any()):
         raise UserError("cross_entropy_weight is above 0, but no targets were given")
-    gradients = HeadGradients.for_inputs(student_hidden, student_head)
-    narrow = autocast_dtype(student_hidden)
-    with torch.no_grad(), torch.autocast(student_hidden.device.type, enabled=False):
-        student = Projected(student_hidden.detach(), student_head.cut(size), narrow)
-        teacher = teacher_rows(signal, size, objective.temperature, narrow)
-        rows = Rows.of(row_weights, size, student.dtype, objective.chunk_rows)
-        if not isinstance(objective.beta, BetaShare):
-            betas = _per_row("beta", objective.beta, rows.all_weights)
-        else:
-            betas = torch.zeros_like(rows.all_weights)
-            if objective.beta.examples is not None:
-                # Betas of whole examples must be known before the first gradient: one pass for the values alone.
-                probe = _Pass(student, teacher, replace(objective, cross_entropy_weight=0.0), betas, None)
-                probe.run(rows, None)
-                values = probe.forward_kl[rows.index], probe.reverse_kl[rows.index]
-                betas[rows.index] = objective.beta.by_example(*values, rows.index)
-        if targets is not None:
-            _check_targets(targets[rows.index], size)
-        work = _Pass(student, teacher, objective, betas, targets)
-        work.run(rows, gradients if gradients.wanted else None)
-        output = work.output(rows.all_weights)
-    return replace(output, loss=gradients.attach(output.loss, student_hidden, student_head))
+    return _fused(student_hidden, student_head, signal, row_weights, objective, targets)
 
 
 def fused_cross_entropy(
@@ -90,21 +58,13 @@ def fused_cross_entropy(
     row_weights: Tensor,
     vocabulary_size: int | None = None,
     chunk_rows: int | None = None,
-) -> CrossEntropyOutput:
-    """The weighted sum of -log q[target] over rows, computed as `fused_divergence` is. targets: int64 [N]."""
-    size = student_head.weight.shape[0] if vocabulary_size is None else vocabulary_size
-    _check_rows(student_hidden, len(student_hidden), row_weights, targets)
-    gradients = HeadGradients.for_inputs(student_hidden, student_head)
-    narrow = autocast_dtype(student_hidden)
-    with torch.no_grad(), torch.autocast(student_hidden.device.type, enabled=False):
-        student = Projected(student_hidden.detach(), student_head.cut(size), narrow)
-        rows = Rows.of(row_weights, size, student.dtype, chunk_rows)
-        _check_targets(targets[rows.index], size)
-        objective = Objective(cross_entropy_weight=1.0)
-        work = _Pass(student, None, objective, torch.zeros_like(rows.all_weights), targets)
-        work.run(rows, gradients if gradients.wanted else None)
-        loss = (rows.all_weights * work.cross_entropy).sum()
-    return CrossEntropyOutput(gradients.attach(loss, student_hidden, student_head), work.cross_entropy)
+) -> FusedOutput:
+    """The weighted sum of -log q[target] over rows, computed as `fused_divergence` is. targets: int64 [N].
+
+    All divergences of the result are 0.
+    """
+    objective = Objective(cross_entropy_weight=1.0, vocabulary_size=vocabulary_size, chunk_rows=chunk_rows)
+    return _fused(student_hidden, student_head, None, row_weights, objective, targets)
 
 
 @torch.no_grad()
@@ -117,7 +77,8 @@ def target_log_probs(
     """
     if isinstance(signal, Hidden):
         ones = torch.ones(len(targets), device=targets.device)
-        return -fused_cross_entropy(signal.hidden, signal.head, targets, ones, vocabulary_size, chunk_rows).per_row_loss
+        out = fused_cross_entropy(signal.hidden, signal.head, targets, ones, vocabulary_size, chunk_rows)
+        return -out.per_row_cross_entropy
     if isinstance(signal, Logits):
         wide = torch.promote_types(signal.logits.dtype, torch.float32)
         log_probs = torch.log_softmax(signal.logits[:, :vocabulary_size].to(wide), dim=-1)
@@ -128,55 +89,94 @@ def target_log_probs(
     return torch.where(listed, signal.log_probs, torch.zeros_like(signal.log_probs)).sum(-1)
 
 
+def _fused(
+    student_hidden: Tensor,
+    student_head: Head,
+    signal: TeacherSignal | None,
+    row_weights: Tensor,
+    objective: Objective,
+    targets: Tensor | None,
+) -> FusedOutput:
+    """The pass over all rows; without a signal the cross entropy is all there is."""
+    size = _shared_vocabulary(student_hidden, student_head, signal, row_weights, objective, targets)
+    gradients = HeadGradients.for_inputs(student_hidden, student_head)
+    device = student_hidden.device.type
+    narrow = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+    with torch.no_grad(), torch.autocast(device, enabled=False):
+        student = Projected(student_hidden.detach(), student_head.cut(size), narrow)
+        teacher = None if signal is None else teacher_rows(signal, size, objective.temperature, narrow)
+        weights = row_weights.detach().to(torch.promote_types(student.dtype, torch.float32))
+        work = _Pass(student, teacher, objective, weights, targets)
+        index = work.index
+        if targets is not None and len(index):
+            low, high = int(targets[index].min()), int(targets[index].max())
+            if low < 0 or high >= size:
+                raise UserError(f"targets of rows with weight must lie in [0, {size}), not between {low} and {high}")
+        if isinstance(objective.beta, BetaShare) and objective.beta.examples is not None:
+            # Betas of whole examples must be known before the first gradient: one pass for the values alone.
+            probe = _Pass(student, teacher, replace(objective, cross_entropy_weight=0.0), weights, None)
+            probe.run(None)
+            work.betas[index] = objective.beta.by_example(probe.forward_kl[index], probe.reverse_kl[index], index)
+        work.run(gradients if gradients.wanted else None)
+        output = work.output()
+    return replace(output, loss=gradients.attach(output.loss, student_hidden, student_head))
+
+
 class _Pass:
-    """One pass over the rows: fills the row values [N], and the gradients if any are wanted."""
+    """One pass over the rows with weight: fills the row values [N], and the gradients if any are wanted."""
 
     def __init__(
         self,
         student: Projected,
         teacher: TeacherRows | None,
         objective: Objective,
-        betas: Tensor,
+        weights: Tensor,
         targets: Tensor | None,
     ) -> None:
         self.student, self.teacher, self.objective = student, teacher, objective
-        self.betas, self.targets = betas, targets
-        self.forward_kl, self.reverse_kl = torch.zeros_like(betas), torch.zeros_like(betas)
-        self.divergence, self.cross_entropy = torch.zeros_like(betas), torch.zeros_like(betas)
-        self.gaps = None if objective.head_mass is None else (torch.zeros_like(betas), torch.zeros_like(betas))
+        self.weights, self.targets = weights, targets
+        self.index = weights.nonzero().squeeze(-1)
+        zeros = torch.zeros_like(weights)
+        self.betas = zeros if isinstance(objective.beta, BetaShare) else _per_row("beta", objective.beta, weights)
+        self.forward_kl, self.reverse_kl = torch.zeros_like(weights), torch.zeros_like(weights)
+        self.divergence, self.cross_entropy = torch.zeros_like(weights), torch.zeros_like(weights)
+        self.gaps = None if objective.head_mass is None else (torch.zeros_like(weights), torch.zeros_like(weights))
         # The factors of the cross entropy and of the divergence in the loss of each row.
-        self.hard = _per_row("cross_entropy_weight", objective.cross_entropy_weight, betas)
+        self.hard = _per_row("cross_entropy_weight", objective.cross_entropy_weight, weights)
         self.soft = (1.0 - self.hard) * (objective.temperature**2 if objective.squared_temperature else 1.0)
         self.wants_cross_entropy = targets is not None and bool((self.hard > 0).any())
 
-    def run(self, rows: Rows, gradients: HeadGradients | None) -> None:
-        block = rows.chunk
-        if self.student.hidden.device.type == "cpu":
-            per_row = rows.all_weights.element_size() * max(1, self.student.size)
-            block = min(block, max(1, BLOCK_BYTES // per_row))
-        shape, dtype = (block, self.student.size), rows.all_weights.dtype
-        scratch = Scratch(*torch.empty(2, *shape, dtype=dtype, device=self.student.hidden.device))
-        for chunk in rows.chunks():
-            hidden, student = self.student.rows(chunk)
-            if self.teacher is not None:
-                self.teacher.load(chunk)
-            for start in range(0, len(chunk), block):
+    def run(self, gradients: HeadGradients | None) -> None:
+        size, device = self.student.size, self.student.hidden.device
+        chunk = self.objective.chunk_rows or rows_at_once(len(self.index), size, self.student.dtype)
+        block = chunk
+        if device.type == "cpu":
+            block = min(block, max(1, BLOCK_BYTES // (self.weights.element_size() * max(1, size))))
+        scratch = torch.empty(2, block, size, dtype=self.weights.dtype, device=device)
+        for rows in self.index.split(chunk) if len(self.index) else ():
+            hidden, student = self.student.rows(rows)
+            teacher = None if self.teacher is None else self.teacher(rows)
+            for start in range(0, len(rows), block):
                 part = slice(start, start + block)
-                few = chunk[part]
-                buffers = Scratch(*(each[: len(few)] for each in scratch))
-                self._block(few, part, student[part], buffers, None if gradients is None else rows.all_weights[few])
+                few, product = rows[part], student[part]
+                logits = product.to(self.weights.dtype)
+                self.student.head.to_logits_(logits)
+                others = None if teacher is None else teacher(part, logits)
+                gradient = self._block(few, logits, others, scratch[:, : len(few)], gradients is not None)
+                if gradient is not None and gradient is not product:
+                    product.copy_(gradient)
             if gradients is not None:
-                gradients.add(chunk, hidden, self.student.weight, student)
+                gradients.add(rows, hidden, self.student.weight, student)
 
-    def output(self, weights: Tensor) -> FusedOutput:
+    def output(self) -> FusedOutput:
+        weights = self.weights
         divergence = torch.where(self.soft > 0, self.soft * self.divergence, torch.zeros_like(self.soft))
         # Computed for every row of a block if one needs it; the reported value must not depend on the other rows.
         cross_entropy = torch.where(self.hard > 0, self.cross_entropy, torch.zeros_like(self.hard))
         return FusedOutput(
-            loss=_weighted(weights, divergence + self.hard * cross_entropy),
-            forward_kl=_weighted(weights, self.forward_kl),
-            reverse_kl=_weighted(weights, self.reverse_kl),
-            cross_entropy=_weighted(weights, cross_entropy),
+            loss=(weights * (divergence + self.hard * cross_entropy)).sum(),
+            forward_kl=(weights * self.forward_kl).sum(),
+            reverse_kl=(weights * self.reverse_kl).sum(),
             per_row_forward_kl=self.forward_kl,
             per_row_reverse_kl=self.reverse_kl,
             per_row_cross_entropy=cross_entropy,
@@ -185,40 +185,34 @@ class _Pass:
             per_row_tail_gap=None if self.gaps is None else self.gaps[1],
         )
 
-    def _block(self, rows: Tensor, part: slice, student: Tensor, scratch: Scratch, weights: Tensor | None) -> None:
-        """Row values of one block: `rows` [b] of N, the `part` of the chunk. student: the product hidden @ weight.T
-        [b, V], overwritten; with weights [b] it ends as d loss / d product.
+    def _block(
+        self, rows: Tensor, student: Tensor, teacher: Tensor | None, scratch: Tensor, wanted: bool
+    ) -> Tensor | None:
+        """Row values of one block, `rows` [b] of N, from both models' logits [b, V], which are overwritten.
+
+        Returns d loss / d (hidden @ weight.T) [b, V] if it is wanted.
         """
-        logits = student.to(scratch.first.dtype)
-        self.student.head.to_logits_(logits)
-        slope = None if weights is None else self.student.head.slope(logits)
-        hard = self._cross_entropy_block(rows, logits) if self.wants_cross_entropy else None
-        gradient: Tensor | None = None
-        if self.teacher is not None:
-            factor = None if weights is None else weights * self.soft[rows]
-            teacher = self.teacher.logits(part, logits)
-            gradient = self._divergence_block(rows, logits, teacher, scratch, factor)
-        if weights is None:
-            return
-        gradient = logits.zero_() if gradient is None else gradient
+        weights, head = self.weights[rows], self.student.head
+        slope = head.slope(student) if wanted else None
+        hard = gradient = None
+        if self.wants_cross_entropy:
+            assert self.targets is not None
+            own = student if teacher is None else student.clone()  # a divergence that follows needs the logits
+            self.cross_entropy[rows], hard = cross_entropy_block(own, self.targets[rows], torch.empty_like(student))
+        if teacher is not None:
+            factor = weights * self.soft[rows] if wanted else None
+            gradient = self._divergence_block(rows, student, teacher, scratch, factor)
+        if not wanted:
+            return None
+        gradient = student.zero_() if gradient is None else gradient
         if hard is not None:
             gradient.addcmul_(hard, (weights * self.hard[rows]).unsqueeze(-1))
         if slope is not None:
             gradient.mul_(slope)
-        if self.student.head.scale != 1.0:
-            gradient.mul_(self.student.head.scale)
-        if gradient is not student:
-            student.copy_(gradient)
-
-    def _cross_entropy_block(self, rows: Tensor, logits: Tensor) -> Tensor:
-        """Fill the rows' cross entropy; return its gradient [b, V]. Keeps `logits` if a divergence follows."""
-        assert self.targets is not None
-        own = logits if self.teacher is None else logits.clone()
-        self.cross_entropy[rows], gradient = cross_entropy_block(own, self.targets[rows], torch.empty_like(logits))
-        return gradient
+        return gradient if head.scale == 1.0 else gradient.mul_(head.scale)
 
     def _divergence_block(
-        self, rows: Tensor, student: Tensor, teacher: Tensor, scratch: Scratch, factor: Tensor | None
+        self, rows: Tensor, student: Tensor, teacher: Tensor, scratch: Tensor, factor: Tensor | None
     ) -> Tensor | None:
         """Fill the rows' divergences; with factor [b] return d (factor * divergence) / d logits [b, V].
 
@@ -229,7 +223,12 @@ class _Pass:
             gaps = head_tail_gap(student, teacher, objective.temperature, objective.head_mass)
             self.gaps[0][rows], self.gaps[1][rows] = gaps
         if objective.divergence is not None:
-            self.divergence[rows], gradient = _by_autograd(objective, student, teacher, factor)
+            with torch.set_grad_enabled(factor is not None):
+                leaf = student.detach().requires_grad_(factor is not None)
+                values = objective.divergence(leaf, teacher, objective.temperature)
+                if factor is not None:
+                    (gradient,) = torch.autograd.grad((values * factor).sum(), leaf)
+            self.divergence[rows] = values.detach()
         if objective.temperature != 1.0:
             student.div_(objective.temperature)
             teacher.div_(objective.temperature)
@@ -246,24 +245,6 @@ class _Pass:
         return gradient
 
 
-def _by_autograd(
-    objective: Objective, student: Tensor, teacher: Tensor, factor: Tensor | None
-) -> tuple[Tensor, Tensor | None]:
-    """Row values [b] of any divergence and, with factor [b], the gradient of their weighted sum [b, V]."""
-    assert objective.divergence is not None
-    if factor is None:
-        return objective.divergence(student, teacher, objective.temperature), None
-    with torch.enable_grad():
-        leaf = student.detach().requires_grad_()
-        values = objective.divergence(leaf, teacher, objective.temperature)
-        (gradient,) = torch.autograd.grad((values * factor).sum(), leaf)
-    return values.detach(), gradient
-
-
-def _weighted(weights: Tensor, values: Tensor) -> Tensor:
-    return (weights * values).sum()
-
-
 def _per_row(name: str, value: float | Tensor, like: Tensor) -> Tensor:
     """The value of each row, [N]."""
     if not isinstance(value, Tensor):
@@ -273,30 +254,35 @@ def _per_row(name: str, value: float | Tensor, like: Tensor) -> Tensor:
     return value.detach().to(like.dtype).expand_as(like).clone()
 
 
-def _shared_vocabulary(student: Head, teacher: int | None, objective: Objective) -> int:
-    size = student.weight.shape[0]
-    smaller = size if teacher is None else min(size, teacher)
+def _shared_vocabulary(
+    student: Tensor,
+    head: Head,
+    signal: TeacherSignal | None,
+    weights: Tensor,
+    objective: Objective,
+    targets: Tensor | None,
+) -> int:
+    """The number of vocabulary entries that the loss compares. Raises UserError for inputs that do not fit."""
+    size = head.weight.shape[0]
+    teacher, other = student, size  # the teacher's rows and vocabulary; a top-k signal does not tell the latter
+    if isinstance(signal, Hidden):
+        teacher, other = signal.hidden, signal.head.weight.shape[0]
+    elif isinstance(signal, Logits):
+        teacher, other = signal.logits, signal.logits.shape[-1]
+    elif signal is not None:
+        teacher = signal.ids
+    counts = {"student rows": len(student), "teacher rows": len(teacher), "row_weights": len(weights)}
+    if targets is not None:
+        counts["targets"] = len(targets)
+    if student.dim() != 2 or teacher.dim() != 2 or weights.dim() != 1 or len(set(counts.values())) != 1:
+        raise UserError(f"the inputs of a fused loss must be [N, ...] with the same number of rows N; got {counts}")
     if objective.vocabulary_size is None:
-        if smaller != max(size, teacher or 0):
+        if size != other:
             raise UserError(
-                f"vocabulary_size is not set, and the student has {size} entries, the teacher {teacher}: set it to the "
+                f"vocabulary_size is not set, and the student has {size} entries, the teacher {other}: set it to the "
                 "size of the vocabulary that both share"
             )
         return size
-    if not 1 <= objective.vocabulary_size <= smaller:
-        raise UserError(f"vocabulary_size must lie between 1 and {smaller}, not {objective.vocabulary_size}")
+    if not 1 <= objective.vocabulary_size <= min(size, other):
+        raise UserError(f"vocabulary_size must lie between 1 and {min(size, other)}, not {objective.vocabulary_size}")
     return objective.vocabulary_size
-
-
-def _check_rows(student: Tensor, teacher: int, weights: Tensor, targets: Tensor | None) -> None:
-    counts = {"student rows": len(student), "teacher rows": teacher, "row_weights": len(weights)}
-    if targets is not None:
-        counts["targets"] = len(targets)
-    if student.dim() != 2 or weights.dim() != 1 or len(set(counts.values())) != 1:
-        raise UserError(f"the inputs of a fused loss must have the same number of rows; got {counts}")
-
-
-def _check_targets(targets: Tensor, size: int) -> None:
-    if len(targets) and not (int(targets.min()) >= 0 and int(targets.max()) < size):
-        low, high = int(targets.min()), int(targets.max())
-        raise UserError(f"targets of rows with weight must lie in [0, {size}), not between {low} and {high}")

@@ -13,17 +13,9 @@ caller's matrix products.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-
-class Scratch(NamedTuple):
-    """Two buffers [b, V] of the working dtype that a block may overwrite."""
-
-    first: Tensor
-    second: Tensor
 
 
 @dataclass
@@ -41,10 +33,13 @@ class KlBlock:
     finite: bool
 
 
-def kl_block(student: Tensor, teacher: Tensor, scratch: Scratch) -> KlBlock:
-    """Both divergences of logits [b, V] that are already divided by the temperature. Overwrites all four tensors."""
-    student_exp, student_sum = _shift_and_exp(student, scratch.first)
-    teacher_exp, teacher_sum = _shift_and_exp(teacher, scratch.second)
+def kl_block(student: Tensor, teacher: Tensor, scratch: Tensor) -> KlBlock:
+    """Both divergences of logits [b, V] that are already divided by the temperature. scratch: [2, b, V].
+
+    Overwrites all three tensors.
+    """
+    student_exp, student_sum = _shift_and_exp(student, scratch[0])
+    teacher_exp, teacher_sum = _shift_and_exp(teacher, scratch[1])
     offset = student_sum.log() - teacher_sum.log()
     difference = student.sub_(teacher)
     products = teacher  # the teacher's shifted logits are not needed any more
@@ -71,7 +66,12 @@ def mix_gradient_(block: KlBlock, beta: Tensor, factor: Tensor) -> Tensor:
     beta, factor = beta.unsqueeze(-1), factor.unsqueeze(-1)
     to_teacher = factor * (1.0 - beta) / block.teacher_sum
     if not block.finite:
-        return _mix_gradient_with_infinities(block, beta, factor, to_teacher)
+        # A model lacks entries: avoid 0 * inf, at the price of allocations.
+        q = block.student_exp / block.student_sum
+        reverse = factor * beta * q * (block.difference - block.mean)
+        reverse = torch.where((q > 0) & (beta > 0), reverse, torch.zeros_like(q))
+        gradient = factor * (1.0 - beta) * q - block.teacher_exp * to_teacher + reverse
+        return block.difference.copy_(gradient)
     gradient = block.difference
     if bool((beta == 0).all()):
         torch.mul(block.student_exp, factor / block.student_sum, out=gradient)
@@ -103,12 +103,3 @@ def _shift_and_exp(logits: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
 
 def _expect(weight: Tensor, values: Tensor) -> Tensor:
     return torch.where(weight > 0, weight * values, torch.zeros_like(values)).sum(-1, keepdim=True)
-
-
-def _mix_gradient_with_infinities(block: KlBlock, beta: Tensor, factor: Tensor, to_teacher: Tensor) -> Tensor:
-    """The same gradient if a model lacks entries: allocates, but avoids 0 * inf."""
-    q = block.student_exp / block.student_sum
-    reverse = factor * beta * q * (block.difference - block.mean)
-    reverse = torch.where((q > 0) & (beta > 0), reverse, torch.zeros_like(q))
-    gradient = factor * (1.0 - beta) * q - block.teacher_exp * to_teacher + reverse
-    return block.difference.copy_(gradient)

@@ -89,18 +89,9 @@ class FusedOutput:
     loss: Tensor
     forward_kl: Tensor
     reverse_kl: Tensor
-    cross_entropy: Tensor
     per_row_forward_kl: Tensor
     per_row_reverse_kl: Tensor
     per_row_cross_entropy: Tensor
     per_row_beta: Tensor
     per_row_head_gap: Tensor | None = None
     per_row_tail_gap: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class CrossEntropyOutput:
-    """loss: the weighted sum, with gradient. per_row_loss: [N], detached, 0 in rows of weight 0."""
-
-    loss: Tensor
-    per_row_loss: Tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from codedistill.errors import UserError
-from codedistill.losses.signal import Head, Hidden, Logits, TeacherSignal, TopK
+from codedistill.losses.signal import Head, Hidden, Logits, TeacherSignal
 
 CHUNK_BYTES = 128 * 2**20
 """Size of a chunk's logits, both models together, unless `chunk_rows` is given."""
@@ -20,27 +20,19 @@ _TILE_BYTES = 32 * 2**20
 _MASS_TOLERANCE = 0.01
 
 
-@dataclass(frozen=True)
-class Rows:
-    """The rows that count, the weights of all rows [N], and how many rows meet the heads at once."""
+TeacherRows = Callable[[Tensor], Callable[[slice, Tensor], Tensor]]
+"""Takes up a chunk of rows, by their indices [n]. The result gives the teacher's logits for a part of the chunk [b, V],
+to be overwritten, in the dtype of the student's logits of the same part [b, V]."""
 
-    index: Tensor
-    all_weights: Tensor
-    chunk: int
 
-    @classmethod
-    def of(cls, row_weights: Tensor, vocabulary: int, dtype: torch.dtype, chunk_rows: int | None) -> Rows:
-        weights = row_weights.detach().to(torch.promote_types(dtype, torch.float32))
-        index = weights.nonzero().squeeze(-1)
-        if chunk_rows is None:
-            most = max(1, CHUNK_BYTES // (2 * dtype.itemsize * max(1, vocabulary)))
-            # Equal chunks: a short last one would waste the matrix product's efficiency.
-            chunks = max(1, -(-len(index) // most))
-            chunk_rows = max(1, -(-len(index) // chunks))
-        return cls(index, weights, chunk_rows)
+def rows_at_once(count: int, vocabulary: int, dtype: torch.dtype) -> int:
+    """The length of a chunk: as many of `count` rows as fit into CHUNK_BYTES.
 
-    def chunks(self) -> Iterator[Tensor]:
-        return iter(self.index.split(self.chunk)) if len(self.index) else iter(())
+    Chunks are equal, because a short last one would waste the matrix product's efficiency.
+    """
+    most = max(1, CHUNK_BYTES // (2 * dtype.itemsize * max(1, vocabulary)))
+    chunks = max(1, -(-count // most))
+    return max(1, -(-count // chunks))
 
 
 class Projected:
@@ -55,7 +47,6 @@ class Projected:
         self.weight = head.weight.to(self.dtype)
         self.size = head.weight.shape[0]
         self._buffer: Tensor | None = None
-        self._chunk: Tensor | None = None
 
     def rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden states [n, H] and their product with the weight [n, V]. The next call overwrites the product."""
@@ -64,61 +55,16 @@ class Projected:
             self._buffer = torch.empty(len(index), self.size, dtype=self.dtype, device=hidden.device)
         return hidden, torch.mm(hidden, self.weight.T, out=self._buffer[: len(index)])
 
-    def load(self, index: Tensor) -> None:
-        self._chunk = self.rows(index)[1]
+    def __call__(self, index: Tensor) -> Callable[[slice, Tensor], Tensor]:
+        """The rows as those of a teacher."""
+        product = self.rows(index)[1]
 
-    def logits(self, part: slice, student: Tensor) -> Tensor:
-        assert self._chunk is not None
-        block = self._chunk[part].to(student.dtype)
-        self.head.to_logits_(block)
-        return block
+        def logits(part: slice, student: Tensor) -> Tensor:
+            block = product[part].to(student.dtype)
+            self.head.to_logits_(block)
+            return block
 
-
-class Given:
-    """Logits that the caller has already."""
-
-    def __init__(self, logits: Tensor, size: int) -> None:
-        self._all = logits[:, :size]
-        self._chunk = self._all[:0]
-
-    def load(self, index: Tensor) -> None:
-        self._chunk = self._all.index_select(0, index)
-
-    def logits(self, part: slice, student: Tensor) -> Tensor:
-        return self._chunk[part].to(student.dtype)
-
-
-class Filled:
-    """Logits of a teacher whose tail is known only by its mass, completed along the student's tail.
-
-    With S the listed ids, tau_p and tau_q the mass of either model outside S, an entry i outside S gets
-    log q_i + log(tau_p / tau_q), as a constant. Values and gradients of the dense divergences are then those of the
-    divergence with all entries outside S merged into one: the tightest lower bound that the listed numbers allow.
-    """
-
-    def __init__(self, signal: TopK) -> None:
-        self._all, self._temperature = (signal.ids, signal.log_probs, signal.log_tail), signal.temperature
-        self._chunk = self._all
-
-    def load(self, index: Tensor) -> None:
-        ids, log_probs, log_tail = self._all
-        self._chunk = ids.index_select(0, index), log_probs.index_select(0, index), log_tail.index_select(0, index)
-
-    def logits(self, part: slice, student: Tensor) -> Tensor:
-        ids, log_probs, log_tail = (each[part] for each in self._chunk)
-        log_tail = log_tail.to(student.dtype).unsqueeze(-1)
-        filled = torch.log_softmax(student / self._temperature, dim=-1)
-        student_tail = filled.scatter(-1, ids, -math.inf).logsumexp(-1, keepdim=True)
-        filled += log_tail - student_tail
-        if ids.shape[-1] < student.shape[-1] and bool((empty := student_tail.isneginf()).any()):
-            # The student has nothing outside S: any place for the teacher's tail gives the same divergences.
-            filled = torch.where(empty, log_tail - math.log(student.shape[-1] - ids.shape[-1]), filled)
-        return filled.scatter_(-1, ids, log_probs.to(student.dtype)).mul_(self._temperature)
-
-
-TeacherRows = Projected | Given | Filled
-"""`load` takes up a chunk of rows; `logits(part, student)` gives those of a part of it [b, V], to be overwritten, in
-the dtype of the student's logits of the same part [b, V]."""
+        return logits
 
 
 def teacher_rows(signal: TeacherSignal, size: int, temperature: float, narrow: torch.dtype | None) -> TeacherRows:
@@ -130,7 +76,13 @@ def teacher_rows(signal: TeacherSignal, size: int, temperature: float, narrow: t
     if isinstance(signal, Hidden):
         return Projected(signal.hidden.detach(), signal.head.cut(size), narrow)
     if isinstance(signal, Logits):
-        return Given(signal.logits.detach(), size)
+        every = signal.logits.detach()[:, :size]
+
+        def given(index: Tensor) -> Callable[[slice, Tensor], Tensor]:
+            chunk = every.index_select(0, index)
+            return lambda part, student: chunk[part].to(student.dtype)
+
+        return given
     if signal.temperature != temperature:
         raise UserError(
             f"top-k signal: taken at temperature {signal.temperature}, the loss has temperature {temperature}; a "
@@ -141,28 +93,30 @@ def teacher_rows(signal: TeacherSignal, size: int, temperature: float, narrow: t
     mass = signal.log_probs.detach().double().exp().sum(-1) + signal.log_tail.detach().double().exp()
     if not bool(((mass - 1.0).abs() <= _MASS_TOLERANCE).all()):
         raise UserError("top-k signal: the listed probabilities and the tail must sum to 1 in every row")
-    return Filled(signal)
+    columns = signal.ids, signal.log_probs.detach(), signal.log_tail.detach()
+
+    def listed(index: Tensor) -> Callable[[slice, Tensor], Tensor]:
+        chunk = [column.index_select(0, index) for column in columns]
+        return lambda part, student: _filled(student, temperature, *(column[part] for column in chunk))
+
+    return listed
 
 
-def row_count(signal: TeacherSignal) -> int:
-    """N. Raises UserError unless the signal has one row per position."""
-    rows = signal.hidden if isinstance(signal, Hidden) else signal.logits if isinstance(signal, Logits) else signal.ids
-    if rows.dim() != 2:
-        raise UserError(f"a teacher signal must have rows [N, ...], not {tuple(rows.shape)}")
-    return len(rows)
+def _filled(student: Tensor, temperature: float, ids: Tensor, log_probs: Tensor, log_tail: Tensor) -> Tensor:
+    """Logits [b, V] of a teacher whose tail is known only by its mass, completed along the student's tail.
 
-
-def vocabulary_of(signal: TeacherSignal) -> int | None:
-    """V, or None if the signal does not tell."""
-    if isinstance(signal, TopK):
-        return None
-    return signal.head.weight.shape[0] if isinstance(signal, Hidden) else signal.logits.shape[-1]
-
-
-def autocast_dtype(of: Tensor) -> torch.dtype | None:
-    """The dtype of matrix products under autocast, None outside of it."""
-    kind = of.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    With S the listed ids, tau_p and tau_q the mass of either model outside S, an entry i outside S gets
+    log q_i + log(tau_p / tau_q), as a constant. Values and gradients of the dense divergences are then those of the
+    divergence with all entries outside S merged into one: the tightest lower bound that the listed numbers allow.
+    """
+    log_tail = log_tail.to(student.dtype).unsqueeze(-1)
+    filled = torch.log_softmax(student / temperature, dim=-1)
+    student_tail = filled.scatter(-1, ids, -math.inf).logsumexp(-1, keepdim=True)
+    filled += log_tail - student_tail
+    if ids.shape[-1] < student.shape[-1] and bool((empty := student_tail.isneginf()).any()):
+        # The student has nothing outside S: any place for the teacher's tail gives the same divergences.
+        filled = torch.where(empty, log_tail - math.log(student.shape[-1] - ids.shape[-1]), filled)
+    return filled.scatter_(-1, ids, log_probs.to(student.dtype)).mul_(temperature)
 
 
 @dataclass

@@ -55,7 +55,7 @@ class Head:
         return None if self.softcap is None else 1.0 - (logits / self.softcap).square()
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Full logits [N, V] with autograd, for tests and small inputs."""
+        """Full logits [N, V] with autograd, for small inputs."""
         product = hidden @ self.weight.T
         if self.bias is not None:
             product = product + self.bias

@@ -13,24 +13,18 @@ Nothing here imports torch until a method is built.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
 from codedistill.methods.settings import METHODS
 
 if TYPE_CHECKING:
     from codedistill.methods.base import Method, MethodContext
 
-__all__ = ["METHODS", "build_method", "import_named"]
+__all__ = ["METHODS", "build_method"]
 
 
 def build_method(context: MethodContext) -> Method:
     """The method of the context's recipe."""
-    method: Method = import_named(METHODS[context.recipe.method].build)(context)
+    method: Method = resolve_name(METHODS[context.recipe.method].build)(context)
     return method
-
-
-def import_named(name: str) -> Any:
-    """The object that a table names as `module:name`."""
-    module, _, attribute = name.partition(":")
-    return getattr(import_module(module), attribute)

@@ -30,8 +30,8 @@ class Student:
     """The model that learns.
 
     loaded: the model as it was loaded, and its tokenizer. model: the same model, wrapped if it has adapters. states:
-    the module that maps a batch to hidden states, as the launcher prepared it. vocabulary: the number of entries of
-    the output head that are real tokens, of the teacher's too if there is one.
+    maps a batch to the last hidden states [N, H] at its rows, with gradient. vocabulary: the number of entries of the
+    output head that are real tokens, of the teacher's too if there is one.
     """
 
     loaded: Loaded
@@ -40,17 +40,8 @@ class Student:
     vocabulary: int
 
     @property
-    def tokenizer(self) -> Any:
-        return self.loaded.tokenizer
-
-    @property
     def head(self) -> Head:
         return output_head(self.model)
-
-    def hidden(self, batch: Batch) -> torch.Tensor:
-        """Last hidden states [N, H] at the batch's rows, with gradient."""
-        states: torch.Tensor = self.states(batch)
-        return states
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -93,7 +84,8 @@ class MethodContext:
             Request(index=e.id, sample=step, ids=e.ids[: e.prompt_length], limit=longest - e.prompt_length)
             for e in examples
         ]
-        with self.student.evaluating():
+        # In the weights' own type, whatever the losses are computed in.
+        with self.student.evaluating(), torch.autocast(self.student.head.weight.device.type, enabled=False):
             generator = generator_for(self.student.loaded, mixture)
             written = {done.index: done.ids for done in generator.generate(requests, sampling)}
         return [Encoded(e.id, e.ids[: e.prompt_length] + written[e.id], e.prompt_length) for e in examples]

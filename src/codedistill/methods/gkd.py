@@ -27,13 +27,10 @@ class OnPolicyDistillation(Distillation):
 
     def __init__(self, context: MethodContext) -> None:
         super().__init__(context)
-        self._context, self._gkd, self._seed = context, context.recipe.section(Gkd), context.recipe.training.seed
+        gkd, self._seed = context.recipe.section(Gkd), context.recipe.training.seed
+        self._context, self._fraction = context, gkd.student_fraction
         self._sampling = Sampling(
-            max_new_tokens=self._gkd.max_new_tokens,
-            temperature=self._gkd.temperature,
-            seed=self._seed,
-            batch_size=self._gkd.batch_size,
-            vocabulary=context.student.vocabulary,
+            gkd.max_new_tokens, gkd.temperature, self._seed, gkd.batch_size, context.student.vocabulary
         )
         self._written: dict[int, Encoded] = {}
         self.metrics = (*self.metrics, "student_written")
@@ -65,4 +62,4 @@ class OnPolicyDistillation(Distillation):
 
     def student_writes(self, step: int, example: int) -> bool:
         """Whether the student writes the response to this example at this step."""
-        return random.Random(f"gkd {self._seed} {step} {example}").random() < self._gkd.student_fraction
+        return random.Random(f"gkd {self._seed} {step} {example}").random() < self._fraction

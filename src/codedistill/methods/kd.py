@@ -66,7 +66,7 @@ class Distillation(Method):
             chunk_rows=self._settings.chunk_rows,
         )
         targets = batch.targets if self._settings.cross_entropy_weight > 0 else None
-        out = fused_divergence(self._student.hidden(batch), self._head, signal, weights, objective, targets)
+        out = fused_divergence(self._student.states(batch), self._head, signal, weights, objective, targets)
         rows = {
             "head_gap": out.per_row_head_gap,
             "tail_gap": out.per_row_tail_gap,

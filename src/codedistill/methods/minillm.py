@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -50,6 +50,8 @@ class MiniLLM(Method):
         self._student, self._head = context.student, context.student.head
         self._settings, self._loss = recipe.section(Minillm), recipe.loss
         self.updates = self._settings.updates
+        vocabulary, chunk_rows = self._student.vocabulary, self._loss.chunk_rows
+        self._objective = Objective(beta=1.0, vocabulary_size=vocabulary, chunk_rows=chunk_rows)
         self._rollouts: dict[int, Rollout] = {}
         self._advantages: dict[int, Tensor] = {}
         self._mixed: dict[int, Tensor] = {}  # log m of every response's tokens
@@ -58,25 +60,44 @@ class MiniLLM(Method):
         if self._settings.corpus is not None:
             texts = load_examples(self._settings.corpus, self._settings.corpus_limit, "minillm.corpus")
             template = TEMPLATES[recipe.instructions_template]
-            self._corpus, _ = encode_examples(texts, template, self._student.tokenizer, recipe.data.max_length)
+            self._corpus, _ = encode_examples(texts, template, self._student.loaded.tokenizer, recipe.data.max_length)
 
     def start_step(self, step: int, examples: list[Encoded]) -> list[Encoded]:
         if step % self.updates == 0:
             self._write(step, examples)
         self._step = step
         own = [self._rollouts[e.id] for e in examples]
-        share = self._settings.teacher_share
-        self._mixed = {r.example.id: mixed_log_probability(r.log_p, r.log_q, share) for r in own}
-        self._set_advantages(own)
-        self._set_corpus_scale(own)
+        settings, device, processes = self._settings, self._head.weight.device, self._context.processes
+        self._mixed = {r.example.id: mixed_log_probability(r.log_p, r.log_q, settings.teacher_share) for r in own}
+        advantages = {
+            r.example.id: returns(
+                rewards(r.log_p.double(), r.log_q.double(), settings.reward_scaling, settings.reward_clip),
+                settings.gamma,
+                own=not settings.single_step,
+                length_normalised=settings.length_normalised,
+            )
+            for r in own
+        }
+        if settings.whiten:  # over the responses of all processes
+            every = torch.cat([torch.zeros(0, dtype=torch.float64), *advantages.values()])
+            sums = torch.stack([every.new_tensor(len(every)), every.sum(), every.square().sum()])
+            count, total, squares = processes.total(sums.to(device)).cpu()
+            advantages = {i: whitened(values, count, total, squares) for i, values in advantages.items()}
+        self._advantages = advantages
+        if self._corpus and self._loss.normalization == "token":
+            # The corpus has another count: bring its mean to the count of the responses.
+            lengths = [(r.example.response_length, self.text_for(r.example.id).response_length) for r in own]
+            counts = torch.tensor([[0, 0], *lengths], dtype=torch.float64, device=device).sum(0)
+            responses, texts = processes.total(counts).tolist()
+            self._corpus_scale = responses / texts
         return [rollout.example for rollout in own]
 
     def loss(self, batch: Batch) -> LossSum:
         weights, count = row_weights(batch, self._loss.normalization)
-        hidden = self._student.hidden(batch)
+        hidden = self._student.states(batch)
         signal = self._teacher.signal(batch)
         with torch.set_grad_enabled(self._settings.single_step):  # if off, the exact part is only logged
-            exact = fused_divergence(hidden, self._head, signal, weights, self._objective(beta=1.0))
+            exact = fused_divergence(hidden, self._head, signal, weights, self._objective)
         policy = self._policy_loss(hidden, batch, weights)
         corpus = self._corpus_loss(batch)
         loss = policy + corpus + (exact.loss if self._settings.single_step else 0.0)
@@ -95,14 +116,9 @@ class MiniLLM(Method):
 
     def state_dict(self) -> dict[str, Any]:
         rows = [
-            {
-                "id": rollout.example.id,
-                "ids": list(rollout.example.ids),
-                "prompt_length": rollout.example.prompt_length,
-                "log_p": rollout.log_p.cpu(),
-                "log_q": rollout.log_q.cpu(),
-            }
-            for rollout in self._rollouts.values()
+            {"id": r.example.id, "ids": list(r.example.ids), "prompt_length": r.example.prompt_length}
+            | {"log_p": r.log_p.cpu(), "log_q": r.log_q.cpu()}
+            for r in self._rollouts.values()
         ]
         return {"rollouts": self._context.processes.gather(rows), "corpus": fingerprint(self._corpus)}
 
@@ -123,13 +139,7 @@ class MiniLLM(Method):
     def _write(self, step: int, examples: list[Encoded]) -> None:
         """New responses to the examples' prompts, with their log-probabilities under both models."""
         settings, recipe, vocabulary = self._settings, self._context.recipe, self._student.vocabulary
-        sampling = Sampling(
-            max_new_tokens=settings.max_new_tokens,
-            temperature=1.0,
-            seed=recipe.training.seed,
-            batch_size=settings.batch_size,
-            vocabulary=vocabulary,
-        )
+        sampling = Sampling(settings.max_new_tokens, 1.0, recipe.training.seed, settings.batch_size, vocabulary)
         written = self._context.write(examples, step, sampling, settings.teacher_share)
         self._rollouts = {}
         size = recipe.training.micro_batch_size or max(1, len(written))
@@ -137,32 +147,13 @@ class MiniLLM(Method):
             for start in range(0, len(written), size):
                 part = written[start : start + size]
                 batch = self._collate(part)
-                signals = self._teacher.signal(batch), Hidden(self._student.hidden(batch), self._head)
+                signals = self._teacher.signal(batch), Hidden(self._student.states(batch), self._head)
                 log_p, log_q = (
                     target_log_probs(each, batch.targets, vocabulary, self._loss.chunk_rows) for each in signals
                 )
                 for b, example in enumerate(part):
                     own = batch.owner == b
                     self._rollouts[example.id] = Rollout(example, log_p[own].cpu(), log_q[own].cpu())
-
-    def _set_advantages(self, rollouts: list[Rollout]) -> None:
-        """Returns of the step's responses, whitened over all processes."""
-        settings = self._settings
-        advantages = {
-            r.example.id: returns(
-                rewards(r.log_p.double(), r.log_q.double(), settings.reward_scaling, settings.reward_clip),
-                settings.gamma,
-                own=not settings.single_step,
-                length_normalised=settings.length_normalised,
-            )
-            for r in rollouts
-        }
-        if settings.whiten:
-            every = torch.cat([torch.zeros(0, dtype=torch.float64), *advantages.values()])
-            sums = torch.stack([every.new_tensor(len(every)), every.sum(), every.square().sum()])
-            count, total, squares = self._context.processes.total(sums.to(self._head.weight.device)).cpu()
-            advantages = {i: whitened(values, count, total, squares) for i, values in advantages.items()}
-        self._advantages = advantages
 
     def _policy_loss(self, hidden: Tensor, batch: Batch, weights: Tensor) -> Tensor:
         """The weighted sum of PPO's loss. Its gradient is the one of the tokens' cross entropy, suitably weighted."""
@@ -181,34 +172,16 @@ class MiniLLM(Method):
         texts = self._collate([self.text_for(i) for i in batch.example_ids])
         weights, _ = row_weights(texts, self._loss.normalization)
         weights = weights * (settings.corpus_weight * self._corpus_scale)
-        share, hidden = settings.corpus_teacher_share, self._student.hidden(texts)
+        share, hidden = settings.corpus_teacher_share, self._student.states(texts)
         if share == 0.0:
             rest = weights, self._student.vocabulary, self._loss.chunk_rows
             return fused_cross_entropy(hidden, self._head, texts.targets, *rest).loss
-        objective = self._objective(beta=0.0, cross_entropy_weight=1.0 - share)
+        objective = replace(self._objective, beta=0.0, cross_entropy_weight=1.0 - share)
         signal = self._teacher.signal(texts)
         return fused_divergence(hidden, self._head, signal, weights, objective, texts.targets).loss
 
-    def _set_corpus_scale(self, rollouts: list[Rollout]) -> None:
-        """With `token` normalization the corpus has another count: bring its mean to the count of the responses."""
-        if not self._corpus or self._loss.normalization == "sample":
-            return
-        responses = sum(r.example.response_length for r in rollouts)
-        texts = sum(self.text_for(r.example.id).response_length for r in rollouts)
-        sums = torch.tensor([responses, texts], dtype=torch.float64, device=self._head.weight.device)
-        responses_of_all, texts_of_all = self._context.processes.total(sums).tolist()
-        self._corpus_scale = responses_of_all / texts_of_all
-
-    def _objective(self, beta: float, cross_entropy_weight: float = 0.0) -> Objective:
-        return Objective(
-            beta=beta,
-            cross_entropy_weight=cross_entropy_weight,
-            vocabulary_size=self._student.vocabulary,
-            chunk_rows=self._loss.chunk_rows,
-        )
-
     def _collate(self, examples: list[Encoded]) -> Batch:
-        return collate(examples, self._student.tokenizer.pad_token_id).to(self._head.weight.device)
+        return collate(examples, self._student.loaded.tokenizer.pad_token_id).to(self._head.weight.device)
 
 
 def _rows(batch: Batch, values: dict[int, Tensor], like: Tensor) -> Tensor:

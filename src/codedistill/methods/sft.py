@@ -15,6 +15,6 @@ class SupervisedFineTuning(Method):
 
     def loss(self, batch: Batch) -> LossSum:
         weights, count = row_weights(batch, self._settings.normalization)
-        hidden, vocabulary = self._student.hidden(batch), self._student.vocabulary
+        hidden, vocabulary = self._student.states(batch), self._student.vocabulary
         out = fused_cross_entropy(hidden, self._head, batch.targets, weights, vocabulary, self._settings.chunk_rows)
         return LossSum(out.loss, count)

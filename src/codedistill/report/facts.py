@@ -46,6 +46,7 @@ def run_facts(run: Run) -> list[Fact]:
         ("training examples", training and training.examples),
         ("truncated examples", training and training.cut),
         ("dropped examples", training and training.dropped),
+        ("unfinished responses", (training and training.unfinished) or None),
         *((name, None if value is None else f"{number(value)} at every step") for name, value in settings.items()),
         ("training time", None if run.training_seconds is None else duration(run.training_seconds)),
         ("peak memory of training", known(run.peak_memory_mb, "{:,.0f} MB")),

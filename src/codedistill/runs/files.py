@@ -75,8 +75,18 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def append_jsonl(path: Path, row: Mapping[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as handle:
-        handle.write(json.dumps(row, ensure_ascii=True) + "\n")
+    """Append a line.
+
+    Raises:
+        UserError: the disk is full or the file cannot be written.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(row, ensure_ascii=True) + "\n")
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written: {error.strerror}; free some space, then continue with the same command"
+        ) from None
 
 
 def load(model: type[Model], value: Any, where: str) -> Model:

@@ -245,12 +245,14 @@ class PairedDifference(Record):
 
 
 class TrainingSummary(Record):
-    """What training did: optimizer steps, examples used, truncated and dropped. Memory is in megabytes."""
+    """What training did: optimizer steps; examples used, truncated, dropped, and with an unfinished response of the
+    teacher. Memory is in megabytes."""
 
     steps: NonNegativeInt
     examples: NonNegativeInt
     cut: NonNegativeInt
     dropped: NonNegativeInt
+    unfinished: NonNegativeInt = 0
     peak_memory_mb: float | None = None
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from codedistill.errors import UserError
 from codedistill.generation import Request, Sampling, generator_for
 from codedistill.models import Loaded
-from codedistill.runs.files import read_jsonl, write_json, write_jsonl
+from codedistill.runs.files import append_jsonl, read_jsonl, read_unfinished, write_json, write_jsonl
 
 FILE = "teacher_responses.jsonl"
 
@@ -92,31 +92,28 @@ def write_responses(
     order: Order, fingerprint: str, folder: Path, part: int, parts: int, count: Callable[[int, int], None]
 ) -> list[dict[str, Any]]:
     """The responses of one process, number `part` of `parts`. Rows of an interrupted call with the same fingerprint
-    are kept. count: called with (responses done, total)."""
+    are kept. count: called with (responses done, total).
+
+    Raises:
+        UserError: the disk is full.
+    """
     own = sorted(order.prompts)[part::parts]
     partial = folder / f".{FILE}.{part}-of-{parts}.partial"
-    first = json.dumps({"fingerprint": fingerprint})
-    text = partial.read_text(encoding="utf-8") if partial.exists() else ""
-    head, *lines = text[: text.rfind("\n") + 1].splitlines() or [""]  # without a last line that was cut off
-    kept = lines if head == first else []
-    rows = {row["id"]: row for row in map(json.loads, kept)}
+    head = {"fingerprint": fingerprint}
+    first, *kept = read_unfinished(partial) or [{}]
+    rows = {row["id"]: row for row in kept if row.get("id") in order.prompts} if first == head else {}
+    write_jsonl(partial, [head, *rows.values()])
     wanted = [Request(i, order.prompts[i]) for i in own if i not in rows]
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("w", encoding="utf-8") as handle:
-        handle.writelines(line + "\n" for line in [first, *kept])
-        handle.flush()
-        for done in generator_for(order.teacher).generate(wanted, order.sampling):
-            row = {
-                "id": done.index,
-                "prompt": order.prompts[done.index],
-                "response": done.text,
-                "finish": done.finish.value,
-                "tokens": done.tokens,
-            }
-            rows[done.index] = row
-            handle.write(json.dumps(row) + "\n")
-            handle.flush()
-            count(len(rows), len(own))
+    for done in generator_for(order.teacher).generate(wanted, order.sampling):
+        rows[done.index] = {
+            "id": done.index,
+            "prompt": order.prompts[done.index],
+            "response": done.text,
+            "finish": done.finish.value,
+            "tokens": done.tokens,
+        }
+        append_jsonl(partial, rows[done.index])
+        count(len(rows), len(own))
     return [rows[i] for i in own]
 
 

@@ -1,39 +1,43 @@
-"""Checkpoints: everything that a bit-exact continuation needs.
+"""Checkpoints: everything that a bit-exact continuation needs, with a SHA-256 sum of each file.
 
-A checkpoint is written into a hidden folder, synced and renamed, so a folder named step-N is always complete.
+A checkpoint is written into a hidden folder, synced and renamed, and an old one is renamed before it is deleted, so a
+folder named step-N is always complete.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from codedistill.errors import UserError, first_line
-from codedistill.recipe.model import free_keys
+from codedistill.errors import CodedistillError, UserError, first_line, is_memory_fault
+from codedistill.recipe.model import Recipe, free_keys
 
-WEIGHTS, STATE = "weights.safetensors", "state.pt"
+WEIGHTS, STATE, SUMS = "weights.safetensors", "state.pt", "sha256.json"
 
 
 @dataclass(frozen=True)
 class TrainState:
     """A run after `step` optimizer steps, from which the position in the data follows.
 
-    random: the states of the random generators of each process.
+    fingerprints: SHA-256 of what the run is fed, see `Setup`. random: the states of the random generators of each
+    process.
     """
 
     step: int
     recipe: dict[str, Any]
-    data_fingerprint: str
+    fingerprints: dict[str, str]
     method: dict[str, Any]
     optimizer: dict[str, Any]
     random: list[dict[str, Any]]
@@ -75,44 +79,71 @@ def save_checkpoint(folder: Path, model: Any, state: TrainState, keep: int) -> P
         UserError: the disk is full or not writable; earlier checkpoints are untouched.
     """
     final = folder / f"step-{state.step}"
-    aside = folder / f".step-{state.step}.tmp"
-
-    def write() -> None:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
+    for left in folder.glob(".step-*"):  # by a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with new_folder(final, newest_checkpoint(folder)) as aside:
         save_file({name: t.contiguous().cpu() for name, t in trainable(model).items()}, aside / WEIGHTS)
         torch.save(vars(state), aside / STATE)
-        for path in (aside / WEIGHTS, aside / STATE, aside):
-            _sync(path)
-        shutil.rmtree(final, ignore_errors=True)
-        aside.rename(final)
-        _sync(folder)
-
-    guarded(write, final, newest_checkpoint(folder), lambda: shutil.rmtree(aside, ignore_errors=True))
+        (aside / SUMS).write_text(json.dumps({name: _sha256(aside / name) for name in (WEIGHTS, STATE)}) + "\n")
     for old in whole_checkpoints(folder)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old)
     return final
 
 
-def guarded(write: Callable[[], None], target: Path, last: Path | None, clean: Callable[[], None]) -> None:
-    """Run `write`; turn a disk error into one line that names the last checkpoint. clean: called first."""
+@contextmanager
+def new_folder(final: Path, last: Path | None) -> Iterator[Path]:
+    """A hidden folder to fill, which is then synced and takes the place of `final`. last: the newest checkpoint.
+
+    Raises:
+        UserError: the disk is full or not writable, or memory is exhausted; `final` is as it was.
+    """
+    aside = final.with_name(f".{final.name}.tmp")
     try:
-        write()
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        yield aside
+        for path in (*aside.rglob("*"), aside):
+            _sync(path)
+        _remove(final)
+        aside.rename(final)
+        _sync(final.parent)
+    except CodedistillError:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
     except Exception as error:  # torch and safetensors wrap a full disk in exceptions of their own
-        clean()
-        if not _is_disk_fault(error):
+        shutil.rmtree(aside, ignore_errors=True)
+        hints = ("no space", "disk", "write", "file too large", "i/o error", "os error")
+        lacking = "memory" if is_memory_fault(error) else "space"
+        is_disk_fault = isinstance(error, OSError) or any(hint in str(error).lower() for hint in hints)
+        if lacking == "space" and not is_disk_fault:
             raise
         safe = f"the last checkpoint {last} is complete" if last else "no checkpoint was written before"
-        reason = str(error).splitlines()[0]
         raise UserError(
-            f"{target}: cannot be written: {reason}; {safe}; free some space and continue with resume=auto"
+            f"{final}: cannot be written: {first_line(error)}; {safe}; "
+            f"free some {lacking} and continue with resume=auto"
         ) from None
 
 
-def _is_disk_fault(error: Exception) -> bool:
-    text = str(error).lower()
-    hints = ("no space", "disk", "write", "file too large", "i/o error", "os error")
-    return isinstance(error, OSError) or any(hint in text for hint in hints)
+def _remove(folder: Path) -> None:
+    """Remove a folder, if there is one, so that a kill on the way leaves no half of it under its name."""
+    aside = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(aside, ignore_errors=True)
+    if folder.exists():
+        folder.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def whole_checkpoints(folder: Path) -> list[Path]:
@@ -129,25 +160,20 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def read_state(path: Path) -> TrainState:
-    """A checkpoint without its weights.
+    """A checkpoint without its weights, after a check of all its files.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: a file is damaged; the message says how to continue from the checkpoint before.
     """
-    try:
+    with _one_line(path / SUMS):
+        sums = json.loads((path / SUMS).read_text())
+        expected = {name: sums[name] for name in (WEIGHTS, STATE)}
+    for name, value in expected.items():
+        with _one_line(path / name):
+            if _sha256(path / name) != value:
+                raise ValueError(f"its content is not the one that {SUMS} has the sum of")
+    with _one_line(path / STATE):
         return TrainState(**torch.load(path / STATE, weights_only=True))
-    except Exception as error:  # torch raises many types for a truncated or changed file
-        raise UserError(_damaged(path / STATE, error)) from None
-
-
-def _damaged(file: Path, error: Exception) -> str:
-    checkpoint = file.parent
-    others = [other.name for other in whole_checkpoints(checkpoint.parent) if other != checkpoint]
-    rest = f"from {others[-1]}" if others else "from the beginning: there is no other checkpoint"
-    return (
-        f"{file}: damaged, cannot be read ({first_line(error)}); "
-        f"remove {checkpoint} and run the same command again, which continues {rest}"
-    )
 
 
 def load_weights(path: Path, model: Any) -> None:
@@ -156,15 +182,30 @@ def load_weights(path: Path, model: Any) -> None:
     Raises:
         UserError: the checkpoint belongs to another model, or the file is damaged.
     """
-    try:
+    with _one_line(path / WEIGHTS):
         weights = load_file(path / WEIGHTS)
-    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-        raise UserError(_damaged(path / WEIGHTS, error)) from None
     own = trainable(model)
     if weights.keys() != own.keys() or any(weights[name].shape != own[name].shape for name in own):
         raise UserError(f"{path}: belongs to another model; choose another output or resume=never")
     for name, tensor in own.items():
         tensor.copy_(weights[name])
+
+
+@contextmanager
+def _one_line(file: Path) -> Iterator[None]:
+    """Turn what reading a damaged file of a checkpoint raises into one line with the checkpoint before."""
+    try:
+        yield
+    except Exception as error:  # torch raises many types for a truncated or changed file
+        if is_memory_fault(error):
+            raise
+        checkpoint = file.parent
+        others = [other.name for other in whole_checkpoints(checkpoint.parent) if other != checkpoint]
+        rest = f"from {others[-1]}" if others else "from the beginning: there is no other checkpoint"
+        raise UserError(
+            f"{file}: damaged, cannot be used ({first_line(error)}); "
+            f"remove {checkpoint} and run the same command again, which continues {rest}"
+        ) from None
 
 
 def check_same_recipe(state: TrainState, recipe: dict[str, Any], processes: int, path: Path) -> None:
@@ -188,16 +229,26 @@ def check_same_recipe(state: TrainState, recipe: dict[str, Any], processes: int,
         )
 
 
-def check_same_data(state: TrainState, data_fingerprint: str, path: Path) -> None:
-    """Refuse to resume with other data.
+def check_same_inputs(state: TrainState, fingerprints: dict[str, str], recipe: Recipe, path: Path) -> None:
+    """Refuse to resume with other data, another tokenizer or other models than those that the run started with.
 
     Raises:
-        UserError: the token ids are not those that the run started with.
+        UserError: names the key whose files have changed.
     """
-    if state.data_fingerprint != data_fingerprint:
-        raise UserError(
-            f"{path}: was trained on other data than data.source has now; restore it or choose another output"
-        )
+    keys = {
+        "data": ("data.source", recipe.data.source),
+        "tokenizer": ("student", recipe.student),
+        "student": ("student", recipe.student),
+        "teacher": ("teacher", recipe.teacher),
+    }
+    for name, (key, value) in keys.items():
+        if state.fingerprints.get(name) != fingerprints.get(name):
+            what = "content" if name == "data" else "tokenizer" if name == "tokenizer" else "weights or settings"
+            raise UserError(
+                f"{key} {value}: its {what} changed after this run started (checkpoint {path}); "
+                "restore it or choose another output",
+                key=key,
+            )
 
 
 def _deciding(recipe: dict[str, Any], free: set[str], prefix: str = "") -> dict[str, Any]:
@@ -212,11 +263,3 @@ def _deciding(recipe: dict[str, Any], free: set[str], prefix: str = "") -> dict[
         else:
             flat[key] = list(value) if isinstance(value, tuple) else value
     return flat
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

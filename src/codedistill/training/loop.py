@@ -6,8 +6,7 @@ and processes, checked, clipped and applied; then the method sees the step's mea
 
 from __future__ import annotations
 
-import json
-import os
+import logging
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -15,21 +14,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import TextIO
 
 from accelerate.utils import set_seed
 
-from codedistill.errors import CodedistillError
+from codedistill.errors import CodedistillError, memory_for
+from codedistill.methods import METHODS
 from codedistill.methods.base import RewriteContext
 from codedistill.parallel import launch
 from codedistill.recipe.model import Recipe
 from codedistill.runs.directory import RunDirectory
 from codedistill.runs.environment import describe_environment, peak_memory_mb
-from codedistill.runs.files import write_json
+from codedistill.runs.files import append_row, read_unfinished, write_json, write_jsonl
 from codedistill.runs.schema import StepMetrics
 from codedistill.training.checkpoint import (
     TrainState,
-    check_same_data,
+    check_same_inputs,
     check_same_recipe,
     load_weights,
     newest_checkpoint,
@@ -41,6 +40,8 @@ from codedistill.training.checkpoint import (
 from codedistill.training.save import save_student
 from codedistill.training.setup import Setup, prepare
 from codedistill.training.step import accumulate, find_fault, learning_rate
+
+log = logging.getLogger(__name__)
 
 
 class Interrupted(CodedistillError):
@@ -60,8 +61,9 @@ class NotFinite(CodedistillError):
 class TrainingResult:
     """The outcome of a training run.
 
-    model: the student's folder. examples: all examples of the data, of which `cut` were truncated and `dropped` were
-    not used. template: the student's prompt template. peak_memory_mb: of the process so far, see
+    model: the student's folder. examples: all examples of the data, of which `cut` were truncated to data.max_length,
+    `dropped` were not used, and `unfinished` have a response that the teacher did not finish. template: asks all
+    models of the run as the student was trained. peak_memory_mb: of the process so far, see
     `environment.peak_memory_mb`.
     """
 
@@ -70,6 +72,7 @@ class TrainingResult:
     examples: int
     cut: int
     dropped: int
+    unfinished: int
     template: str
     peak_memory_mb: float
 
@@ -95,26 +98,27 @@ def train(
     set_seed(recipe.training.seed)
     newest = newest_checkpoint(directory.checkpoints) if recipe.resume == "auto" else None
     state = None
-    if newest is not None:
-        state = read_state(newest)
-        check_same_recipe(state, recipe.dump(), processes.count, newest)
     count = on_count or (lambda done, total: None)
-    context = RewriteContext(directory.path, accelerator.device, processes, count, resuming=state is not None)
-    setup = prepare(recipe, accelerator, context)
-    if newest is not None and state is not None:
-        check_same_data(state, setup.fingerprints["data"], newest)
-        load_weights(newest, setup.student.model)
-        setup.optimizer.load_state_dict(state.optimizer)
-        setup.method.load_state_dict(state.method)
-        restore_random_states(state.random[processes.index])
+    context = RewriteContext(directory.path, accelerator.device, processes, count, resuming=newest is not None)
+    with memory_for("both models", "teacher.dtype", "student.dtype", *_writing_keys(recipe)):
+        if newest is not None:
+            state = read_state(newest)
+            check_same_recipe(state, recipe.dump(), processes.count, newest)
+        setup = prepare(recipe, accelerator, context)
+        if newest is not None and state is not None:
+            check_same_inputs(state, setup.fingerprints, recipe, newest)
+            load_weights(newest, setup.student.model)
+            setup.optimizer.load_state_dict(state.optimizer)
+            setup.method.load_state_dict(state.method)
+            restore_random_states(state.random[processes.index])
     done = 0 if state is None else state.step
     if first:
         write_json(directory.environment, describe_environment(setup.fingerprints))
-    with _stop_signal() as caught, _metrics_file(directory.metrics if first else Path(os.devnull), done) as log:
+        _cut_metrics(directory.metrics, done)
+    with _stop_signal() as caught:
         for metrics in _steps(recipe, setup, done, directory):
             if first:
-                log.write(json.dumps(metrics.to_json()) + "\n")
-                log.flush()
+                append_row(directory.metrics, metrics)
             if first and on_step is not None:
                 on_step(metrics, setup.steps)
             stopped = processes.any(caught(), setup.device)
@@ -122,7 +126,7 @@ def train(
                 state = TrainState(
                     step=metrics.step,
                     recipe=recipe.dump(),
-                    data_fingerprint=setup.fingerprints["data"],
+                    fingerprints=setup.fingerprints,
                     method=setup.method.state_dict(),
                     optimizer=setup.optimizer.state_dict(),
                     random=processes.gather([random_states()]),
@@ -137,25 +141,33 @@ def train(
                 raise Interrupted(
                     f"stopped after step {metrics.step} of {setup.steps}; checkpoint saved in {directory.checkpoints}"
                 )
-    template = recipe.template or setup.report.template
+    report = setup.report
     if first:
-        save_student(recipe, setup.student, template, directory)
+        save_student(recipe, setup.student, setup.template, report.template, directory)
     processes.wait()
     return TrainingResult(
         model=directory.model,
         steps=setup.steps,
-        examples=setup.report.examples,
-        cut=setup.report.cut,
-        dropped=setup.report.dropped,
-        template=template,
+        examples=report.examples,
+        cut=report.cut,
+        dropped=report.dropped,
+        unfinished=report.unfinished,
+        template=setup.evaluation_template,
         peak_memory_mb=peak_memory_mb(),
     )
+
+
+def _writing_keys(recipe: Recipe) -> list[str]:
+    """The key for how many responses the recipe's method writes at once, if it writes any."""
+    settings = METHODS[recipe.method].settings
+    has = settings is not None and "batch_size" in settings.model_fields
+    return [f"{recipe.method}.batch_size"] if has else []
 
 
 def _steps(recipe: Recipe, setup: Setup, done: int, directory: RunDirectory) -> Iterator[StepMetrics]:
     """Every optimizer step from `done` on, as it is finished."""
     method, training, processes, optimizer = setup.method, recipe.training, setup.processes, setup.optimizer
-    model, pad_id = setup.student.model, setup.student.tokenizer.pad_token_id
+    model, pad_id = setup.student.model, setup.student.loaded.tokenizer.pad_token_id
     last_epoch = (done - 1) // (len(setup.plan) * method.updates) if done else -1
     for step, (epoch, indices) in zip(range(done, setup.steps), _batches(setup, done), strict=False):
         start = time.perf_counter()
@@ -165,16 +177,17 @@ def _steps(recipe: Recipe, setup: Setup, done: int, directory: RunDirectory) -> 
         rate = learning_rate(training, step, setup.steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        own = method.start_step(step, [setup.examples[i] for i in processes.own(indices)])
-        own = sorted(own, key=lambda example: len(example.ids))
-        sums = accumulate(method, own, training.micro_batch_size, pad_id, setup.device)
-        totals = sums.totals(processes)
-        processes.divide_gradients(model, totals.count)
-        norm = processes.clip_gradients(model, training.max_grad_norm)
-        if fault := find_fault(method, totals.statistics, norm, sums, processes):
-            raise NotFinite(_not_finite(step, fault, recipe, directory))
-        optimizer.step()
-        optimizer.zero_grad()
+        with memory_for(f"step {step + 1}", "training.micro_batch_size", "loss.chunk_rows", *_writing_keys(recipe)):
+            own = method.start_step(step, [setup.examples[i] for i in processes.own(indices)])
+            own = sorted(own, key=lambda example: len(example.ids))
+            sums = accumulate(method, own, training.micro_batch_size, pad_id, setup.device)
+            totals = sums.totals(processes)
+            processes.divide_gradients(model, totals.count)
+            norm = processes.clip_gradients(model, training.max_grad_norm)
+            if fault := find_fault(method, totals.statistics, norm, sums, processes):
+                raise NotFinite(_not_finite(step, fault, recipe, directory))
+            optimizer.step()
+            optimizer.zero_grad()
         columns = dict.fromkeys(("forward_kl", "reverse_kl", "beta", "beta_loss")) | method.after_step(
             totals.statistics
         )
@@ -209,15 +222,17 @@ def _not_finite(step: int, fault: str, recipe: Recipe, directory: RunDirectory) 
     )
 
 
-@contextmanager
-def _metrics_file(path: Path, done: int) -> Iterator[TextIO]:
-    """metrics.jsonl opened for appending, cut to the first `done` lines: a killed run may have written more."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kept = path.read_text(encoding="utf-8").splitlines(keepends=True)[:done] if done and path.exists() else []
-    with path.open("w", encoding="utf-8") as handle:
-        handle.writelines(kept)
-        handle.flush()
-        yield handle
+def _cut_metrics(path: Path, done: int) -> None:
+    """Leave the first `done` steps in metrics.jsonl: a killed run may have written more. Say if it has fewer."""
+    rows = [row for row in read_unfinished(path) if row.get("step") in range(1, done + 1)] if done else []
+    if len(rows) < done:
+        log.warning(
+            "%s: %d of the %d steps before the checkpoint are missing; the curves have a gap there",
+            path,
+            done - len(rows),
+            done,
+        )
+    write_jsonl(path, rows)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass, replace
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -13,25 +14,33 @@ from accelerate import Accelerator
 from codedistill.data import BatchPlan, Encoded, EncodingReport, encode_examples, load_examples
 from codedistill.data.encode import fingerprint
 from codedistill.errors import UserError
-from codedistill.methods import METHODS, build_method, import_named
+from codedistill.methods import METHODS, build_method
 from codedistill.methods.base import Method, MethodContext, RewriteContext, Rewritten, Student
-from codedistill.models import Loaded, load_model, own_vocabulary, shared_vocabulary
+from codedistill.methods.settings import Seqkd
+from codedistill.models import Loaded, load_model, own_vocabulary, shared_vocabulary, verify_saved
 from codedistill.models.config import set_end_tokens
 from codedistill.models.heads import HiddenStates, check_head
+from codedistill.models.loading import load_tokenizer
 from codedistill.models.lora import add_adapters
 from codedistill.parallel import Processes
 from codedistill.prompts import TEMPLATES
 from codedistill.recipe.model import Recipe
 from codedistill.recipe.sections import ModelSpec
 from codedistill.teachers import LiveTeacher
-from codedistill.training.switches import InPrecision, check_switches, compile_decoder
+from codedistill.training.save import is_compared
+from codedistill.training.switches import check_switches, compile_decoder
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Setup:
-    """One training run. fingerprints: SHA-256 of the token ids that are trained on, and of the vocabulary."""
+    """One training run.
+
+    fingerprints: SHA-256 of the token ids that are trained on, of the student's vocabulary, and of both models as they
+    were loaded from their folders. template: the one that asks the student as it was trained. evaluation_template: the
+    one for all models of a run.
+    """
 
     student: Student
     optimizer: Any
@@ -43,6 +52,8 @@ class Setup:
     processes: Processes
     device: torch.device
     fingerprints: dict[str, str]
+    template: str
+    evaluation_template: str
 
 
 def prepare(recipe: Recipe, accelerator: Accelerator, context: RewriteContext) -> Setup:
@@ -60,7 +71,13 @@ def prepare(recipe: Recipe, accelerator: Accelerator, context: RewriteContext) -
     template = TEMPLATES[recipe.instructions_template]
     encoded, report = encode_examples(examples, template, loaded.tokenizer, recipe.data.max_length, recipe.data.turns)
     set_end_tokens(loaded.model, report.ends)
+    if processes.index == 0 and not context.resuming and is_compared(recipe.student, loaded.model):
+        with torch.random.fork_rng(devices=[]):  # the comparison must not move the run's random numbers
+            verify_saved(loaded.model, loaded.tokenizer, f"student {loaded.name}")
     teacher = _load(recipe.teacher, "teacher") if entry.teacher and recipe.teacher else None
+    fingerprints = {"student": loaded.fingerprint()} if recipe.student.path is not None else {}
+    if teacher is not None:
+        fingerprints["teacher"] = teacher.fingerprint()
     asked = teacher if recipe.asks_teacher else None
     vocabulary = own_vocabulary(loaded) if asked is None else shared_vocabulary(asked, loaded)
     for key, model in (("student", loaded), ("teacher", asked)):
@@ -69,11 +86,17 @@ def prepare(recipe: Recipe, accelerator: Accelerator, context: RewriteContext) -
     student, optimizer = _student(recipe, loaded, vocabulary, accelerator)
     if entry.rewrite is not None and teacher is not None:
         kept = {example.id for example in encoded}
-        rewrite = import_named(entry.rewrite)
+        rewrite = resolve_name(entry.rewrite)
         written = rewrite(recipe, [example for example in examples if example.id in kept], teacher, context)
         encoded, report = encode_rewritten(recipe, written, loaded, report)
+    # Rows may bring prompts as plain text; the recipe's template is then the user's word on their form.
+    asked_in = evaluation_template = recipe.template or report.template
+    if report.template == "chat":
+        asked_in = "chat"
+        if recipe.teacher is None or load_tokenizer(recipe.teacher, "teacher").chat_template:
+            evaluation_template = "chat"  # otherwise the teacher could not answer
     if processes.index == 0:
-        _warn_about_data(recipe, report)
+        _warn_about_data(recipe, report, evaluation_template)
     live = None
     if asked is not None:
         asked.model.to(context.device)  # type: ignore[arg-type]  # transformers types `to` as a decorated function
@@ -82,7 +105,10 @@ def prepare(recipe: Recipe, accelerator: Accelerator, context: RewriteContext) -
             compile_decoder(asked.model)
     method = build_method(MethodContext(recipe, student, live, processes))
     if training.precision == "bfloat16":
-        method = InPrecision(method, context.device)
+        # Matrix products alone: weights, their gradients, softmax and sums keep their type.
+        autocast = torch.autocast(context.device.type, dtype=torch.bfloat16)
+        method.loss = autocast(method.loss)  # type: ignore[method-assign]
+        method.start_step = autocast(method.start_step)  # type: ignore[method-assign]
     lengths = tuple(len(example.ids) for example in encoded)
     plan = BatchPlan(lengths, training.batch_size * processes.count, training.seed)
     tokens = sorted(loaded.tokenizer.get_vocab().items())
@@ -97,9 +123,12 @@ def prepare(recipe: Recipe, accelerator: Accelerator, context: RewriteContext) -
         processes=processes,
         device=context.device,
         fingerprints={
+            **fingerprints,
             "data": fingerprint(encoded),  # covers data, template, tokenizer and length limit
             "tokenizer": hashlib.sha256(repr(tokens).encode()).hexdigest(),
         },
+        template=asked_in,
+        evaluation_template=evaluation_template,
     )
 
 
@@ -156,19 +185,22 @@ def encode_rewritten(
         turns="last",
         unfinished=written.unfinished,
     )
-    cut = sum(example.id in written.unfinished for example in encoded)
-    return encoded, replace(
-        before, cut=max(cut, report.cut), dropped=before.dropped + report.dropped, empty=report.empty
-    )
+    dropped = before.dropped + report.dropped
+    return encoded, replace(report, examples=before.examples, dropped=dropped, template=before.template)
 
 
-def _warn_about_data(recipe: Recipe, report: EncodingReport) -> None:
+def _warn_about_data(recipe: Recipe, report: EncodingReport, evaluation_template: str) -> None:
     """Log which examples are not trained on as they are."""
     limit, total = recipe.data.max_length, f"{report.examples:,}"
     if report.cut or report.dropped:
         dropped = f"; dropped {report.dropped:,} whose prompt alone is longer" if report.dropped else ""
         log.warning("data: truncated %s of %s examples to %d tokens%s", f"{report.cut:,}", total, limit, dropped)
+    if report.unfinished:
+        unfinished, longest = f"{report.unfinished:,}", recipe.section(Seqkd).max_new_tokens
+        log.warning("seqkd: %s responses have no end: they reached seqkd.max_new_tokens=%d", unfinished, longest)
     if report.empty:
         log.warning("data: %s of %s responses are empty; the student learns to answer nothing", report.empty, total)
     if recipe.template not in (None, report.template):
-        log.warning("template %s: used for evaluation only; the data's rows have their own prompts", recipe.template)
+        use = "used for evaluation only" if recipe.template == evaluation_template else "not used for most rows"
+        what = "are chats in the model's own template" if report.template == "chat" else "have their own prompts"
+        log.warning("template %s: %s; the data's rows %s", recipe.template, use, what)

@@ -12,9 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from codedistill.data import Batch, Encoded
 from codedistill.errors import UserError
-from codedistill.methods.base import LossSum, Method, StepStatistics
 from codedistill.models.config import base_model
 from codedistill.models.precision import require_bfloat16
 from codedistill.recipe.model import Recipe
@@ -69,34 +67,3 @@ def compile_decoder(model: Any) -> None:
     Lengths differ from batch to batch, so one graph with dynamic shapes serves all.
     """
     base_model(model).get_decoder().compile(dynamic=True)
-
-
-class InPrecision(Method):
-    """A method with its matrix products in bfloat16.
-
-    Weights, their gradients, softmax and sums keep their type, and responses are written in the weights' own type.
-    """
-
-    def __init__(self, method: Method, device: torch.device) -> None:
-        self.method, self._autocast = method, torch.autocast(device.type, dtype=torch.bfloat16)
-        self.metrics, self.may_be_infinite, self.updates = method.metrics, method.may_be_infinite, method.updates
-
-    def loss(self, batch: Batch) -> LossSum:
-        with self._autocast:
-            return self.method.loss(batch)
-
-    def start_step(self, step: int, examples: list[Encoded]) -> list[Encoded]:
-        with self._autocast:
-            return self.method.start_step(step, examples)
-
-    def start_epoch(self, epoch: int) -> None:
-        self.method.start_epoch(epoch)
-
-    def after_step(self, statistics: StepStatistics) -> dict[str, float | None]:
-        return self.method.after_step(statistics)
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.method.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.method.load_state_dict(state)
