@@ -132,7 +132,7 @@ def micro(family: str, vocabulary: int = 64, seed: int = 3) -> Any:
     """Weights are large enough for distributions that are not flat, and every bias has its part in them."""
     ends = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0)
     torch.manual_seed(seed)
-    fields = {"model_type": family, "vocab_size": vocabulary} | ends | ALL[family]
+    fields: dict[str, Any] = {"model_type": family, "vocab_size": vocabulary} | ends | ALL[family]
     config = AutoConfig.for_model(**fields)
     model = AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():

@@ -136,7 +136,7 @@ def check_loss(name: str, folder: Path) -> str:
         forward, reverse = (p.exp() * (p - q)).sum(), (q.exp() * (q - p)).sum()
         entropy = torch.nn.functional.cross_entropy(student, torch.tensor(ids[start:]), reduction="sum")
         total = total + (0.75 * (0.7 * forward + 0.3 * reverse) + 0.25 * entropy) / 3
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     torch.testing.assert_close(ours.loss.double(), total, rtol=1e-5, atol=1e-6)
     expected = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
     assert {n for n, each in expected.items() if each.any()} <= set(gradients)
