@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from codedistill.generation import Finish, Mixture, OwnEngine, Request, Sampling, batch
+from codedistill.generation import Finish, Mixture, OwnEngine, Request, Sampling, own
 from codedistill.models import Loaded, load_model
 from codedistill.recipe.sections import ModelSpec
 from codedistill.tiny import ASSETS
@@ -86,7 +86,7 @@ def decoded(loaded: Loaded, prompts: list[tuple[int, ...]], size: int) -> list[t
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_decodes_as_transformers_does_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "ROOM", 2)  # blocks run full and move
+    monkeypatch.setattr(own, "ROOM", 2)  # blocks run full and move
     loaded = family(name)
     expected = one_by_one(loaded, PROMPTS)
     assert len({ids[:1] for ids in expected}) > 2, "the model says the same to everything"
@@ -119,7 +119,7 @@ class Passes:
 
 def test_free_places_are_taken(model: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     """One long sequence and many short ones: fixed batches would take its length for each batch."""
-    monkeypatch.setattr(batch, "LEAST_SHARED", 10_000)
+    monkeypatch.setattr(own, "LEAST_SHARED", 10_000)
     passes = Passes(model, monkeypatch)
     requests = [Request(i, ids=(10 + i, 11), limit=30 if i == 0 else 5) for i in range(25)]
     done = list(OwnEngine(model).generate(requests, Sampling(30, batch_size=4)))
@@ -136,7 +136,7 @@ def test_a_common_start_goes_through_the_model_once(model: Loaded, monkeypatch: 
     assert decoded(model, PROMPTS, 4) == plain
     assert [shape for shape in passes.shapes if shape == (1, len(START))] == [(1, len(START))]
     assert max(tokens for _, tokens in passes.shapes) == 14
-    monkeypatch.setattr(batch, "LEAST_SHARED", 10_000)
+    monkeypatch.setattr(own, "LEAST_SHARED", 10_000)
     passes.shapes.clear()
     assert decoded(model, PROMPTS, 4) == plain
     assert max(tokens for _, tokens in passes.shapes) == 24

@@ -1,10 +1,8 @@
 """Prompts in, completions out.
 
 requests.py    requests, completions, the Generator protocol, and when a sequence ends
-choice.py      which generator writes for a model
-own.py         the own engine: who joins, which token is next, who leaves
-batch.py       the sequences that are decoded together
-cache.py       their keys and values, in blocks that are written in place
+choice.py      the generator for a model
+own.py         the own engine: batches that sequences join and leave, and their cache
 library.py     generation by transformers
 """
 

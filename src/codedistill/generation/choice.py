@@ -1,4 +1,4 @@
-"""Which generator writes for a model: decided by what it computes, never by the name of its family."""
+"""The generator for a model: decided by computing, never by the name of its family."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from weakref import WeakKeyDictionary
 import torch
 
 from codedistill.errors import UserError, first_line
-from codedistill.generation.batch import Batch
-from codedistill.generation.library import TransformersGenerator, generation_settings, padded
-from codedistill.generation.own import OwnEngine
+from codedistill.generation.library import TransformersGenerator, run_generate
+from codedistill.generation.own import Batch, OwnEngine
 from codedistill.generation.requests import Generator, Mixture, Request, Running
 from codedistill.models import Loaded
 from codedistill.models.compare import same_logits
@@ -19,6 +18,8 @@ from codedistill.models.compare import same_logits
 PROBE_LENGTHS = (11, 5, 1)
 PROBE_TOKENS = 8
 """Prompts of different lengths and a few tokens after each: enough to fill a small window and to need padding."""
+
+Prompts = list[tuple[int, ...]]
 
 
 class Way(Enum):
@@ -41,62 +42,63 @@ def generator_for(loaded: Loaded, mixture: Mixture | None = None) -> Generator:
     Raises:
         UserError: neither of them works for this model.
     """
-    way = _way(loaded)
-    if way is Way.OWN and mixture is not None:
-        second = Loaded("the mixture's second model", mixture.model, loaded.tokenizer)
-        way = Way.OWN if _way(second) is Way.OWN else Way.ALONE
-    if way is Way.OWN:
+    models = [loaded]
+    if mixture is not None:
+        models.append(Loaded("the mixture's second model", mixture.model, loaded.tokenizer))
+    for each in models:
+        if each.model not in _chosen:
+            _chosen[each.model] = _probe(each)
+        if _chosen[each.model] is not Way.OWN:
+            break
+    else:
         return OwnEngine(loaded, mixture)
+    way = _chosen[loaded.model]
     return TransformersGenerator(loaded, mixture, pads=way is Way.PADDED, cached=way is not Way.UNCACHED)
-
-
-def _way(loaded: Loaded) -> Way:
-    found = _chosen.get(loaded.model)
-    if found is None:
-        found = _chosen[loaded.model] = _probe(loaded)
-    return found
 
 
 @torch.inference_mode()
 def _probe(loaded: Loaded) -> Way:
-    """The first way, the fastest, whose logits are right.
+    """The fastest way whose logits are right.
 
     Right is what the model computes without a cache, one sequence at a time. Where later tokens change earlier logits,
     so that this is no causal model, right is what transformers generates.
     """
     model: Any = loaded.model
-    prompts = _prompts(loaded)
+    size = min(model.get_input_embeddings().weight.shape[0], len(loaded.tokenizer))
+    random = torch.Generator().manual_seed(0)
+    prompts = [tuple(torch.randint(size, (length,), generator=random).tolist()) for length in PROBE_LENGTHS]
     fault: Exception | None = None
     tokens: list[list[int]] = []
     alone: list[torch.Tensor] = []
     try:
         for prompt in prompts:
-            found = _library(loaded, [prompt])
-            tokens.append(found[0])
-            alone += found[1]
+            (logits,) = _by_transformers(loaded, [prompt])
+            tokens.append(logits.argmax(-1).tolist())
+            alone.append(logits)
     except Exception as error:  # whatever a family's code raises
         fault, tokens = error, [list(range(1, PROBE_TOKENS + 1)) for _ in prompts]
-    plain = _without_cache(loaded, prompts, tokens)
+    plain = _without_cache(model, prompts, tokens)
     right = alone if plain is None else plain
 
     def is_right(logits: list[torch.Tensor]) -> bool:
         return all(same_logits(a, b, model.dtype) for a, b in zip(logits, right, strict=True))
 
     try:
-        if is_right(_own_together(loaded, prompts, tokens)):
+        if is_right(_by_own_engine(loaded, prompts, tokens)):
             return Way.OWN
     except Exception as error:
         fault = fault and error
     if fault is None:
         try:
-            if is_right(_library(loaded, prompts, tokens)[1]):
+            if is_right(_by_transformers(loaded, prompts, tokens)):
                 return Way.PADDED
         except Exception:  # a family that takes no padded batches
             pass
         if is_right(alone):
             return Way.ALONE
     try:
-        if is_right([_library(loaded, [p], [t], cached=False)[1][0] for p, t in zip(prompts, tokens, strict=True)]):
+        pairs = zip(prompts, tokens, strict=True)
+        if is_right([_by_transformers(loaded, [p], [t], cached=False)[0] for p, t in pairs]):
             return Way.UNCACHED
     except Exception as error:
         fault = fault or error
@@ -104,47 +106,38 @@ def _probe(loaded: Loaded) -> Way:
     raise UserError(f"{loaded.name}: {model.config.model_type} cannot generate: {reason}; choose another model")
 
 
-def _prompts(loaded: Loaded) -> list[tuple[int, ...]]:
-    """Tokens from all over the vocabulary, the same for every model of its size."""
-    embeddings: Any = loaded.model.get_input_embeddings()
-    size = min(embeddings.weight.shape[0], len(loaded.tokenizer))
-    random = torch.Generator().manual_seed(0)
-    return [tuple(torch.randint(size, (length,), generator=random).tolist()) for length in PROBE_LENGTHS]
+def _by_transformers(
+    loaded: Loaded, prompts: Prompts, tokens: list[list[int]] | None = None, cached: bool = True
+) -> list[torch.Tensor]:
+    """The logits [T, V] from which transformers generates after each prompt, all in one batch.
 
-
-def _library(
-    loaded: Loaded,
-    prompts: list[tuple[int, ...]],
-    tokens: list[list[int]] | None = None,
-    cached: bool = True,
-) -> tuple[list[int], list[torch.Tensor]]:
-    """What transformers generates after prompts in one batch: the first one's tokens, and all logits [T, V].
-
-    tokens: continuations that it is made to take instead of its own.
+    tokens: continuations that it is made to take instead of the greedy ones.
     """
-    model: Any = loaded.model
-    ids, mask = padded(prompts, loaded.tokenizer.pad_token_id)
     seen: list[torch.Tensor] = []
 
-    def forced(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    def chosen(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         seen.append(scores.float())
         if tokens is None:
-            return scores
-        wanted = torch.tensor([[each[len(seen) - 1]] for each in tokens], device=scores.device)
-        return torch.full_like(scores, -torch.inf).scatter(1, wanted, 0.0)
+            return scores.argmax(-1)
+        return torch.tensor([each[len(seen) - 1] for each in tokens], device=scores.device)
 
-    with generation_settings(loaded, PROBE_TOKENS, use_cache=cached):
-        out = model.generate(
-            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), logits_processor=[forced]
-        )
-    return out[0, ids.shape[1] :].tolist(), list(torch.stack(seen, 1))
+    run_generate(loaded, prompts, PROBE_TOKENS, chosen, cached=cached)
+    return list(torch.stack(seen, 1))
 
 
-def _without_cache(
-    loaded: Loaded, prompts: list[tuple[int, ...]], tokens: list[list[int]]
-) -> list[torch.Tensor] | None:
-    """The logits [T, V] that the model gives for whole sequences; None if later tokens change them."""
+def _by_own_engine(loaded: Loaded, prompts: Prompts, tokens: list[list[int]]) -> list[torch.Tensor]:
+    """The own engine's logits [T, V] for each prompt, when it is given these tokens."""
     model: Any = loaded.model
+    batch = Batch([model], len(prompts), 0, loaded.tokenizer.pad_token_id, None)
+    rows = [batch.join([Running(Request(i), ids, None, PROBE_TOKENS) for i, ids in enumerate(prompts)])[0]]
+    for step in range(PROBE_TOKENS - 1):
+        batch.feed(0, torch.tensor([each[step] for each in tokens], device=model.device))
+        rows.append(batch.step()[0])
+    return list(torch.stack(rows, 1))
+
+
+def _without_cache(model: Any, prompts: Prompts, tokens: list[list[int]]) -> list[torch.Tensor] | None:
+    """The logits [T, V] that the model gives for whole sequences; None if later tokens change them."""
     found = []
     for prompt, after in zip(prompts, tokens, strict=True):
         ids = torch.tensor([[*prompt, *after]], device=model.device)
@@ -154,14 +147,3 @@ def _without_cache(
             return None
         found.append(whole)
     return found
-
-
-def _own_together(loaded: Loaded, prompts: list[tuple[int, ...]], tokens: list[list[int]]) -> list[torch.Tensor]:
-    """The own engine's logits [T, V] for each prompt, when it is given these tokens."""
-    model: Any = loaded.model
-    batch = Batch([(model, 1.0)], len(prompts), 0, loaded.tokenizer.pad_token_id, None)
-    rows = [batch.join([Running(Request(i), ids, None, PROBE_TOKENS) for i, ids in enumerate(prompts)])[0]]
-    for step in range(PROBE_TOKENS - 1):
-        batch.feed(0, torch.tensor([each[step] for each in tokens], device=model.device))
-        rows.append(batch.step()[0])
-    return list(torch.stack(rows, 1))

@@ -1,13 +1,12 @@
-"""Generation by transformers itself, for models that keep more between tokens than the own engine knows of."""
+"""Generation by transformers itself, for models that keep more between tokens than the own engine knows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from transformers import GenerationConfig, StoppingCriteriaList
 
 from codedistill.generation.requests import (
     Completion,
@@ -17,7 +16,7 @@ from codedistill.generation.requests import (
     Sampling,
     Writer,
     choose,
-    mixed,
+    plain_passes,
     start,
 )
 from codedistill.models import Loaded
@@ -46,89 +45,67 @@ class TransformersGenerator:
 
     @torch.inference_mode()
     def _batch(self, rows: list[Running], sampling: Sampling) -> list[Completion]:
-        ends = _Ends(rows, Writer(self._loaded))
-        ids, mask = padded([row.ids for row in rows], self._loaded.tokenizer.pad_token_id)
-        chooser = _Chooser(rows, sampling, self._mixture)
-        with generation_settings(self._loaded, max(row.limit for row in rows), use_cache=self._cached):
-            model: Any = self._loaded.model
-            model.generate(
-                input_ids=ids.to(model.device),
-                attention_mask=mask.to(model.device),
-                logits_processor=LogitsProcessorList([chooser]),
-                stopping_criteria=StoppingCriteriaList([ends]),
-            )
-        return list(ends.done.values())
+        writer, mixture, size = Writer(self._loaded), self._mixture, sampling.vocabulary
+        done: dict[int, Completion] = {}
+
+        def chosen(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            logits, shares = [scores[:, :size].float()], [1.0]
+            if mixture is not None:  # the second model sees every row whole and alone: its cache may be of another kind
+                alone = [torch.tensor([[*row.ids, *row.made]], device=ids.device) for row in rows]
+                second = [mixture.model(input_ids=each, use_cache=False).logits[0, -1, :size].float() for each in alone]
+                logits, shares = [*logits, torch.stack(second)], [1.0 - mixture.share, mixture.share]
+            return choose(logits, shares, rows, sampling.temperature)
+
+        def ended(ids: torch.Tensor, scores: object, **unused: object) -> torch.Tensor:
+            for row, (sequence, token) in enumerate(zip(rows, ids[:, -1].tolist(), strict=True)):
+                if row not in done and (completion := sequence.append(token, writer)) is not None:
+                    done[row] = completion
+            return torch.tensor([row in done for row in range(len(rows))], device=ids.device)
+
+        most = max(row.limit for row in rows)
+        run_generate(self._loaded, [row.ids for row in rows], most, chosen, ended, cached=self._cached)
+        return list(done.values())
 
 
-@contextmanager
-def generation_settings(loaded: Loaded, tokens: int, **more: Any) -> Iterator[None]:
-    """The model with settings for greedy decoding and nothing else, and its own ones again afterwards."""
+def run_generate(
+    loaded: Loaded,
+    prompts: Sequence[Sequence[int]],
+    tokens: int,
+    choose_next: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    ended: Callable[..., torch.Tensor] | None = None,
+    *,
+    cached: bool = True,
+) -> None:
+    """Up to `tokens` new tokens for prompts in one batch, padded on the left, without the model's own settings.
+
+    choose_next: (ids [B, L], logits [B, V]) -> the next tokens [B]. ended: (ids, logits) -> which rows are done [B].
+    """
     model: Any = loaded.model
-    before = model.generation_config
-    model.generation_config = GenerationConfig(
-        max_new_tokens=tokens,
-        do_sample=False,
-        pad_token_id=loaded.tokenizer.pad_token_id,
-        bos_token_id=loaded.tokenizer.bos_token_id,
-        **more,
-    )
-    compiled = any(getattr(each, "_compiled_call_impl", None) is not None for each in model.modules())
-    try:
-        with torch.autocast(model.device.type, enabled=False):
-            if compiled:  # a model compiled for training would be compiled again for every shape of the cache
-                with torch.compiler.set_stance("force_eager"):
-                    yield
-            else:
-                yield
-    finally:
-        model.generation_config = before
-
-
-def padded(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Prompts as ids and mask, both [B, L], padded on the left."""
-    width = max(len(prompt) for prompt in prompts)
-    ids = torch.full((len(prompts), width), pad_id, dtype=torch.long)
+    width = max(map(len, prompts))
+    ids = torch.full((len(prompts), width), loaded.tokenizer.pad_token_id, dtype=torch.long)
     mask = torch.zeros_like(ids)
     for row, prompt in enumerate(prompts):
         ids[row, width - len(prompt) :] = torch.tensor(prompt)
         mask[row, width - len(prompt) :] = 1
-    return ids, mask
 
+    def forced(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(scores, -torch.inf).scatter(1, choose_next(ids, scores)[:, None], 0.0)
 
-class _Chooser(LogitsProcessor):
-    """Leaves one possible next token per row: the one that our sampling chooses."""
-
-    def __init__(self, rows: Sequence[Running], sampling: Sampling, mixture: Mixture | None) -> None:
-        self._rows, self._sampling, self._mixture = rows, sampling, mixture
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        size, temperature = self._sampling.vocabulary, self._sampling.temperature
-        logits, shares = [scores[:, :size].float()], [1.0]
-        if self._mixture is not None:
-            share = self._mixture.share
-            logits, shares = [*logits, self._seconds_logits(input_ids.device)[:, :size]], [1.0 - share, share]
-        chosen = choose(mixed(logits, shares, temperature), self._rows, temperature)
-        return torch.full_like(scores, -torch.inf).scatter(1, chosen[:, None], 0.0)
-
-    def _seconds_logits(self, device: torch.device) -> torch.Tensor:
-        """The second model sees every row whole and alone, since its cache may have another shape."""
-        assert self._mixture is not None
-        found = []
-        for row in self._rows:
-            ids = torch.tensor([[*row.ids, *row.made]], device=device)
-            found.append(self._mixture.model(input_ids=ids, use_cache=False).logits[0, -1].float())
-        return torch.stack(found)
-
-
-class _Ends(StoppingCriteria):
-    """Ends each row by the same rules as the own engine."""
-
-    def __init__(self, rows: Sequence[Running], writer: Writer) -> None:
-        self._rows, self._writer = rows, writer
-        self.done: dict[int, Completion] = {}
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **unused: Any) -> torch.Tensor:
-        for row, (sequence, token) in enumerate(zip(self._rows, input_ids[:, -1].tolist(), strict=True)):
-            if row not in self.done and (completion := sequence.append(token, self._writer)) is not None:
-                self.done[row] = completion
-        return torch.tensor([row in self.done for row in range(len(self._rows))], device=input_ids.device)
+    before = model.generation_config
+    model.generation_config = GenerationConfig(
+        max_new_tokens=tokens,
+        do_sample=False,
+        use_cache=cached,
+        pad_token_id=loaded.tokenizer.pad_token_id,
+        bos_token_id=loaded.tokenizer.bos_token_id,
+    )
+    try:
+        with plain_passes(model.device):
+            model.generate(
+                input_ids=ids.to(model.device),
+                attention_mask=mask.to(model.device),
+                logits_processor=[forced],
+                stopping_criteria=StoppingCriteriaList([] if ended is None else [ended]),
+            )
+    finally:
+        model.generation_config = before

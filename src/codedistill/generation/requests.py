@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -27,8 +29,8 @@ class Sampling:
     """How tokens are chosen.
 
     Temperature 0 is greedy. Otherwise each sequence draws from its own generator, seeded by (seed, request), so that
-    batching changes nothing. batch_size: sequences decoded at once. vocabulary: only the first so many tokens may be
-    chosen.
+    batching changes nothing. batch_size: sequences decoded at once. vocabulary: the number of tokens to choose from,
+    the first ones of the output head.
     """
 
     max_new_tokens: int = 512
@@ -40,8 +42,8 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Mixture:
-    """A second model with the same tokens. The next token is drawn from share * its distribution + (1 - share) * the
-    distribution of the first."""
+    """A second model with the same tokens: the next token is drawn from share * its distribution + (1 - share) * the
+    first model's."""
 
     model: Any
     share: float
@@ -49,9 +51,9 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Request:
-    """One completion to make. `index` is returned with it; `sample` distinguishes repeated requests for one prompt.
+    """One completion to make. index: returned with the completion. sample: distinguishes requests for one prompt.
 
-    `ids`: the prompt as token ids, instead of `prompt`. `limit`: fewer new tokens than the sampling allows.
+    ids: the prompt as token ids, instead of `prompt`. limit: fewer new tokens than the sampling allows.
     """
 
     index: int
@@ -64,7 +66,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """What a model wrote: `text` without the end token and the stop sequence, `ids` with both."""
+    """A model's answer: `text` without the end token and the stop sequence, `ids` with both."""
 
     index: int
     sample: int
@@ -80,21 +82,21 @@ class Generator(Protocol):
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
         """A completion for every request, in any order, each as soon as it is done.
 
-        A completion ends where the model's context does. A prompt that fills the context alone is cut on the left.
+        A completion ends where the model's context does. A prompt that fills the context alone is truncated on the
+        left.
         """
         ...
 
 
 class Writer:
-    """Turns a model's tokens into text, and knows which tokens end one: the tokenizer's own and those of the model's
-    generation settings (chat models end turns with another)."""
+    """Turns a model's tokens into text. ends: the tokens that end a text."""
 
     def __init__(self, loaded: Loaded) -> None:
         self.ends = frozenset(loaded.end_tokens)
         self._tokenizer = loaded.tokenizer
 
     def text(self, ids: Sequence[int], prompt: Sequence[int] = ()) -> str:
-        """The text of `ids` as they follow `prompt`: some decoders drop the blank that a text begins with."""
+        """The text of `ids` after `prompt`: some decoders drop a leading blank of the whole text."""
         head = self._decode(prompt)
         whole = self._decode([*prompt, *ids])
         return whole[len(head) :] if whole.startswith(head) else self._decode(ids)
@@ -114,7 +116,7 @@ class Writer:
 
 @dataclass(eq=False)
 class Running:
-    """A request with its prompt as token ids and the tokens made so far. `generator`: None for greedy decoding."""
+    """A request with its prompt as token ids and the tokens generated so far. generator: None for greedy decoding."""
 
     request: Request
     ids: tuple[int, ...]
@@ -123,7 +125,7 @@ class Running:
     made: list[int] = field(default_factory=list)
 
     def append(self, token: int, writer: Writer) -> Completion | None:
-        """Take a token. Returns the completion if that token ended it."""
+        """Take a token; returns the completion if this token ended it."""
         request, finish = self.request, None
         if token in writer.ends:
             finish = Finish.EOS
@@ -158,22 +160,37 @@ def start(loaded: Loaded, requests: Sequence[Request], sampling: Sampling) -> li
     return sorted(sequences, key=lambda s: (-len(s.ids), s.request.index, s.request.sample))
 
 
-def choose(logits: torch.Tensor, sequences: Sequence[Running], temperature: float) -> torch.Tensor:
-    """The next token of each sequence [B]: the best, or a Gumbel-trick draw from the sequence's own generator."""
+def choose(
+    logits: Sequence[torch.Tensor], shares: Sequence[float], sequences: Sequence[Running], temperature: float
+) -> torch.Tensor:
+    """The next token of each sequence [B], from one model's logits [B, V] or the mixed probabilities of several.
+
+    It is the most likely token, or a draw by the Gumbel trick from the sequence's own generator.
+    """
+    scores = logits[0]
+    if len(logits) > 1:
+        divisor = temperature or 1.0
+        parts = [
+            torch.log_softmax(each / divisor, -1) + math.log(share)
+            for share, each in zip(shares, logits, strict=True)
+            if share > 0
+        ]
+        scores = divisor * torch.logsumexp(torch.stack(parts), 0)
     if temperature == 0:
-        return logits.argmax(-1)
-    noise = torch.stack([torch.rand(logits.shape[-1], generator=s.generator) for s in sequences]).to(logits.device)
-    return (logits / temperature - (-noise.clamp_min(1e-20).log()).log()).argmax(-1)
+        return scores.argmax(-1)
+    noise = torch.stack([torch.rand(scores.shape[-1], generator=s.generator) for s in sequences]).to(scores.device)
+    return (scores / temperature - (-noise.clamp_min(1e-20).log()).log()).argmax(-1)
 
 
-def mixed(logits: Sequence[torch.Tensor], shares: Sequence[float], temperature: float) -> torch.Tensor:
-    """One model's logits as they are; of several, `temperature` times the logarithm of the mixed probabilities."""
-    if len(logits) == 1:
-        return logits[0]
-    divisor = temperature or 1.0
-    parts = [
-        torch.log_softmax(each / divisor, -1) + math.log(share)
-        for share, each in zip(shares, logits, strict=True)
-        if share > 0
-    ]
-    return divisor * torch.logsumexp(torch.stack(parts), 0)
+@contextmanager
+def plain_passes(device: torch.device) -> Iterator[None]:
+    """Forward passes in the weights' own precision and uncompiled, whatever training uses.
+
+    A compiled model would be compiled anew for every shape of the cache.
+    """
+    compiler = "torch._dynamo" in sys.modules  # otherwise nothing is compiled, and the compiler is slow to import
+    with (
+        torch.autocast(device.type, enabled=False),
+        torch.compiler.set_stance("force_eager") if compiler else nullcontext(),
+    ):
+        yield

@@ -1,6 +1,6 @@
-"""The way from token ids to hidden states at chosen positions, and the output head that follows.
+"""From token ids to hidden states at chosen positions, and the output head after them.
 
-Only response positions ever meet the head, so hidden states are gathered first.
+Losses project response positions only, so hidden states are gathered first.
 """
 
 from __future__ import annotations
@@ -15,6 +15,15 @@ from codedistill.errors import UserError, first_line
 from codedistill.losses import Head
 from codedistill.models.compare import same_logits
 from codedistill.models.config import base_model, text_config
+
+SCALES = {"logit_scale": 1, "lm_head_multiplier": 1, "logits_scaling": -1}
+"""Settings that scale logits, and whether they multiply or divide: Cohere, Falcon H1, Granite."""
+
+MULTIPLIES = frozenset({"hyperclovax"})
+"""Families whose `logits_scaling` multiplies."""
+
+SOFTCAPS = ("final_logit_softcapping", "logits_soft_cap")
+"""Settings that cap logits: Gemma, RecurrentGemma."""
 
 
 class HiddenStates(nn.Module):
@@ -35,7 +44,7 @@ class HiddenStates(nn.Module):
 
 
 def output_head(model: Any) -> Head:
-    """The model's head with what its family does to the logits, which `check_head` holds against the model's own."""
+    """The model's head with its family's scale and cap; `check_head` compares its logits with the model's own."""
     inner = base_model(model)
     embeddings, config = inner.get_output_embeddings(), text_config(inner)
     scale = 1.0
@@ -49,19 +58,9 @@ def output_head(model: Any) -> Head:
     return Head(embeddings.weight, bias=getattr(embeddings, "bias", None), scale=scale, softcap=softcap)
 
 
-SCALES = {"logit_scale": 1, "lm_head_multiplier": 1, "logits_scaling": -1}
-"""Settings that scale logits, and whether they multiply or divide: Cohere, Falcon H1, Granite."""
-
-MULTIPLIES = frozenset({"hyperclovax"})
-"""Families whose `logits_scaling` multiplies."""
-
-SOFTCAPS = ("final_logit_softcapping", "logits_soft_cap")
-"""Settings that cap logits: Gemma, RecurrentGemma."""
-
-
 @torch.inference_mode()
 def check_head(model: Any, name: str) -> None:
-    """Refuse a model that losses cannot read: they take hidden states and the head's weight, not the model's logits.
+    """Refuse a model whose logits losses cannot compute from its hidden states and its head's weight.
 
     Raises:
         UserError: it is no causal model, or its logits are not those of its hidden states and our head.

@@ -1,4 +1,4 @@
-"""A smaller student: some of a model's decoder layers, evenly spread, the first and the last among them."""
+"""A smaller student: some of a model's decoder layers, evenly spread, with the first and the last."""
 
 from __future__ import annotations
 
@@ -11,25 +11,19 @@ from codedistill.errors import UserError
 from codedistill.models.config import text_config
 
 PREFIX_COUNTS = frozenset({"first_k_dense_replace", "num_dense_layers", "max_window_layers", "num_kv_shared_layers"})
-"""Settings that count the first layers of a kind."""
+"""Settings that count the first layers of one kind."""
 
 LAYER_LISTS = ("layers", "h", "blocks", "block", "layer")
-
-
-def evenly_spread(count: int, keep: int) -> list[int]:
-    """`keep` of `count` indices, evenly spread: evenly_spread(30, 15)[:3] == [0, 2, 4]; the last one always stays."""
-    if keep == 1:
-        return [0]
-    return [round(i * (count - 1) / (keep - 1)) for i in range(keep)]
 
 
 def keep_layers(model: PreTrainedModel, keep: int, key: str) -> None:
     """Cut `model` in place to `keep` of its decoder layers, and its configuration with them.
 
-    Whether the result is what a saved copy computes is for `verify_saved` to say.
+    keep_layers(model, 15, key) keeps the layers 0, 2, 4, ..., 29 of 30. `verify_saved` finds out whether the
+    configuration now describes the model.
 
     Raises:
-        UserError: the model has fewer layers, or keeps them or their settings where we do not find them.
+        UserError: the model has fewer layers, or its layers or their settings are not where they are looked for.
     """
     decoder: Any = model.get_decoder()
     decoder = getattr(decoder, "decoder", decoder)  # OPT has one inside
@@ -40,7 +34,7 @@ def keep_layers(model: PreTrainedModel, keep: int, key: str) -> None:
     count = len(layers)
     if keep > count:
         raise UserError(f"{key}.keep_layers {keep}: the model has only {count} layers")
-    chosen = evenly_spread(count, keep)
+    chosen = [0] if keep == 1 else [round(i * (count - 1) / (keep - 1)) for i in range(keep)]
     kept = nn.ModuleList(layers[i] for i in chosen)
     for position, layer in enumerate(kept):  # the key-value cache is indexed by this number
         for module in layer.modules():
@@ -58,9 +52,9 @@ def keep_layers(model: PreTrainedModel, keep: int, key: str) -> None:
 
 
 def _cut_settings(config: Any, count: int, chosen: list[int]) -> None:
-    """Every setting that speaks of single layers, for the chosen ones of `count`.
+    """Cut every setting about single layers to the chosen ones of `count`.
 
-    A list of `count` entries has one for each layer; a shorter list of rising numbers below `count` names layers.
+    A list of `count` entries has one for each layer; a shorter list of increasing numbers below `count` names layers.
     """
     values = {name: value for name, value in vars(config).items() if not name.startswith("__")}
     number = config.attribute_map.get("num_hidden_layers", "num_hidden_layers")
@@ -68,16 +62,12 @@ def _cut_settings(config: Any, count: int, chosen: list[int]) -> None:
     for name, value in values.items():
         if isinstance(value, list | tuple) and len(value) == count and name != "layers":
             new[name] = type(value)(value[i] for i in chosen)
-        elif isinstance(value, list | tuple) and value and _names_layers(value, count):
-            new[name] = type(value)(position for position, i in enumerate(chosen) if i in value)
+        elif isinstance(value, list | tuple) and value and {type(each) for each in value} == {int}:
+            if list(value) == sorted(set(value)) and value[0] >= 0 and value[-1] < count:
+                new[name] = type(value)(position for position, i in enumerate(chosen) if i in value)
         elif name in PREFIX_COUNTS and isinstance(value, int):
             new[name] = sum(i < value for i in chosen)
     if "attention_types" in values and "attention_layers" in new:  # GPT-Neo writes its list with repetitions
         new["attention_types"] = [[list(new["attention_layers"]), 1]]
     for name, value in new.items():
         setattr(config, name, value)
-
-
-def _names_layers(value: list[Any] | tuple[Any, ...], count: int) -> bool:
-    numbers = all(isinstance(each, int) and not isinstance(each, bool) and 0 <= each < count for each in value)
-    return numbers and list(value) == sorted(set(value)) and len(value) < count
