@@ -348,7 +348,8 @@ def test_a_reference_that_never_ends_is_named_and_given_up(
     row = {"task_id": "own/7", "prompt": "", "entry_point": "f", "test": CHECKS}
     write_jsonl(tmp_path / "own.jsonl", [row | {"canonical_solution": f"def f():\n    {rest}"}])
     write_jsonl(tmp_path / "samples.jsonl", [{"task_id": "own/7", "solution": BUSY.format(9.0)}])
-    tasks, stages = load_benchmark(str(tmp_path / "own.jsonl")), []
+    stages: list[str] = []
+    tasks = load_benchmark(str(tmp_path / "own.jsonl"))
     result = execute(tmp_path / "samples.jsonl", tasks, Evaluation(timeout=0.2), tmp_path, Watch(stage=stages.append))
     assert result.categories == {"execution timeout": 1}
     assert [call.limits.cpu_seconds for call in box.calls] == [0.2, 2.0]

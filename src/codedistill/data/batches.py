@@ -37,8 +37,14 @@ class Batch:
         return self.targets.numel()
 
     def to(self, device: torch.device) -> Batch:
-        tensors = (self.ids, self.attention, self.rows, self.targets, self.owner)
-        return Batch(*(tensor.to(device) for tensor in tensors), self.example_ids)
+        return Batch(
+            ids=self.ids.to(device),
+            attention=self.attention.to(device),
+            rows=self.rows.to(device),
+            targets=self.targets.to(device),
+            owner=self.owner.to(device),
+            example_ids=self.example_ids,
+        )
 
 
 def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
