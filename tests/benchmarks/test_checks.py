@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from codedistill.benchmarks import Benchmark, load_benchmark
-from codedistill.benchmarks.checks import with_helpers
+from codedistill.benchmarks.formats import with_helpers
 from codedistill.benchmarks.loading import references
 from codedistill.errors import UserError
-from codedistill.sandbox import Program, run_programs
+from codedistill.sandbox import Program, Status, run_programs
 from tests.benchmarks.rows import HUMANEVAL, MBPP, write
 
 
@@ -112,11 +112,12 @@ BROKEN_MBPP = [
 def test_a_task_that_cannot_judge_is_broken_and_the_others_are_not(number: int, tmp_path: Path) -> None:
     row = [*BROKEN, *BROKEN_MBPP][number]
     good = HUMANEVAL[1] if number < len(BROKEN) else MBPP[1]
-    path = write(tmp_path / "own.jsonl", [good, row])
-    tasks = load_benchmark(str(path))
-    assert [problem.broken is not None for problem in tasks.problems] == [False, True]
-    assert tasks.broken == tasks.problems[1:]
-    assert "\n" not in str(tasks.problems[1].broken)
+    path = str(write(tmp_path / "own.jsonl", [good, row]))
+    right = references(path)
+    programs = [Program(right[p.task_id], p.checks, p.entry_point) for p in load_benchmark(path).problems]
+    sound, broken = run_programs(programs)
+    assert (sound.status, broken.status) == (Status.PASSED, Status.BROKEN_CHECKS)
+    assert "\n" not in broken.message
 
 
 @pytest.mark.parametrize("row", [*BROKEN, *BROKEN_MBPP])
@@ -134,7 +135,7 @@ def test_a_benchmark_of_broken_tasks_is_refused_by_its_line(row: Any, tmp_path: 
 def test_an_entry_point_may_be_an_expression(entry_point: str, name: str, tmp_path: Path) -> None:
     row = HUMANEVAL[0] | {"entry_point": entry_point}
     (problem,) = load_benchmark(str(write(tmp_path / "own.jsonl", [row]))).problems
-    assert (problem.broken, problem.entry_point, problem.name) == (None, entry_point, name)
+    assert (problem.entry_point, problem.name) == (entry_point, name)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from codedistill.benchmarks import Benchmark, Problem, load_benchmark
 from codedistill.errors import InfrastructureError, UserError
 from codedistill.harness.execute import execute
 from codedistill.harness.expected import LIMITS
+from codedistill.progress import Watch
 from codedistill.recipe.sections import Evaluation
 from codedistill.runs.files import read_jsonl, write_json, write_jsonl
 from codedistill.sandbox import Status, sandbox_layer
@@ -338,3 +339,19 @@ def test_base_verdicts_are_kept_too(tmp_path: Path, box: FakeSandbox) -> None:
     again = execute(samples, tasks, SETTINGS, tmp_path / "out")
     assert sum(len(call.programs) for call in box.calls) == 2
     assert again.to_json() | {"seconds": 0} == whole.to_json() | {"seconds": 0}
+
+
+@pytest.mark.parametrize("rest", ["while True:\n        pass\n", "__import__('threading').Event().wait()\n"])
+def test_a_reference_that_never_ends_is_named_and_given_up(
+    rest: str, tmp_path: Path, box: FakeSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = {"task_id": "own/7", "prompt": "", "entry_point": "f", "test": CHECKS}
+    write_jsonl(tmp_path / "own.jsonl", [row | {"canonical_solution": f"def f():\n    {rest}"}])
+    write_jsonl(tmp_path / "samples.jsonl", [{"task_id": "own/7", "solution": BUSY.format(9.0)}])
+    stages: list[str] = []
+    tasks = load_benchmark(str(tmp_path / "own.jsonl"))
+    result = execute(tmp_path / "samples.jsonl", tasks, Evaluation(timeout=0.2), tmp_path, Watch(stage=stages.append))
+    assert result.categories == {"execution timeout": 1}
+    assert [call.limits.cpu_seconds for call in box.calls] == [0.2, 2.0]
+    assert [("own/7" in text) for text in stages] == [True]
+    assert "own/7" in caplog.messages[0]

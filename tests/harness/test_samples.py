@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from codedistill.benchmarks import Benchmark, load_benchmark
-from codedistill.benchmarks.sources import find
+from codedistill.benchmarks.loading import find
 from codedistill.errors import UserError
 from codedistill.harness.execute import execute
 from codedistill.harness.samples import read_samples

@@ -20,7 +20,7 @@ class Cases:
     """Checks by input: the right output is what the reference solution returns.
 
     `base` and `plus` hold the arguments of one call each. Inputs that break `contract`, assertions about the function's
-    parameters, are left out. `atol` is the absolute tolerance for numbers, `compare` one of `values.COMPARISONS`.
+    parameters, are left out. `atol` is the absolute tolerance for numbers, `compare` as in `values.same`.
     """
 
     base: tuple[tuple[Any, ...], ...]
@@ -37,8 +37,7 @@ class Problem:
     `entry_point` is a function's name or an expression such as `Solution().twoSum`. The reference solution is not here:
     nothing between a model and its verdict may know it. With `cases`, `checks` is empty until harness/expected.py has
     the expected outputs; then `reference_seconds` is the CPU time of the reference solution, and `inputs_left_out` the
-    number of inputs without an expected output. `broken` says why no program of this task can get a verdict: its checks
-    do not parse or define no `check`.
+    number of inputs without an expected output.
     """
 
     task_id: str
@@ -49,7 +48,6 @@ class Problem:
     cases: Cases | None = None
     reference_seconds: float = 0.0
     inputs_left_out: int = 0
-    broken: str | None = None
     isolation: Literal["data", "shared"] = "shared"
     """Where the checks run: see docs/sandbox.md."""
 
@@ -71,11 +69,6 @@ class Benchmark:
     sha256: str
     source: str
     size: int | None = None
-
-    @property
-    def broken(self) -> tuple[Problem, ...]:
-        """The problems that cannot judge any program."""
-        return tuple(problem for problem in self.problems if problem.broken is not None)
 
     def find(self, task_id: object) -> Problem | None:
         """The problem of an id, as any tool writes it.

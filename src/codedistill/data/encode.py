@@ -149,11 +149,11 @@ class _Codec:
         spans: list[tuple[int, int]] = []
         done = 0
         for start, stop in self._earlier(turns, example, before) if all_turns else ():
-            ids += self._piece(before[done:start], not ids)
+            ids += self.continuation(before[done:start]) if ids else encode_prompt(before[done:start], self.tokenizer)
             spans.append((len(ids), len(ids) + len(self._until_turn_end(before[start:stop]))))
             ids += self.continuation(before[start:stop])
             done = stop
-        ids += self._piece(before[done:], not ids)
+        ids += self.continuation(before[done:]) if ids else encode_prompt(before[done:], self.tokenizer)
         tail = whole[len(before) :] if whole.startswith(before) else example.response
         response = self._until_turn_end(tail)
         if not response or response[-1] != self.turn_end:  # the template writes no end, or not after its own prompt
@@ -171,9 +171,6 @@ class _Codec:
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    def _piece(self, text: str, first: bool) -> list[int]:
-        return encode_prompt(text, self.tokenizer) if first else self.continuation(text)
 
     def _until_turn_end(self, text: str) -> list[int]:
         ids = self.continuation(text)

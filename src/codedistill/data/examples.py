@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from codedistill.runs.files import parse_json, read_text
 
 log = logging.getLogger(__name__)
 
+EMBEDDED = ("tiny", "tiny/text")
+SUFFIXES = (".json", ".jsonl", ".parquet", ".txt")
 TINY_ROWS = 20_000
 SHOWN = 3
 """How many of the skipped rows a warning shows."""
@@ -66,22 +68,25 @@ def load_examples(
         UserError: no such file, an unreadable one, or one without a usable row; with `strict`, the first unusable row.
     """
     if source in EMBEDDED:
-        rows: Rows = [(f"row {n}", row) for n, row in enumerate(EMBEDDED[source](limit or TINY_ROWS), 1)]
-    elif (path := Path(source)).exists():
-        rows = _read(path, key)[:limit]
+        from codedistill.tiny import datasets
+
+        make = datasets.instructions if source == "tiny" else datasets.pretraining_text
+        rows = _numbered(make(limit or TINY_ROWS))
+    elif Path(source).exists():
+        rows = _read(Path(source), key)[:limit]
     else:
-        rows = [(f"row {n}", row) for n, row in enumerate(_from_hub(source, limit, f"{key} {source}"), 1)]
+        rows = _numbered(_from_hub(source, limit, f"{key} {source}"))
     if not rows:
         raise UserError(f"{key} {source}: holds no examples")
     examples: list[Example] = []
     faults: list[UserError] = []
-    broken = 0
+    halves = 0
     for number, (place, row) in enumerate(rows):
         try:
             if isinstance(row, UserError):
                 raise UserError(f"{key} {row}")
             clean, replaced = _clean(row)
-            broken += replaced
+            halves += replaced
             examples.append(_example(clean, number, f"{key} {source}: {place}"))
         except UserError as fault:
             if strict:
@@ -92,9 +97,13 @@ def load_examples(
     if faults:
         shown = "; ".join(str(fault) for fault in faults[:SHOWN])
         log.warning("skipped %d of %d rows (data.strict=true refuses them): %s", len(faults), len(rows), shown)
-    if broken:
-        log.warning("%s %s: %d rows hold half a character (a lone surrogate); it became U+FFFD", key, source, broken)
+    if halves:
+        log.warning("%s %s: %d rows hold half a character (a lone surrogate); it became U+FFFD", key, source, halves)
     return examples
+
+
+def _numbered(rows: Iterable[Any]) -> Rows:
+    return [(f"row {number}", row) for number, row in enumerate(rows, 1)]
 
 
 def _clean(value: Any) -> tuple[Any, bool]:
@@ -116,45 +125,32 @@ def _clean(value: Any) -> tuple[Any, bool]:
     return value, False
 
 
-def _tiny(count: int) -> list[dict[str, str]]:
-    from codedistill.tiny.datasets import instructions
-
-    return instructions(count)
-
-
-def _tiny_text(count: int) -> list[dict[str, str]]:
-    from codedistill.tiny.datasets import pretraining_text
-
-    return pretraining_text(count)
-
-
-EMBEDDED: dict[str, Callable[[int], list[Any]]] = {"tiny": _tiny, "tiny/text": _tiny_text}
-
-
 def _read(path: Path, key: str) -> Rows:
-    kind = _kind(path)
-    if kind not in READERS:
+    """The rows of a file, which may be packed. JSON is a list of rows or a row on every line, under either suffix."""
+    kind = Path(path.name.lower().removesuffix(".gz")).suffix
+    if kind not in SUFFIXES:
         adapter = " (an adapter is a model, not data)" if (path / "adapter_config.json").exists() else ""
         what = "a folder" if path.is_dir() else "an unknown kind of file"
-        raise UserError(f"{key} {path}: is {what}{adapter}; give one of {', '.join(READERS)}")
+        raise UserError(f"{key} {path}: is {what}{adapter}; give one of {', '.join(SUFFIXES)}")
     try:
-        return READERS[kind](path)
+        if kind == ".parquet":
+            try:
+                import pyarrow.parquet
+            except ImportError:
+                needed = "reading Parquet needs pyarrow: pip install 'codedistill[parquet]'"
+                raise UserError(f"{path}: {needed}") from None
+            return _numbered(pyarrow.parquet.read_table(path).to_pylist())
+        text = read_text(path)
+        if kind == ".txt":
+            return [(f"line {n}", {"text": line}) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+        return _numbered(parse_json(text, str(path))) if text.lstrip().startswith("[") else _json_lines(text, path)
     except UserError as error:
         raise UserError(f"{key} {error}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{key} {path}: cannot be read: {first_line(error)}") from None
 
 
-def _kind(path: Path) -> str:
-    """The suffix that tells what is in a file, packed or not."""
-    return Path(path.name.lower().removesuffix(".gz")).suffix
-
-
-def _read_json(path: Path) -> Rows:
-    """A list of rows, or a row on every line: either is found under either suffix."""
-    text = read_text(path)
-    if text.lstrip().startswith("["):
-        return [(f"row {number}", row) for number, row in enumerate(parse_json(text, str(path)), 1)]
+def _json_lines(text: str, path: Path) -> Rows:
     rows: Rows = []
     for number, line in enumerate(text.split("\n"), 1):  # splitlines would also cut at U+2028 inside a string
         if line.strip():
@@ -166,28 +162,8 @@ def _read_json(path: Path) -> Rows:
     return rows
 
 
-def _read_parquet(path: Path) -> Rows:
-    try:
-        import pyarrow.parquet
-    except ImportError:
-        raise UserError(f"{path}: reading Parquet needs pyarrow: pip install 'codedistill[parquet]'") from None
-    return [(f"row {n}", row) for n, row in enumerate(pyarrow.parquet.read_table(path).to_pylist(), 1)]
-
-
-def _read_lines(path: Path) -> Rows:
-    return [(f"line {n}", {"text": line}) for n, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
-
-
-READERS: dict[str, Callable[[Path], Rows]] = {
-    ".json": _read_json,
-    ".jsonl": _read_json,
-    ".parquet": _read_parquet,
-    ".txt": _read_lines,
-}
-
-
 def _from_hub(name: str, limit: int | None, where: str) -> list[Any]:
-    if "/" not in name or _kind(Path(name)) in READERS:
+    if "/" not in name or name.lower().removesuffix(".gz").endswith(SUFFIXES):
         raise UserError(f"{where}: no such file; give a file, a hub id or one of {', '.join(EMBEDDED)}")
     try:
         from datasets import load_dataset
@@ -203,6 +179,8 @@ def _example(row: Any, number: int, where: str) -> Example:
     if not isinstance(row, Mapping):
         raise UserError(f"{where}: a row is an object with fields, this is a {type(row).__name__}")
     row = {name: value for name, value in row.items() if value is not None}
+    for_chat = [name for name in ("system", "history", "tools") if row.get(name)]  # only a chat template shows these
+    no_place = f"field {for_chat[0]} has no place in a row of" if for_chat else ""
     if "messages" in row:
         return _chat(row["messages"], row, number, where)
     if "conversations" in row:
@@ -210,31 +188,28 @@ def _example(row: Any, number: int, where: str) -> Example:
     if "prompt" in row and "completion" in row:
         if isinstance(row["prompt"], list) and isinstance(row["completion"], list):
             return _chat(row["prompt"] + row["completion"], row, number, where)
-        _refuse_chat_fields(row, "prompt and completion", where)
+        if for_chat:
+            raise UserError(f"{where}: {no_place} prompt and completion; give messages")
         return Example(number, _text(row, "completion", where), prompt=_text(row, "prompt", where), origin=where)
     for asked, answer in (("instruction", "output"), ("problem", "solution")):
         if asked in row and answer in row:
             given = (_text(row, "input", where) if "input" in row else "").strip()
             instruction, response = _text(row, asked, where), _text(row, answer, where)
-            if any(row.get(name) for name in CHAT_FIELDS):
-                return _chat(_as_turns(row, instruction, given, response, where), row, number, where)
+            if for_chat:
+                question = f"{instruction}\n{given}" if given else instruction
+                pairs = [*_history(row, where), (question, response)]
+                roles = ("user", "assistant")
+                turns = [{"role": r, "content": text} for pair in pairs for r, text in zip(roles, pair, strict=True)]
+                return _chat(turns, row, number, where)
             return Example(number, response, instruction=instruction, input=given, origin=where)
     if "text" in row:
-        _refuse_chat_fields(row, "text", where)
+        if for_chat:
+            raise UserError(f"{where}: {no_place} text; give messages")
         return Example(number, _text(row, "text", where), prompt="", origin=where)
     raise UserError(
         f"{where}: has the fields {', '.join(map(str, row)) or 'none'}; "
         "needs instruction and output, prompt and completion, messages, conversations, or text"
     )
-
-
-CHAT_FIELDS = ("system", "history", "tools")
-"""Fields of a row that only a chat template can show."""
-
-
-def _refuse_chat_fields(row: Mapping[str, Any], shape: str, where: str) -> None:
-    if given := [name for name in CHAT_FIELDS if row.get(name)]:
-        raise UserError(f"{where}: field {given[0]} has no place in a row of {shape}; give messages")
 
 
 def _text(row: Mapping[str, Any], field: str, where: str) -> str:
@@ -244,15 +219,13 @@ def _text(row: Mapping[str, Any], field: str, where: str) -> str:
     return value
 
 
-def _as_turns(row: Mapping[str, Any], instruction: str, given: str, response: str, where: str) -> list[dict[str, str]]:
-    """An instruction with its history as turns."""
-    turns = []
-    for pair in row.get("history") or ():
+def _history(row: Mapping[str, Any], where: str) -> list[Any]:
+    """Pairs of an earlier question and its answer."""
+    pairs = list(row.get("history") or ())
+    for pair in pairs:
         if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(each, str) for each in pair):
             raise UserError(f"{where}: field history needs pairs of text, of a question and its answer")
-        turns += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
-    asked = f"{instruction}\n{given}" if given else instruction
-    return [*turns, {"role": "user", "content": asked}, {"role": "assistant", "content": response}]
+    return pairs
 
 
 SPEAKERS = {"human": "user", "gpt": "assistant", "observation": "tool"}

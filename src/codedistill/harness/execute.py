@@ -183,13 +183,13 @@ def _run(
 
     try:
         whole = {n: (row.solution, problems[row.task_id]) for n, row in enumerate(rows) if n not in finished}
-        judge(whole, tasks, timeout, keep_whole)
+        judge(whole, tasks, timeout, keep_whole, watch)
         base = {
             n: (rows[n].solution, base_only(problems[rows[n].task_id]))
             for n, verdict in finished.items()
             if "base_passed" in verdict.model_fields_set and verdict.base_passed is None
         }
-        judge(base, tasks, timeout, keep_base)
+        judge(base, tasks, timeout, keep_base, watch)
     except InfrastructureError as error:
         kept = f"{len(finished)} of {len(rows)} verdicts are kept"
         raise InfrastructureError(f"{error}; {kept}: run the same command again") from None

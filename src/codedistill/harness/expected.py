@@ -1,7 +1,6 @@
-"""What reference solutions tell, run in the sandbox like any program.
+"""Reference solutions, run in the sandbox like any program: for expected outputs, and for their time.
 
-Expected outputs of benchmarks that check by input: what they gave lies in the user's cache folder, in a file named
-after the hashes of the data and of the rules. And, where programs take too long, how long the solution takes itself.
+Expected outputs are kept in the user's cache folder, in a file named after the hashes of the data and of the rules.
 """
 
 from __future__ import annotations
@@ -30,8 +29,11 @@ from codedistill.runs.files import write_text
 
 log = logging.getLogger(__name__)
 
-LIMITS = sandbox.Limits(cpu_seconds=600, memory_mb=4096, output_bytes=256 * 2**20)
-"""For a reference solution on all its inputs."""
+LIMITS = sandbox.Limits(cpu_seconds=200, idle_seconds=20, memory_mb=4096, output_bytes=256 * 2**20)
+"""For a reference solution on all its inputs. The slowest one of MBPP+ computes for about 20 s."""
+
+PATIENCE = 10
+"""A reference solution is timed for this many times a program's limit at most."""
 
 PARTS = ("base", "plus")
 
@@ -56,10 +58,10 @@ def with_checks(tasks: Benchmark, watch: Watch | None = None) -> Benchmark:
     return replace(tasks, problems=tuple(ready.get(problem.task_id, problem) for problem in tasks.problems))
 
 
-def reference_seconds(tasks: Benchmark, problems: Sequence[Problem]) -> dict[str, float]:
+def reference_seconds(tasks: Benchmark, problems: Sequence[Problem], timeout: float, watch: Watch) -> dict[str, float]:
     """CPU time of the reference solutions of these problems in the sandbox, by task id.
 
-    Left out are problems without one, and those whose checks the solution does not pass.
+    Problems without a solution are left out, and those whose solution fails or takes more than PATIENCE * `timeout`.
 
     Raises:
         InfrastructureError: the sandbox failed.
@@ -69,11 +71,24 @@ def reference_seconds(tasks: Benchmark, problems: Sequence[Problem]) -> dict[str
     except UserError:  # a benchmark that was made in memory
         return {}
     timed = [problem for problem in problems if problem.task_id in solutions]
+    if not timed:
+        return {}
+    names = ", ".join(problem.task_id for problem in timed[:3]) + (" and others" if len(timed) > 3 else "")
+    watch.stage(f"timing the reference solutions of {len(timed)} tasks at which programs ran out of time: {names}")
     programs = [
         sandbox.Program(solutions[p.task_id], p.checks, p.entry_point, sandbox.Isolation(p.isolation)) for p in timed
     ]
-    results = sandbox.run_programs(programs, LIMITS)
-    return {p.task_id: r.cpu_seconds for p, r in zip(timed, results, strict=True) if r.passed}
+    limits = replace(LIMITS, cpu_seconds=PATIENCE * timeout, idle_seconds=max(10.0, timeout))
+    seconds = {}
+    for problem, result in zip(timed, sandbox.run_programs(programs, limits), strict=True):
+        if result.passed:
+            seconds[problem.task_id] = result.cpu_seconds
+        elif result.status is sandbox.Status.TIMEOUT:
+            log.warning(
+                "%s: %s: programs ran out of time, and so did the reference solution (%s)",
+                tasks.source, problem.task_id, result.message,
+            )  # fmt: skip
+    return seconds
 
 
 def _place(tasks: Benchmark) -> str:

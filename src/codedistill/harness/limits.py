@@ -9,6 +9,7 @@ from dataclasses import replace
 from codedistill import sandbox
 from codedistill.benchmarks import Benchmark, Problem
 from codedistill.harness.expected import reference_seconds
+from codedistill.progress import Watch
 
 Programs = Mapping[int, tuple[str, Problem]]
 """By number: source, and the problem that it solves."""
@@ -19,7 +20,7 @@ FACTOR = 4
 """A program may take this many times the CPU time of a slow reference solution."""
 
 
-def judge(programs: Programs, tasks: Benchmark, timeout: float, keep: Keep) -> None:
+def judge(programs: Programs, tasks: Benchmark, timeout: float, keep: Keep, watch: Watch) -> None:
     """Run every program; call `keep(number, result)` once for each, as results come.
 
     The reference solutions of tasks at which a program ran out of time are timed too. Where they are slow, the program
@@ -40,7 +41,7 @@ def judge(programs: Programs, tasks: Benchmark, timeout: float, keep: Keep) -> N
     if not late:
         return
     slow = {problem.task_id: problem for _, problem in map(programs.__getitem__, late)}
-    seconds = reference_seconds(tasks, list(slow.values()))
+    seconds = reference_seconds(tasks, list(slow.values()), timeout, watch)
     again = {}
     for number, result in late.items():
         source, problem = programs[number]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import functools
+import inspect
 import marshal
 import sys
+import types
 import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -34,6 +36,7 @@ STATELESS_MODULES = frozenset(
         *("math", "operator", "re", "string", "typing"),
     )
 )
+UNAWAITED = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 STATEFUL_NAMES = frozenset(
     (
         *("breakpoint", "compile", "delattr", "eval", "exec", "globals", "input", "locals", "open", "setattr"),
@@ -48,7 +51,7 @@ def examine(checks: str, entry_point: str | None) -> ChecksText:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(checks)
-            code = marshal.dumps(compile(tree, CHECKS_NAME, "exec", dont_inherit=True))
+            code = compile(tree, CHECKS_NAME, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return ChecksText(fault=f"{type(error).__name__}: {error}")
     modules: set[str] = set()
@@ -73,11 +76,26 @@ def examine(checks: str, entry_point: str | None) -> ChecksText:
                 has_check = True
     stateful = stateful or not STATELESS_MODULES.issuperset(modules)
     fault = "" if has_check else "they define no function `check`"
+    functions = [each for each in code.co_consts if isinstance(each, types.CodeType) and each.co_name == "check"]
+    if any(function.co_flags & UNAWAITED for function in functions):
+        fault = "`check` is a coroutine or a generator: calling it would check nothing"
+    if entry_point is not None and not _is_callable_text(entry_point):
+        fault = f"entry_point {entry_point!r} is neither a function's name nor an expression such as A().f"
     if modules:
         known = {*sys.stdlib_module_names, "program"}
         missing = [name for name in _needed(tree) if name.partition(".")[0] not in known]
         fault = f"they import {missing[0]}, which is not in Python's own library" if missing else fault
-    return ChecksText(code, fault, tuple(sorted(modules)), tuple(sorted(assigned)), stateful)
+    return ChecksText(marshal.dumps(code), fault, tuple(sorted(modules)), tuple(sorted(assigned)), stateful)
+
+
+def _is_callable_text(entry_point: str) -> bool:
+    """Whether it is an expression of names, attributes and calls."""
+    kinds = ast.Expression | ast.Name | ast.Attribute | ast.Call | ast.Load | ast.Constant
+    try:
+        tree = ast.parse(entry_point, mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return not isinstance(tree.body, ast.Constant) and all(isinstance(node, kinds) for node in ast.walk(tree))
 
 
 def _imported(node: ast.AST) -> list[str]:

@@ -27,33 +27,26 @@ def _list_of_tuples(value: Any) -> Any:
     return [tuple(item) for item in value]
 
 
-def _tuple_of_tuples(value: Any) -> Any:
-    return tuple(tuple(item) if isinstance(item, list) else item for item in value)
-
-
-def _each(change: Callable[[Any], Any]) -> Callable[[Arguments], Arguments]:
-    return lambda arguments: [change(value) for value in arguments]
-
-
-def _at(place: int, change: Callable[[Any], Any]) -> Callable[[Arguments], Arguments]:
-    return lambda arguments: [change(value) if i == place else value for i, value in enumerate(arguments)]
+def _on(change: Callable[[Any], Any], *places: int) -> Callable[[Arguments], Arguments]:
+    """A change of the arguments in these places; without any, of all arguments."""
+    return lambda given: [change(value) if not places or i in places else value for i, value in enumerate(given)]
 
 
 _BY_CHANGE: list[tuple[Callable[[Arguments], Arguments], tuple[int, ...]]] = [
     (
-        _each(tuple),
+        _on(tuple),
         (2, 116, 132, 143, 222, 261, 273, 394, 399, 421, 424, 429, 470, 560, 579, 596, 616, 630, 726, 740, 744, 809),
     ),
-    (_each(_list_of_tuples), (63, 64, 70, 94, 120, 237, 272, 299, 400, 409, 417, 438, 473, 614, 780)),
-    (_each(_tuple_of_tuples), (259, 278, 401, 445)),
-    (_each(_tuples), (580, 615, 791)),
-    (_at(0, _list_of_tuples), (75, 413, 444, 753)),
-    (_at(0, tuple), (250, 307, 405, 446, 617, 720, 763, 808)),
-    (_at(1, tuple), (106, 750)),
-    (_at(0, lambda items: [set(item) if isinstance(item, list) and item else {} for item in items]), (115,)),
+    (_on(_list_of_tuples), (63, 64, 70, 94, 120, 237, 272, 299, 400, 409, 417, 438, 473, 614, 780)),
+    (_on(lambda value: tuple(tuple(item) if isinstance(item, list) else item for item in value)), (259, 278, 401, 445)),
+    (_on(_tuples), (580, 615, 791)),
+    (_on(_list_of_tuples, 0), (75, 413, 444, 753)),
+    (_on(tuple, 0), (250, 307, 405, 446, 617, 720, 763, 808)),
+    (_on(tuple, 1), (106, 750)),
+    (_on(lambda items: [set(item) if isinstance(item, list) and item else {} for item in items], 0), (115,)),
     (lambda arguments: [float(arguments[0]), complex(arguments[1])], (124,)),
-    (_each(complex), (252,)),
-    (_at(0, lambda table: {key: tuple(value) for key, value in table.items()}), (722,)),
+    (_on(complex), (252,)),
+    (_on(lambda table: {key: tuple(value) for key, value in table.items()}, 0), (722,)),
 ]
 MBPP_INPUTS = {number: change for change, numbers in _BY_CHANGE for number in numbers}
 """Number of the task in MBPP -> the conversion from its JSON arguments to those of the function."""
@@ -71,6 +64,11 @@ COMPARE = {
 """Tasks with several right outputs: family of the task id, entry point -> comparison."""
 
 
+def comparison_of(task_id: str, entry_point: str) -> str:
+    """How outputs of a task are compared, as in `values.same`."""
+    return COMPARE.get(task_id.partition("/")[0], {}).get(entry_point, "equal")
+
+
 def read_inputs(task_id: str, inputs: Sequence[Sequence[Any]]) -> tuple[tuple[Any, ...], ...]:
     """The arguments of each call, from JSON."""
     family, _, number = task_id.rpartition("/")
@@ -83,8 +81,8 @@ LOOP = re.compile(r"^ *for i, (?:\(inp, exp\)|inp) in enumerate\(.*\):\n(.+)", r
 TOLERANCE = re.compile(r"assertion\(.+, ([\d.e-]+)\)$")
 
 
-def cases_of(script: str, compare: str) -> Cases | None:
-    """The inputs of a script of EvalPlus; None for another kind of test. `compare` as in `Cases`.
+def cases_of(script: str, task_id: str, entry_point: str) -> Cases | None:
+    """The inputs of a script of EvalPlus; None for another kind of test.
 
     Raises:
         ValueError: the inputs are not plain data.
@@ -92,13 +90,14 @@ def cases_of(script: str, compare: str) -> Cases | None:
     given, loop = INPUTS.search(script), LOOP.search(script)
     if given is None or loop is None:
         return None
-    tolerance = TOLERANCE.search(loop.group(1).rstrip())
     try:
         values = ast.literal_eval(_Infinities().visit(ast.parse(given.group(1), mode="eval")))
         inputs = tuple(tuple(one) for one in values)
     except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError):
         raise ValueError("the inputs of test are not plain data") from None
-    return Cases((), inputs, "", float(tolerance.group(1)) if tolerance else 0.0, compare)
+    tolerance = TOLERANCE.search(loop.group(1).rstrip())
+    atol = float(tolerance.group(1)) if tolerance else 0.0
+    return Cases((), inputs, atol=atol, compare=comparison_of(task_id, entry_point))
 
 
 class _Infinities(ast.NodeTransformer):

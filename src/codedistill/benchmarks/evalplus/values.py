@@ -25,12 +25,12 @@ def encode(value: Any) -> Any:
     Raises:
         TypeError: the value is not plain data.
     """
-    if value is None or isinstance(value, (bool, str)):
-        return value if not isinstance(value, str) else str(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, (str, float)):
+        return str(value) if isinstance(value, str) else float(value)
     if isinstance(value, int):
         return int(value) if abs(value) < HUGE else {"int": hex(value)}
-    if isinstance(value, float):
-        return float(value)
     if isinstance(value, list):
         return [encode(item) for item in value]
     if isinstance(value, dict):
@@ -72,42 +72,66 @@ DECODERS: dict[str, Any] = {
 }
 
 
-def _decode_object(value: dict[str, Any]) -> Any:
-    ((tag, content),) = value.items()
-    return DECODERS[tag](content)
-
-
 def dumps(value: Any) -> str:
     return json.dumps(encode(value), separators=(",", ":"))
 
 
 def loads(text: str) -> Any:
-    return json.loads(text, object_hook=_decode_object)
+    def decode(value: dict[str, Any]) -> Any:
+        ((tag, content),) = value.items()
+        return DECODERS[tag](content)
+
+    return json.loads(text, object_hook=decode)
 
 
 def same(compare: str, output: Any, expected: Any, atol: float, arguments: Any) -> bool:
-    """Whether the output of a call with `arguments` passes. `compare` is one of `COMPARISONS`.
+    """Whether the output of a call with `arguments` is as good as the reference's `expected`.
 
-    An output that cannot be compared, such as None instead of a set, does not pass.
+    An output that cannot be compared, such as None instead of a set, is not.
     """
     try:
-        return bool(COMPARISONS[compare](output, expected, atol, arguments))
+        return bool(_is_as_good(compare, output, expected, atol, arguments))
     except (TypeError, ValueError, ArithmeticError):
         return False
 
 
-def _equal(output: Any, expected: Any, atol: float, arguments: Any) -> bool:
+def _is_as_good(compare: str, output: Any, expected: Any, atol: float, arguments: Any) -> Any:
+    if compare == "set":  # the same elements; floats in the same order may also be nearly the same
+        return set(output) == set(expected) or _equal(output, expected, atol)
+    if compare == "truth":
+        return truth(output) == expected
+    if compare == "any":  # a function that returns nothing has not answered
+        return output is not None
+    if compare == "equal or zero":
+        return output == 0 or _equal(output, expected, atol)
+    if compare == "root":  # of the polynomial whose coefficients are the argument, as precise as the reference's
+        distances = [abs(sum(c * math.pow(x, i) for i, c in enumerate(arguments[0]))) for x in (output, expected)]
+        return distances[0] <= max(atol, 1e-4, distances[1])
+    if compare == "pyramid":  # the surface of a square pyramid, with the second argument as slant height or as height
+        side, height = arguments
+        upright = round(side * side + 2 * side * math.sqrt(height * height + side * side / 4))
+        return _equal(output, expected, atol) or abs(output - upright) <= atol
+    if compare == "digits":  # the distance of two numbers digit by digit, aligned left or right
+        first, second = map(str, arguments)
+        width = max(len(first), len(second))
+        pairs = zip(first.zfill(width), second.zfill(width))  # noqa: B905
+        return _equal(output, expected, atol) or output == sum(abs(int(a) - int(b)) for a, b in pairs)
+    return _equal(output, expected, atol)
+
+
+def truth(value: Any) -> bool:
+    """Whether something was found: a bool is the answer itself, anything else but None means yes."""
+    return value if isinstance(value, bool) else value is not None
+
+
+def _equal(output: Any, expected: Any, atol: float) -> bool:
+    """Equal, or, for floats and with an `atol`, of the same type and close."""
     if output == expected:
         return True
-    if not atol and _is_floats(expected):
+    items = expected if isinstance(expected, (list, tuple)) else [expected]
+    if not atol and all(isinstance(item, float) for item in items):
         atol = FLOAT_TOLERANCE
     return bool(atol) and type(output) is type(expected) and _close(output, expected, atol)
-
-
-def _is_floats(value: Any) -> bool:
-    """A float, or a list or tuple of floats only."""
-    items = value if isinstance(value, (list, tuple)) else [value]
-    return all(isinstance(item, float) for item in items)
 
 
 def _close(output: Any, expected: Any, atol: float) -> bool:
@@ -123,62 +147,3 @@ def _close(output: Any, expected: Any, atol: float) -> bool:
     if expected != expected:
         return output != output
     return bool(output == expected or abs(output - expected) <= atol + RELATIVE * abs(expected) < INFINITY)
-
-
-def _same_set(output: Any, expected: Any, atol: float, arguments: Any) -> bool:
-    """The same elements; floats in the same order may also be nearly the same."""
-    return set(output) == set(expected) or _equal(output, expected, atol, arguments)
-
-
-def truth(value: Any) -> bool:
-    """Whether something was found: a bool is the answer itself, anything else but None means yes."""
-    return value if isinstance(value, bool) else value is not None
-
-
-def _same_truth(output: Any, expected: Any, atol: float, arguments: Any) -> bool:
-    return bool(truth(output) == expected)
-
-
-def _root(output: Any, expected: Any, atol: float, arguments: Any) -> bool:
-    """A root of the polynomial whose coefficients are the argument, as precise as the reference's."""
-    return _distance(output, arguments[0]) <= max(atol, 1e-4, _distance(expected, arguments[0]))
-
-
-def _distance(x: Any, coefficients: Any) -> float:
-    return float(abs(sum(c * math.pow(x, i) for i, c in enumerate(coefficients))))
-
-
-def _any(output: Any, expected: Any, atol: float, arguments: Any) -> bool:
-    """Any output but None: a function that returns nothing has not answered."""
-    return output is not None
-
-
-def _equal_or_zero(output: Any, expected: Any, atol: float, arguments: Any) -> bool:
-    return bool(output == 0) or _equal(output, expected, atol, arguments)
-
-
-def _pyramid(output: Any, expected: Any, atol: float, arguments: Any) -> bool:
-    """The surface of a square pyramid, with the second argument as slant height or as height."""
-    side, height = arguments
-    upright = round(side * side + 2 * side * math.sqrt(height * height + side * side / 4))
-    return _equal(output, expected, atol, arguments) or abs(output - upright) <= atol
-
-
-def _digits(output: Any, expected: Any, atol: float, arguments: Any) -> bool:
-    """The distance of two numbers digit by digit, aligned left or right."""
-    first, second = map(str, arguments)
-    width = max(len(first), len(second))
-    flush_right = sum(abs(int(a) - int(b)) for a, b in zip(first.zfill(width), second.zfill(width)))  # noqa: B905
-    return _equal(output, expected, atol, arguments) or bool(output == flush_right)
-
-
-COMPARISONS = {
-    "equal": _equal,
-    "set": _same_set,
-    "truth": _same_truth,
-    "root": _root,
-    "any": _any,
-    "equal or zero": _equal_or_zero,
-    "pyramid": _pyramid,
-    "digits": _digits,
-}

@@ -96,11 +96,6 @@ def answer_in(text: str, name: str, in_thoughts: bool = False, special_tokens: I
     return _in_tags(text[: end.start()] if end else text, name)
 
 
-def opens_thoughts(prompt: str) -> bool:
-    """Whether a prompt ends in the mark that opens thoughts, as some chat templates do."""
-    return prompt.rstrip().endswith(tuple(THOUGHTS))
-
-
 def _without_thoughts(text: str, ends: re.Pattern[str], in_thoughts: bool) -> str:
     """The text after the thoughts, or before those that follow the answer; "" if they are never closed."""
     if text.startswith("analysis") and "assistantfinal" in text:  # gpt-oss, decoded without its special tokens

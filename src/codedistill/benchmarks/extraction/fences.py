@@ -14,6 +14,7 @@ from codedistill.benchmarks.extraction.syntax import (
     defines,
     is_whole,
     parse,
+    text_of,
 )
 
 FENCE = re.compile(r"[ \t]*(```+|~~~+)[ \t]*([\w+#.-]*)")
@@ -90,13 +91,7 @@ def _helpers(block: Block, present: set[str]) -> str:
     if len(nodes) == len(tree.body) and present.isdisjoint(names):
         return block.code
     lines = block.code.split("\n")
-    parts = []
-    for node in nodes:
-        if getattr(node, "name", None) not in present:
-            decorators = getattr(node, "decorator_list", [])
-            first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
-            parts.append("\n".join(lines[first - 1 : node.end_lineno]) + "\n")
-    return "\n".join(parts)
+    return "\n".join(text_of(node, lines) + "\n" for node in nodes if getattr(node, "name", None) not in present)
 
 
 def _split(text: str) -> tuple[str, list[Block]]:

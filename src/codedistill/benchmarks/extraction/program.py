@@ -14,12 +14,13 @@ import textwrap
 import warnings
 from collections.abc import Iterable, Iterator
 
-from codedistill.benchmarks.extraction.answer import answer_in, opens_thoughts
+from codedistill.benchmarks.extraction.answer import THOUGHTS, answer_in
 from codedistill.benchmarks.extraction.fences import QUOTES, Block, fenced_code, with_definition
 from codedistill.benchmarks.extraction.syntax import (
     CODE_STARTS,
     DEFINITIONS,
     begins_definition,
+    defined_names,
     defines,
     fault_line,
     indentation,
@@ -29,6 +30,7 @@ from codedistill.benchmarks.extraction.syntax import (
     parse_prompt,
     parsing_lines,
     prepend,
+    text_of,
 )
 from codedistill.benchmarks.problems import Problem
 
@@ -57,24 +59,22 @@ def program_source(
         prompt: what the model was given, in its chat template.
         special_tokens: of the model's tokenizer, if the completion was decoded with them.
     """
-    truncated = finish == "length"
+    name, truncated = problem.name, finish == "length"
+    in_thoughts = truncated and prompt.rstrip().endswith(tuple(THOUGHTS))  # some chat templates open them
     try:
-        text = answer_in(completion, problem.name, truncated and opens_thoughts(prompt), special_tokens)
+        text = answer_in(completion, name, in_thoughts, special_tokens)
         if not text.strip():
             return ""
-        program = _without_speakers(_program(problem, text))
-        return _without_cut_end(program, problem.name) if truncated else program
+        is_whole_text = defines(text, name) and parse(text) is not None  # a docstring may have fences in it
+        code = text if is_whole_text else fenced_code(text, name) or text
+        if _is_module(code, name):
+            program = _with_context(problem, without_prose(_at_the_margin(code, name), name))
+        else:
+            program = _place_body(problem, code, goes_on=code is text)
+        program = _without_speakers(program)
+        return _without_cut_end(program, name) if truncated else program
     except (RecursionError, MemoryError):  # nested too deeply to be read, so it does not compile either
         return completion
-
-
-def _program(problem: Problem, text: str) -> str:
-    name = problem.name
-    whole = defines(text, name) and parse(text) is not None  # a docstring may have fences in it
-    code = text if whole else fenced_code(text, name) or text
-    if _is_module(code, name):
-        return _with_context(problem, without_prose(_at_the_margin(code, name), name))
-    return _place_body(problem, code, goes_on=code is text)
 
 
 def _is_module(code: str, name: str) -> bool:
@@ -115,15 +115,12 @@ def _at_the_margin(code: str, name: str) -> str:
         return code
     start, end = defining[0], defining[0] + 1
     depth = len(indentation(lines[start]))
-
-    def belongs(line: str) -> bool:
-        return not line.strip() or len(indentation(line)) >= depth
-
-    while start and belongs(lines[start - 1]):
+    belongs = [not line.strip() or len(indentation(line)) >= depth for line in lines]
+    while start and belongs[start - 1]:
         start -= 1
     if any(line.lstrip().startswith("class ") for line in lines[:start] if len(indentation(line)) < depth):
         return code
-    while end < len(lines) and belongs(lines[end]):
+    while end < len(lines) and belongs[end]:
         end += 1
     return textwrap.dedent("\n".join(lines[start:end])).strip("\n") + "\n"
 
@@ -263,15 +260,11 @@ def _with_context(problem: Problem, code: str) -> str:
     """A program that repeats the signature, after the prompt's imports and helpers that it does not bring itself."""
     tree = parse_prompt(problem.prompt)
     context = []
-    lines = problem.prompt.split("\n")
+    lines, present = problem.prompt.split("\n"), {*defined_names(code), problem.name}
     for node in tree.body if tree is not None else []:
-        name = getattr(node, "name", None)
-        if name == problem.name or (name is not None and defines(code, name)):
+        if getattr(node, "name", None) in present or isinstance(node, ast.Expr):  # an expression is the prompt's text
             continue
-        if isinstance(node, ast.Expr):  # the prompt's text
-            continue
-        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
-        segment = "\n".join(lines[first - 1 : node.end_lineno])
+        segment = text_of(node, lines)
         if segment.strip() and segment not in code:
             context.append(segment)
     return prepend("\n".join(context) + "\n", code) if context else code

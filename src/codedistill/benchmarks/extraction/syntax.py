@@ -85,6 +85,13 @@ def prepend(head: str, code: str) -> str:
     return "".join(_FUTURE.findall(code)) + head + _FUTURE.sub("", code)
 
 
+def text_of(node: ast.stmt, lines: list[str]) -> str:
+    """The lines of a statement, with its decorators."""
+    decorators = node.decorator_list if isinstance(node, DEFINITIONS) else []
+    first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
+    return "\n".join(lines[first - 1 : node.end_lineno])
+
+
 def defined_names(code: str) -> set[str]:
     """The functions and classes that lines of the code define at any depth, and the names assigned at the margin."""
     return {first or second for first, second in _DEFINED.findall(code)}
@@ -92,9 +99,7 @@ def defined_names(code: str) -> set[str]:
 
 def defines(code: str, name: str) -> bool:
     """Whether a line defines the function or class `name`, or assigns to it at the margin."""
-    found = re.escape(name)
-    pattern = rf"^(?:[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+{found}\b|{found}[ \t]*(?::[^=\n]+)?=[^=])"
-    return re.search(pattern, code, re.MULTILINE) is not None
+    return name in defined_names(code)
 
 
 def begins_definition(line: str, name: str) -> bool:
@@ -112,15 +117,16 @@ def is_whole(tree: ast.Module | None, name: str) -> bool:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         if getattr(node, "name", None) == name or any(isinstance(t, ast.Name) and t.id == name for t in targets):
             found = node
-    if isinstance(found, FUNCTIONS):
-        return not all(_announces(node) for node in found.body)
-    return found is not None
-
-
-def _announces(node: ast.stmt) -> bool:
-    if isinstance(node, ast.Raise):
-        return any(getattr(inner, "id", None) == "NotImplementedError" for inner in ast.walk(node))
-    return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+    if not isinstance(found, FUNCTIONS):
+        return found is not None
+    for node in found.body:
+        match node:
+            case ast.Pass() | ast.Expr(value=ast.Constant()):
+                continue
+            case ast.Raise() if any(getattr(inner, "id", None) == "NotImplementedError" for inner in ast.walk(node)):
+                continue
+        return True
+    return False
 
 
 def indentation(line: str) -> str:
