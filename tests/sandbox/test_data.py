@@ -149,6 +149,11 @@ def test_exceptions_are_caught_by_their_builtin_classes(raised: str, caught: str
     assert run(f"def f():\n    raise {raised}\n", checks).passed
 
 
+def test_an_interrupt_is_no_exception_that_checks_swallow() -> None:
+    checks = "def check(f):\n    try: f()\n    except Exception: pass\n"
+    assert run("def f():\n    raise KeyboardInterrupt\n", checks).error_type == "KeyboardInterrupt"
+
+
 def test_checks_that_swallow_the_programs_end_do_not_pass() -> None:
     result = run(
         "import os\ndef f():\n    os._exit(0)\n", "def check(f):\n    try: f()\n    except BaseException: pass\n"

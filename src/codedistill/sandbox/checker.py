@@ -78,7 +78,7 @@ def _exception(failure: dict[str, Any], bases: list[Any]) -> BaseException:
     name = name if isinstance(name, str) and name.isidentifier() and len(name) <= NAME_LIMIT else "Exception"
     message = message[:MESSAGE_LIMIT] if isinstance(message, str) else ""
     found = [getattr(builtins, base, None) for base in bases if isinstance(base, str)]
-    base = next((kind for kind in found if isinstance(kind, type) and issubclass(kind, Exception)), Exception)
+    base = next((kind for kind in found if isinstance(kind, type) and issubclass(kind, BaseException)), Exception)
     known = {"__init__": lambda self, *arguments: None, "__str__": lambda self: message}
     error: BaseException
     if base.__name__ == name:
@@ -146,24 +146,25 @@ def _serve(zygote: socket.socket) -> NoReturn:
 
 
 def _serve_one(job: socket.socket, channel: socket.socket) -> tuple[str, bool]:
-    token, about, source, code = wire.split(wire.receive_frame(job))
-    entry_point, _, _, stateful = json.loads(bytes(about))
-    candidate = Candidate(channel, entry_point)
+    token, facts, source, code = (wire.receive_frame(job) for _ in range(4))
+    about = json.loads(facts)
+    candidate = Candidate(channel, about["entry_point"])
     verdict = _judge(job, candidate, source, marshal.loads(code))
-    job.sendall(bytes(token) if verdict is None else json.dumps(verdict).encode())
-    return HUNG_UP if candidate.codedistill_gone else FINISHED, stateful
+    job.sendall(token if verdict is None else json.dumps(verdict).encode())
+    return HUNG_UP if candidate.codedistill_gone else FINISHED, about["stateful"]
 
 
 def _tell(zygote: socket.socket, fact: list[Any]) -> None:
     wire.send_frame(zygote, json.dumps(fact).encode())
 
 
-def _judge(job: socket.socket, candidate: Candidate, source: memoryview, code: types.CodeType) -> dict[str, Any] | None:
+def _judge(job: socket.socket, candidate: Candidate, source: bytes, code: types.CodeType) -> dict[str, Any] | None:
     """None: every check held."""
     reached = False
     try:
         with contextlib.suppress(OSError):  # it died early: the answer tells
-            wire.send_frame(candidate._channel, wire.join(wire.to_bytes(candidate.__name__), source))
+            wire.send_frame(candidate._channel, wire.to_bytes(candidate.__name__))
+            wire.send_frame(candidate._channel, source)
         candidate.exchange()
         candidate.exchange(wire.dumps([None, None]))  # is there such a function?
         job.sendall(REACHED)
@@ -179,7 +180,7 @@ def _judge(job: socket.socket, candidate: Candidate, source: memoryview, code: t
         if not candidate.codedistill_gone:
             failure: dict[str, Any] | None = error.__dict__.get("codedistill_failure")
             if failure is not None:
-                if (failure["line"] or 0) > bytes(source).count(b"\n") + 1:
+                if (failure["line"] or 0) > source.count(b"\n") + 1:
                     failure["line"] = None
                 return failure | {"reached_checks": reached}
             failure = describe(error, "")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import functools
+import inspect
 import marshal
 import sys
+import types
 import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -21,9 +24,11 @@ class ChecksText(NamedTuple):
     fault: str = ""
     """Why no program could pass them; empty if nothing is known against them."""
     modules: tuple[str, ...] = ()
-    """Names of modules that they import."""
+    """Names of modules that they import, and of what may be submodules ("unittest.mock")."""
+    builtins: tuple[str, ...] = ()
+    """Built-ins that they use."""
     assigned: tuple[str, ...] = ()
-    """Attributes that they may replace themselves: assigned ones, and the last parts of strings ("time.sleep")."""
+    """Names that they may replace themselves: global and attributes, and the last parts of strings ("time.sleep")."""
     stateful: bool = False
     """They may leave something behind in their process for the next checks to fall over."""
 
@@ -40,6 +45,7 @@ STATEFUL_NAMES = frozenset(
         *("setrecursionlimit", "vars"),
     )
 )
+RUNS_LATER = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 @functools.lru_cache(maxsize=256)
@@ -48,16 +54,20 @@ def examine(checks: str, entry_point: str | None) -> ChecksText:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(checks)
-            code = marshal.dumps(compile(tree, CHECKS_NAME, "exec", dont_inherit=True))
+            code = compile(tree, CHECKS_NAME, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return ChecksText(fault=f"{type(error).__name__}: {error}")
     modules: set[str] = set()
+    parts: set[str] = set()
+    used: set[str] = set()
     assigned: set[str] = set()
     stateful, has_check = False, entry_point is None
     for node in ast.walk(tree):
         match node:
             case ast.Import() | ast.ImportFrom():
                 modules.update(_imported(node))
+                if isinstance(node, ast.ImportFrom):
+                    parts.update(f"{node.module}.{alias.name}" for alias in node.names)
                 has_check = has_check or any((alias.asname or alias.name) in ("check", "*") for alias in node.names)
             case ast.Attribute(attr=attribute, ctx=context):
                 if not isinstance(context, ast.Load):
@@ -66,18 +76,26 @@ def examine(checks: str, entry_point: str | None) -> ChecksText:
                 stateful = stateful or attribute in STATEFUL_NAMES or attribute.startswith("__")
             case ast.Constant(value=str(text)) if len(text) < 200:
                 assigned.add(text.rpartition(".")[2])
+            case ast.Global(names=names):
+                assigned.update(names)
             case ast.Name(id=name, ctx=context):
+                if hasattr(builtins, name):
+                    used.add(name)
                 stateful = stateful or name in STATEFUL_NAMES
                 has_check = has_check or (name == "check" and isinstance(context, ast.Store))
             case ast.FunctionDef(name="check") | ast.AsyncFunctionDef(name="check") | ast.ClassDef(name="check"):
                 has_check = True
     stateful = stateful or not STATELESS_MODULES.issuperset(modules)
     fault = "" if has_check else "they define no function `check`"
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType) and inner.co_name == "check" and inner.co_flags & RUNS_LATER:
+            fault = "`check` is a generator or a coroutine: to call it runs no check"
     if modules:
         known = {*sys.stdlib_module_names, "program"}
         missing = [name for name in _needed(tree) if name.partition(".")[0] not in known]
         fault = f"they import {missing[0]}, which is not in Python's own library" if missing else fault
-    return ChecksText(code, fault, tuple(sorted(modules)), tuple(sorted(assigned)), stateful)
+    texts = [tuple(sorted(names)) for names in (modules | parts, used, assigned)]
+    return ChecksText(marshal.dumps(code), fault, texts[0], texts[1], texts[2], stateful)
 
 
 def _imported(node: ast.AST) -> list[str]:

@@ -22,8 +22,6 @@ _BIG = 1 << 1024  # decimal text of longer integers is slow and limited: they tr
 _EASY = frozenset({str, float, bool, type(None)})
 _INTEGERS = frozenset({int, bool})
 
-Data = bytes | memoryview
-
 
 class WireError(Exception):
     """The other side sent something that is not of this protocol."""
@@ -42,7 +40,7 @@ class Opaque:
         return f"<{self._kind} object of the program>"
 
 
-def send_frame(sock: socket.socket, data: Data) -> None:
+def send_frame(sock: socket.socket, data: bytes) -> None:
     sock.sendall(_LENGTH.pack(len(data)))
     sock.sendall(data)
 
@@ -66,26 +64,12 @@ def _receive(sock: socket.socket, size: int) -> bytes:
     return bytes(buffer)
 
 
-def join(*parts: Data) -> bytes:
-    """Several byte strings as one, for a single frame."""
-    return b"".join((bytes([len(parts)]), *(_LENGTH.pack(len(part)) for part in parts), *parts))
-
-
-def split(data: bytes) -> list[memoryview]:
-    """The parts of what `join` joined."""
-    view, parts, start = memoryview(data), [], 1 + data[0] * _LENGTH.size
-    for (length,) in _LENGTH.iter_unpack(view[1:start]):
-        parts.append(view[start : start + length])
-        start += length
-    return parts
-
-
 def to_bytes(text: str) -> bytes:
     """UTF-8, lone surrogates included."""
     return text.encode("utf-8", "surrogatepass")
 
 
-def to_text(data: Data) -> str:
+def to_text(data: bytes) -> str:
     return str(data, "utf-8", "surrogatepass")
 
 
@@ -94,7 +78,7 @@ def dumps(value: Any) -> bytes:
     return to_bytes(_ENCODER.encode(_pack(value)))
 
 
-def loads(data: Data) -> Any:
+def loads(data: bytes) -> Any:
     """Decode a value. Raises WireError for what `dumps` would not make."""
     try:
         return _DECODER.decode(to_text(data))

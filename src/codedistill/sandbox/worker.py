@@ -74,7 +74,7 @@ class Worker:
                     [sys.executable, *_ISOLATED, "-c", _BOOT, str(theirs.fileno()), *told, str(here.parent), str(here)],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    stderr=None if os.environ.get("DBG") else subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
                     env=_ENVIRONMENT,
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,
@@ -96,8 +96,9 @@ class Worker:
         if facts.fault:
             return Result(Status.BROKEN_CHECKS, "ChecksError", facts.fault[:500], layer=self.layer)
         token = secrets.token_bytes(32)
-        about = json.dumps([program.entry_point, facts.modules, facts.assigned, facts.stateful]).encode()
-        job = wire.join(token, about, wire.to_bytes(program.source), facts.code)
+        guard = {"modules": facts.modules, "builtins": facts.builtins, "assigned": facts.assigned}
+        about = {"entry_point": program.entry_point, "stateful": facts.stateful, "guard": guard}
+        job = (token, json.dumps(about).encode(), wire.to_bytes(program.source), facts.code)
         try:
             ours, theirs = socket.socketpair()
             with ours:
@@ -139,11 +140,12 @@ class Worker:
             log.warning("%s could not be removed: %s", self.folder, error)
 
 
-def _converse(job: socket.socket, message: bytes) -> bytes:
+def _converse(job: socket.socket, parts: tuple[bytes, ...]) -> bytes:
     """Send the job to the process with the checks and read what it says until it has nothing more to say."""
     answer = bytearray()
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        wire.send_frame(job, message)
+        for part in parts:
+            wire.send_frame(job, part)
     with contextlib.suppress(ConnectionResetError):
         while data := job.recv(65_536):
             answer += data[: max(0, ANSWER_LIMIT - len(answer))]

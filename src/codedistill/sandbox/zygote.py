@@ -10,6 +10,7 @@ import contextlib
 import errno
 import gc
 import importlib
+import io
 import json
 import os
 import resource
@@ -58,6 +59,7 @@ def main() -> None:
     """
     control = socket.socket(fileno=int(sys.argv[1]))
     sys.path[:] = map(os.path.realpath, sys.path)  # programs are shown no links to them
+    sys.executable = os.path.realpath(sys.executable)
     limits: Any = types.SimpleNamespace(**json.loads(sys.argv[4]))
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")  # where memory runs out, a program goes first, not the training beside it
@@ -78,7 +80,7 @@ def _tell(control: socket.socket, fields: dict[str, Any]) -> None:
     wire.send_frame(control, json.dumps(fields).encode())
 
 
-Body = Callable[[int, candidate.Surroundings], NoReturn]
+Body = Callable[[int, candidate.Namespace], NoReturn]
 
 
 class _Run:
@@ -124,8 +126,15 @@ class Zygote:
         _fork(self._check, theirs)
         theirs.close()
         layer.separate()
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        self.surroundings = candidate.Surroundings()
+        # On a pipe, as programs have it: Python finds out once, here, that it cannot be rewound.
+        reader, writer = os.pipe()
+        os.dup2(writer, OUTPUT)
+        raw = io.FileIO(OUTPUT, "w", closefd=False)
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace")
+        sys.__stdout__ = sys.stdout  # type: ignore[misc]
+        os.close(reader)
+        os.close(writer)
+        self.namespace = candidate.make_namespace()
         gc.freeze()  # a collection in a child would copy every page of these objects
 
     def _check(self, theirs: socket.socket) -> None:
@@ -212,7 +221,7 @@ class Zygote:
             os.write(tell, f"{type(error).__name__}: {error}".encode())
             raise
         gc.enable()
-        body(CHANNEL, self.surroundings)
+        body(CHANNEL, self.namespace)
 
     def _watch(self, run: _Run, reader: int, program_end: socket.socket | None) -> None:
         """Until there is a verdict or the time is over. `program_end`: the candidate's end of its channel to checks."""
