@@ -82,12 +82,12 @@ class NamespaceLayer(Layer):
             os.setgroups([])
         os.setresgid(_INSIDE, _INSIDE, _INSIDE)
         os.setresuid(_INSIDE, _INSIDE, _INSIDE)
-        system.die_with_parent(signal.SIGKILL)  # only now: a change of user cancels it
+        system.prctl(system.DEATH_SIGNAL, signal.SIGKILL)  # only now: a change of user cancels it
         self._furnish(pieces, hidden)
         system.pivot_root(".", ".")
         system.unmount(".")
         os.chdir("/")
-        system.forbid_inspection()
+        system.prctl(system.DUMPABLE, 0)
 
     def _leave_the_machine(self) -> None:
         """Unshare everything, with the user mapped to one without privileges."""
@@ -156,7 +156,7 @@ class NamespaceLayer(Layer):
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans end here; nobody asks how
             os.closerange(3, theirs.fileno())
             os.closerange(theirs.fileno() + 1, 65_536)
-            system.die_with_parent(signal.SIGKILL)
+            system.prctl(system.DEATH_SIGNAL, signal.SIGKILL)
             while theirs.recv(1):
                 theirs.sendall(_MORE if _kill_everything() else _GONE)
         finally:

@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from codedistill.errors import InfrastructureError
 from codedistill.sandbox.available import PROBE, sandbox_layer
@@ -38,15 +38,6 @@ def run_on(
     layer: str, programs: Sequence[Program], limits: Limits, on_result: Callable[[int, Result], None] | None = None
 ) -> list[Result]:
     """`run_programs` on a layer of one's choice."""
-    results: dict[int, Result] = {}
-    for index, result in _run_all(layer, programs, limits):
-        results[index] = result
-        if on_result is not None:
-            on_result(index, result)
-    return [results[index] for index in range(len(programs))]
-
-
-def _run_all(layer: str, programs: Sequence[Program], limits: Limits) -> Iterator[tuple[int, Result]]:
     todo = iter(range(len(programs)))
     news: queue.SimpleQueue[tuple[int, Result] | BaseException] = queue.SimpleQueue()
     stop = threading.Event()
@@ -65,16 +56,20 @@ def _run_all(layer: str, programs: Sequence[Program], limits: Limits) -> Iterato
     threads = [threading.Thread(target=drive, name="codedistill-sandbox", daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()
+    results: dict[int, Result] = {}
     try:
         for _ in programs:
             item = news.get()
             if isinstance(item, BaseException):
                 raise item
-            yield item
+            index, results[item[0]] = item
+            if on_result is not None:
+                on_result(index, results[index])
     finally:
         stop.set()
         for thread in threads:
             thread.join()
+    return [results[index] for index in range(len(programs))]
 
 
 class _Lane:

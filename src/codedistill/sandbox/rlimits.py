@@ -54,7 +54,7 @@ class Layer:
         if not self.filtered:
             # Nothing else keeps a program from starting a process that outlives it, or from signals to other ones.
             raise OSError("the kernel takes no filter of system calls, or this machine's system calls are not known")
-        system.forbid_inspection()
+        system.prctl(system.DUMPABLE, 0)
         os.mkdir(self.home, 0o700)
         if os.getuid() == 0:
             os.chmod(self.folder, 0o711)
@@ -82,7 +82,7 @@ class Layer:
         set_limit(resource.RLIMIT_FSIZE, self.limits.file_mb * 2**20)
         set_limit(resource.RLIMIT_NOFILE, self.limits.open_files)
         set_limit(resource.RLIMIT_AS, self.limits.memory_mb * 2**20)
-        system.forbid_new_privileges()
+        system.prctl(system.NO_NEW_PRIVILEGES, 1)
         # In the open, a child that its program leaves behind could not be told from any other process.
         self.filter = seccomp.instructions(self.in_the_open, forks=not self.in_the_open) if self.filtered else None
         # The zygote watches the CPU time of the program's first process; this is for the processes that it starts.
@@ -104,7 +104,7 @@ class Layer:
             os.setresuid(self.user, self.user, self.user)
         elif os.getuid() == 0:
             system.drop_capabilities()  # they lift limits
-        system.die_with_parent(signal.SIGKILL)  # a change of user would have cancelled it
+        system.prctl(system.DEATH_SIGNAL, signal.SIGKILL)  # a change of user would have cancelled it
         assert self.filter is not None
         system.filter_system_calls(seccomp.for_process(self.filter, os.getpid()))
 

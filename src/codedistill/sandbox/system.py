@@ -16,7 +16,10 @@ MS_PRIVATE, MS_REC = 1 << 18, 1 << 14
 MS_NOSUID, MS_NODEV, MS_NOATIME = 2, 4, 1024
 MNT_DETACH = 2
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+DEATH_SIGNAL, DUMPABLE, NO_NEW_PRIVILEGES = 1, 4, 38
+"""Options of `prctl`: the signal when the parent dies, which a change of user cancels; whether others of the same user
+may look into the process, and cores are dumped; whether set-user-id programs gain nothing (both are inherited)."""
+
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
 _SECCOMP_GET_ACTION_AVAIL, _SECCOMP_RET_ERRNO = 2, 0x00050000
@@ -66,7 +69,7 @@ def clone_tree(path: str) -> int:
     """Descriptor of a detached, read-only copy of the mounts at `path` and below."""
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | _AT_RECURSIVE
     tree = _checked(_libc.syscall(_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags), f"open_tree {path}")
-    _set_read_only(tree, b"", _AT_EMPTY_PATH | _AT_RECURSIVE)
+    make_read_only("", tree, _AT_EMPTY_PATH | _AT_RECURSIVE)
     return tree
 
 
@@ -75,31 +78,13 @@ def attach_tree(tree: int, target: str) -> None:
     _checked(_libc.syscall(*arguments), f"move_mount {target}")
 
 
-def make_read_only(path: str) -> None:
-    _set_read_only(_AT_FDCWD, os.fsencode(path), 0)
-
-
-def _set_read_only(descriptor: int, path: bytes, flags: int) -> None:
+def make_read_only(path: str, descriptor: int = _AT_FDCWD, flags: int = 0) -> None:
     attributes = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID, 0, 0, 0)
-    arguments = (_MOUNT_SETATTR, descriptor, path, flags, ctypes.byref(attributes), ctypes.c_size_t(32))
+    arguments = (_MOUNT_SETATTR, descriptor, os.fsencode(path), flags, ctypes.byref(attributes), ctypes.c_size_t(32))
     _checked(_libc.syscall(*arguments), "mount_setattr")
 
 
-def die_with_parent(number: int) -> None:
-    """Get signal `number` when the parent dies."""
-    _prctl(_PR_SET_PDEATHSIG, number)
-
-
-def forbid_inspection() -> None:
-    """No ptrace, no /proc/PID/mem and no core dump of this process for others of the same user. Children inherit it."""
-    _prctl(_PR_SET_DUMPABLE, 0)
-
-
-def forbid_new_privileges() -> None:
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-
-
-def _prctl(option: int, value: int) -> None:
+def prctl(option: int, value: int) -> None:
     arguments = [ctypes.c_ulong(argument) for argument in (value, 0, 0, 0)]
     _checked(_libc.prctl(option, *arguments), f"prctl {option}")
 

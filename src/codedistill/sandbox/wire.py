@@ -45,22 +45,26 @@ def send_frame(sock: socket.socket, data: bytes) -> None:
     sock.sendall(data)
 
 
+def send_facts(sock: socket.socket, facts: Any) -> None:
+    """A frame of plain JSON, between the trusted processes."""
+    send_frame(sock, json.dumps(facts).encode())
+
+
 def receive_frame(sock: socket.socket) -> bytes:
     """The next frame. Raises EOFError when the other side is gone, WireError for a frame over MAX_FRAME."""
-    (size,) = _LENGTH.unpack(_receive(sock, _LENGTH.size))
-    if size > MAX_FRAME:
-        raise WireError(f"a frame of {size} bytes")
-    return _receive(sock, size)
-
-
-def _receive(sock: socket.socket, size: int) -> bytes:
-    buffer = bytearray(size)
-    view = memoryview(buffer)
-    while view:
-        count = sock.recv_into(view)
-        if not count:
-            raise EOFError
-        view = view[count:]
+    size = _LENGTH.size
+    for final in (False, True):
+        buffer = bytearray(size)
+        view = memoryview(buffer)
+        while view:
+            count = sock.recv_into(view)
+            if not count:
+                raise EOFError
+            view = view[count:]
+        if not final:
+            (size,) = _LENGTH.unpack(buffer)
+            if size > MAX_FRAME:
+                raise WireError(f"a frame of {size} bytes")
     return bytes(buffer)
 
 
@@ -109,14 +113,11 @@ def _pack(value: Any) -> Any:
         return {"type": value.__name__}
     if isinstance(value, Iterator):
         return {"iterator": _pack_list(list(value))}
-    return {"opaque": [str(kind.__name__), _truth(value)]}
-
-
-def _truth(value: Any) -> bool:
     try:
-        return bool(value)
+        truth = bool(value)
     except Exception:
-        return True
+        truth = True
+    return {"opaque": [str(kind.__name__), truth]}
 
 
 def _pack_int(value: int) -> Any:
@@ -135,12 +136,8 @@ def _pack_pairs(value: Any) -> Any:
     return [[_pack(key), _pack(item)] for key, item in value.items()]
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
 _PACKERS: dict[type, Callable[[Any], Any]] = {
-    **dict.fromkeys((type(None), bool, float, str), _same),
+    **dict.fromkeys((type(None), bool, float, str), lambda v: v),
     int: _pack_int,
     list: _pack_list,
     tuple: lambda v: {"tuple": _pack_list(v)},

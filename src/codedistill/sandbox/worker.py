@@ -18,7 +18,7 @@ from typing import Any
 
 from codedistill.sandbox import wire
 from codedistill.sandbox.checks_text import examine
-from codedistill.sandbox.folders import remove_folder
+from codedistill.sandbox.folders import empty_folder
 from codedistill.sandbox.model import Isolation, Limits, Program, Result, Status
 from codedistill.sandbox.places import third_party_places
 
@@ -135,7 +135,8 @@ class Worker:
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         try:
-            remove_folder(self.folder)
+            empty_folder(self.folder)
+            os.rmdir(self.folder)
         except OSError as error:
             log.warning("%s could not be removed: %s", self.folder, error)
 
