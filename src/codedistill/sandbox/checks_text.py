@@ -57,7 +57,8 @@ def examine(checks: str, entry_point: str | None) -> ChecksText:
             code = compile(tree, CHECKS_NAME, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return ChecksText(fault=f"{type(error).__name__}: {error}")
-    modules: set[str] = set()
+    imports = list(_imports(tree))
+    modules = {name for name, _ in imports}
     parts: set[str] = set()
     used: set[str] = set()
     assigned: set[str] = set()
@@ -65,7 +66,6 @@ def examine(checks: str, entry_point: str | None) -> ChecksText:
     for node in ast.walk(tree):
         match node:
             case ast.Import() | ast.ImportFrom():
-                modules.update(_imported(node))
                 if isinstance(node, ast.ImportFrom):
                     parts.update(f"{node.module}.{alias.name}" for alias in node.names)
                 has_check = has_check or any((alias.asname or alias.name) in ("check", "*") for alias in node.names)
@@ -92,21 +92,17 @@ def examine(checks: str, entry_point: str | None) -> ChecksText:
             fault = "`check` is a generator or a coroutine: to call it runs no check"
     if modules:
         known = {*sys.stdlib_module_names, "program"}
-        missing = [name for name in _needed(tree) if name.partition(".")[0] not in known]
+        missing = [name for name, guarded in imports if not guarded and name.partition(".")[0] not in known]
         fault = f"they import {missing[0]}, which is not in Python's own library" if missing else fault
     texts = [tuple(sorted(names)) for names in (modules | parts, used, assigned)]
     return ChecksText(marshal.dumps(code), fault, texts[0], texts[1], texts[2], stateful)
 
 
-def _imported(node: ast.AST) -> list[str]:
+def _imports(node: ast.AST, guarded: bool = False) -> Iterator[tuple[str, bool]]:
+    """Modules that are imported, in the text's order, and whether something catches the failure."""
     if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    return [node.module or "."] if isinstance(node, ast.ImportFrom) else []
-
-
-def _needed(node: ast.AST) -> Iterator[str]:
-    """Modules that are imported where nothing catches the failure, in the text's order."""
-    yield from _imported(node)
+        yield from ((alias.name, guarded) for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        yield node.module or ".", guarded
     for child in ast.iter_child_nodes(node):
-        if not isinstance(child, ast.Try):
-            yield from _needed(child)
+        yield from _imports(child, guarded or isinstance(child, ast.Try))

@@ -65,10 +65,12 @@ class Layer:
             elif not self.guards_files:
                 raise OSError("root would have to run programs as root: no other user can read this Python's library")
         # RLIMIT_NPROC counts all threads of the user on the whole machine, so here it can only stop a bomb of them.
-        self._others = _threads_of(self.user if self.user is not None else os.getuid()) + 64
-
-    def full_name(self) -> str:
-        return f"{self.name}+seccomp" if self.filtered else self.name
+        user, self._others = self.user if self.user is not None else os.getuid(), 64
+        for entry in os.scandir("/proc"):
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    if entry.stat().st_uid == user:
+                        self._others += len(os.listdir(f"/proc/{entry.name}/task"))
 
     def separate(self) -> None:
         """Called once, after the checker has been forked: every process forked from here on is a program's.
@@ -136,16 +138,6 @@ def _take_user() -> tuple[int, socket.socket]:
         else:
             return user, mark
     raise OSError(errno.EAGAIN, "other workers have all the users that programs run as")
-
-
-def _threads_of(user: int) -> int:
-    count = 0
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                if entry.stat().st_uid == user:
-                    count += len(os.listdir(f"/proc/{entry.name}/task"))
-    return count
 
 
 def _readable_as(user: int, folder: str) -> bool:

@@ -14,7 +14,7 @@ CLONE_NEWNET = 0x40000000
 
 MS_PRIVATE, MS_REC = 1 << 18, 1 << 14
 MS_NOSUID, MS_NODEV, MS_NOATIME = 2, 4, 1024
-MNT_DETACH = 2
+_MNT_DETACH = 2
 
 DEATH_SIGNAL, DUMPABLE, NO_NEW_PRIVILEGES = 1, 4, 38
 """Options of `prctl`: the signal when the parent dies, which a change of user cancels; whether others of the same user
@@ -54,15 +54,14 @@ def mount(source: str, target: str, kind: str | None, flags: int, options: str |
     _checked(_libc.mount(texts[0], texts[1], texts[2], ctypes.c_ulong(flags), texts[3]), f"mount {target}")
 
 
-def unmount(target: str) -> None:
-    _checked(_libc.umount2(os.fsencode(target), MNT_DETACH), f"umount {target}")
-
-
-def pivot_root(new: str, old: str) -> None:
+def enter_root() -> None:
+    """Make the current folder the root, and let go of the old one."""
     number = _PIVOT_ROOT.get(os.uname().machine)
     if number is None:
         raise OSError(38, "pivot_root: not known for this architecture")
-    _checked(_libc.syscall(number, os.fsencode(new), os.fsencode(old)), "pivot_root")
+    _checked(_libc.syscall(number, b".", b"."), "pivot_root")
+    _checked(_libc.umount2(b".", _MNT_DETACH), "umount")
+    os.chdir("/")
 
 
 def clone_tree(path: str) -> int:

@@ -106,14 +106,20 @@ class Worker:
                     mode = b"d" if program.isolation is Isolation.DATA else b"s"
                     socket.send_fds(self._control, [mode], [theirs.fileno()])
                 ours.settimeout(self.limits.wall_seconds + GRACE_SECONDS)
-                answer = _converse(ours, job)
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    for part in job:
+                        wire.send_frame(ours, part)
+                answer = bytearray()
+                with contextlib.suppress(ConnectionResetError):
+                    while data := ours.recv(65_536):
+                        answer += data[: max(0, ANSWER_LIMIT - len(answer))]
             report = json.loads(wire.receive_frame(self._control))
             stdout = wire.receive_frame(self._control).decode("utf-8", "replace")
         except (OSError, EOFError, ValueError, wire.WireError) as error:
             raise WorkerError(f"{type(error).__name__}: {error}") from error
         if report["fault"]:
             raise WorkerError(report["fault"])
-        reached, said = answer[:1] == b"r", answer.removeprefix(b"r")
+        reached, said = answer[:1] == b"r", bytes(answer.removeprefix(b"r"))
         fields = _settle(said, said == token, program.isolation, report, self.limits)
         return Result(
             **{"reached_checks": reached} | fields,
@@ -141,18 +147,6 @@ class Worker:
             log.warning("%s could not be removed: %s", self.folder, error)
 
 
-def _converse(job: socket.socket, parts: tuple[bytes, ...]) -> bytes:
-    """Send the job to the process with the checks and read what it says until it has nothing more to say."""
-    answer = bytearray()
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        for part in parts:
-            wire.send_frame(job, part)
-    with contextlib.suppress(ConnectionResetError):
-        while data := job.recv(65_536):
-            answer += data[: max(0, ANSWER_LIMIT - len(answer))]
-    return bytes(answer)
-
-
 def _settle(
     said: bytes, has_token: bool, isolation: Isolation, report: dict[str, Any], limits: Limits
 ) -> dict[str, Any]:
@@ -178,7 +172,14 @@ def _settle(
     if status is None:
         return _ended(Status.EXITED, "SystemExit", verdict.get("message", "broke the protocol"))
     if os.WIFSIGNALED(status):
-        return _signaled(os.WTERMSIG(status), report, limits)
+        number = os.WTERMSIG(status)
+        if number == signal.SIGXCPU:
+            return _ended(Status.TIMEOUT, "TimeoutError", f"used {report['cpu_seconds']:.1f} s of CPU time")
+        if number == signal.SIGKILL and report["memory_mb"] >= 0.9 * limits.memory_mb:
+            return _ended(Status.MEMORY, "MemoryError", f"used {report['memory_mb']:.0f} MiB")
+        names = {int(known): known.name for known in signal.Signals}
+        name = names.get(number, f"signal {number}")
+        return _ended(Status.CRASHED, name, f"ended by {name}")
     code = os.WEXITSTATUS(status)
     return _ended(Status.EXITED, "SystemExit", f"ended with exit code {code} before the checks were done")
 
@@ -204,18 +205,6 @@ def _read(said: bytes, isolation: Isolation) -> dict[str, Any]:
         "raised_deliberately": found.get("raised_deliberately") is True,
         "reached_checks": found.get("reached_checks") is True,
     }
-
-
-def _signaled(number: int, report: dict[str, Any], limits: Limits) -> dict[str, Any]:
-    if number == signal.SIGXCPU:
-        return _ended(Status.TIMEOUT, "TimeoutError", f"used {report['cpu_seconds']:.1f} s of CPU time")
-    if number == signal.SIGKILL and report["memory_mb"] >= 0.9 * limits.memory_mb:
-        return _ended(Status.MEMORY, "MemoryError", f"used {report['memory_mb']:.0f} MiB")
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
-    return _ended(Status.CRASHED, name, f"ended by {name}")
 
 
 def _ended(status: Status, error_type: str, message: str) -> dict[str, Any]:

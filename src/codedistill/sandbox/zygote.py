@@ -71,7 +71,7 @@ def main() -> None:
     except OSError as error:
         wire.send_facts(control, {"fault": error.strerror or str(error), "passing": error.errno in PASSING_FAULTS})
         return
-    wire.send_facts(control, {"layer": zygote.layer.full_name()})
+    wire.send_facts(control, {"layer": zygote.layer.name + "+seccomp" * zygote.layer.filtered})
     zygote.serve()
     os._exit(0)  # what an interpreter does at its end would keep the caller waiting
 
