@@ -189,12 +189,12 @@ def test_checks_leave_nothing_behind(name: str) -> None:
 
 
 def test_what_a_program_returned_is_not_kept() -> None:
-    """Five times half of what the checks' process may use."""
+    """Eight times a quarter of what the checks' process may use."""
     source = "def f():\n    return 'x' * (60 * 2**20)\n"
     checks = "def check(f):\n    global kept\n    kept = f()\n    assert len(kept) == 60 * 2**20\n"
-    programs = [Program(source, f"{checks}# {number}\n", "f", Isolation.DATA) for number in range(5)]
+    programs = [Program(source, f"{checks}# {number}\n", "f", Isolation.DATA) for number in range(8)]
     results = run_programs(programs, Limits(cpu_seconds=10, workers=1, memory_mb=256))
-    assert [result.status for result in results] == [Status.PASSED] * 5
+    assert [result.status for result in results] == [Status.PASSED] * 8
 
 
 @pytest.mark.parametrize("isolation", Isolation)

@@ -19,18 +19,6 @@ from .rlimits import Layer
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 
-# ABI version: (file rights it knows, network rights, scopes, bytes of the attribute structure). Rights are a growing
-# set of bits: 13 in the first version, then REFER, TRUNCATE and IOCTL_DEV; TCP bind and connect since 4; signals and
-# abstract sockets since 6. See Documentation/userspace-api/landlock.rst of the kernel.
-_LANDLOCK_VERSIONS: dict[int, tuple[int, int, int, int]] = {
-    1: (2**13 - 1, 0, 0, 8),
-    2: (2**14 - 1, 0, 0, 8),
-    3: (2**15 - 1, 0, 0, 8),
-    4: (2**15 - 1, 3, 0, 16),
-    5: (2**16 - 1, 3, 0, 16),
-    6: (2**16 - 1, 3, 3, 24),
-}
-
 
 class LandlockLayer(Layer):
     """`Layer` with file access limited to the home folder (all) and to the interpreter and the libraries (reading)."""
@@ -40,12 +28,8 @@ class LandlockLayer(Layer):
     guards_files = True
 
     def prepare(self) -> None:
-        version = min(system.landlock_version(), max(_LANDLOCK_VERSIONS))
-        if version < 1:
-            raise OSError("the kernel has no Landlock, or has it switched off")
+        ruleset, files = system.landlock_ruleset()
         super().prepare()
-        files, network, scopes, size = _LANDLOCK_VERSIONS[version]
-        ruleset = system.landlock_ruleset(files, network, scopes, size)
         # Out of the way of the descriptors that a candidate is given.
         self._ruleset = fcntl.fcntl(ruleset, fcntl.F_DUPFD_CLOEXEC, 32)
         os.close(ruleset)

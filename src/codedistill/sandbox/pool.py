@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from codedistill.errors import InfrastructureError
 from codedistill.sandbox.available import PROBE, sandbox_layer
@@ -72,13 +73,13 @@ def run_on(
     return [results[index] for index in range(len(programs))]
 
 
+@dataclass
 class _Lane:
     """One worker at a time, replaced when it fails."""
 
-    def __init__(self, layer: str, limits: Limits) -> None:
-        self.layer = layer
-        self.limits = limits
-        self.worker: Worker | None = None
+    layer: str
+    limits: Limits
+    worker: Worker | None = None
 
     def run(self, index: int, program: Program) -> Result:
         fault = ""

@@ -47,7 +47,7 @@ class Layer:
         self.folder = folder
         self.home = os.path.join(folder, "program")
         self.user: int | None = None
-        self.filtered = seccomp.available()
+        self.filtered = system.takes_filters()
 
     def prepare(self) -> None:
         """Make the zygote itself ready. Raises OSError where this machine cannot have the layer."""
@@ -108,7 +108,7 @@ class Layer:
             system.drop_capabilities()  # they lift limits
         system.prctl(system.DEATH_SIGNAL, signal.SIGKILL)  # a change of user would have cancelled it
         assert self.filter is not None
-        system.filter_system_calls(seccomp.for_process(self.filter, os.getpid()))
+        system.filter_system_calls(self.filter.replace(seccomp.PROCESS, os.getpid().to_bytes(4, "little")))
 
     def sweep(self) -> None:
         """Kill what the program has started. The program itself has been reaped, and here it could not start any."""

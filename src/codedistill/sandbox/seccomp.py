@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import struct
-import sys
 
 from . import system
 
@@ -66,26 +65,15 @@ _CLONE_THREAD = 0x00010000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _MASK, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 # Offsets in struct seccomp_data; of the arguments, the low half.
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
+PROCESS = struct.pack("<I", 0x7EDCBA98)
+"""Stands for the process in a filter that is made ahead of it."""
+
 _ALLOW, _KILL, _FAIL = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _EAGAIN, _ENOSYS = 1, 11, 38
 
 
-def available() -> bool:
-    """Does this kernel take such filters, and do we know this machine's system calls?"""
-    return os.uname().machine in ARCHITECTURES and sys.byteorder == "little" and system.takes_filters()
-
-
-_PROCESS = 0x7EDCBA98
-"""Stands for the process in a filter that is made ahead of it."""
-
-
-def for_process(instructions: bytes, process: int) -> bytes:
-    """The filter with the process filled in."""
-    return instructions.replace(struct.pack("<I", _PROCESS), struct.pack("<I", process))
-
-
 def instructions(in_the_open: bool, forks: bool) -> bytes:
-    """A filter for `for_process`. Without `forks` the program may start threads but no processes."""
+    """A filter in which PROCESS stands for the process. Without `forks` the program may start threads but no processes."""
     audit, column = ARCHITECTURES[os.uname().machine]
     allow = (_RETURN, 0, 0, _ALLOW)
     refuse, again, unknown = ((_RETURN, 0, 0, _FAIL | error) for error in (_EPERM, _EAGAIN, _ENOSYS))
@@ -107,7 +95,7 @@ def instructions(in_the_open: bool, forks: bool) -> bytes:
                 program += [(_EQUAL, 0, 1, number), again]
     if in_the_open:
         for numbers in _ONLY_ITSELF.values():
-            program += only(numbers[column], first, (_EQUAL, 0, 1, _PROCESS))
+            program += only(numbers[column], first, (_EQUAL, 0, 1, int.from_bytes(PROCESS, "little")))
         for numbers, commands in _SIGNALLING.values():
             program += [(_EQUAL, 0, 2 + 2 * len(commands), numbers[column]), second]
             for command in commands:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -106,23 +107,36 @@ def filter_system_calls(instructions: bytes) -> None:
 
 
 def takes_filters() -> bool:
-    """Does the kernel know filters of system calls that answer with an error?"""
+    """Does the kernel know filters of system calls that answer with an error, and do we know its system calls?"""
+    number = _SECCOMP.get(os.uname().machine)
+    if number is None or sys.byteorder != "little":
+        return False
     action = ctypes.c_uint32(_SECCOMP_RET_ERRNO)
-    number = _SECCOMP[os.uname().machine]
     return bool(_libc.syscall(number, _SECCOMP_GET_ACTION_AVAIL, 0, ctypes.byref(action)) == 0)
 
 
-def landlock_version() -> int:
-    """Landlock's ABI version, 0 where the kernel has none or has it switched off."""
+# ABI version: (file rights it knows, network rights, scopes, bytes of the attribute structure). Rights are a growing
+# set of bits: 13 in the first version, then REFER, TRUNCATE and IOCTL_DEV; TCP bind and connect since 4; signals and
+# abstract sockets since 6. See Documentation/userspace-api/landlock.rst of the kernel.
+_LANDLOCK_VERSIONS: dict[int, tuple[int, int, int, int]] = {
+    1: (2**13 - 1, 0, 0, 8),
+    2: (2**14 - 1, 0, 0, 8),
+    3: (2**15 - 1, 0, 0, 8),
+    4: (2**15 - 1, 3, 0, 16),
+    5: (2**16 - 1, 3, 0, 16),
+    6: (2**16 - 1, 3, 3, 24),
+}
+
+
+def landlock_ruleset() -> tuple[int, int]:
+    """Descriptor of a ruleset that handles all that this kernel's Landlock can, and the file rights among it."""
     version = _libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1))
-    return max(0, int(version))
-
-
-def landlock_ruleset(files: int, network: int, scoped: int, size: int) -> int:
-    """Descriptor of a ruleset that handles these access rights; `size` is that of this ABI version's structure."""
-    attributes = (ctypes.c_uint64 * 3)(files, network, scoped)
+    if version < 1:
+        raise OSError("the kernel has no Landlock, or has it switched off")
+    *rights, size = _LANDLOCK_VERSIONS[min(version, max(_LANDLOCK_VERSIONS))]
+    attributes = (ctypes.c_uint64 * 3)(*rights)
     arguments = (_LANDLOCK_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(size), ctypes.c_uint32(0))
-    return _checked(_libc.syscall(*arguments), "landlock_create_ruleset")
+    return _checked(_libc.syscall(*arguments), "landlock_create_ruleset"), rights[0]
 
 
 class _PathBeneath(ctypes.Structure):

@@ -66,7 +66,11 @@ class Worker:
         self.folder = tempfile.mkdtemp(prefix="codedistill-")
         self._control, theirs = socket.socketpair()
         here = Path(__file__).resolve().parent
-        settings = asdict(limits) | {"idle_seconds": limits.idle_budget, "wall_seconds": limits.wall_seconds}
+        idle = max(10.0, limits.cpu_seconds) if limits.idle_seconds is None else limits.idle_seconds
+        # Hard limit, for a program that computes a little all the time. Far above what a busy machine costs.
+        wall = 12 * (limits.cpu_seconds + idle)
+        self._patience = wall + GRACE_SECONDS
+        settings = asdict(limits) | {"idle_seconds": idle, "wall_seconds": wall}
         told = [layer, self.folder, json.dumps(settings), json.dumps(third_party_places())]
         try:
             with theirs:
@@ -81,7 +85,7 @@ class Worker:
                 )
             self._control.settimeout(60)
             hello = json.loads(wire.receive_frame(self._control))
-            self._control.settimeout(limits.wall_seconds + GRACE_SECONDS)
+            self._control.settimeout(self._patience)
         except BaseException:
             self.close()
             raise
@@ -105,7 +109,7 @@ class Worker:
                 with theirs:
                     mode = b"d" if program.isolation is Isolation.DATA else b"s"
                     socket.send_fds(self._control, [mode], [theirs.fileno()])
-                ours.settimeout(self.limits.wall_seconds + GRACE_SECONDS)
+                ours.settimeout(self._patience)
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     for part in job:
                         wire.send_frame(ours, part)
