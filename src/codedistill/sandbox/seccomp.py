@@ -73,7 +73,7 @@ _EPERM, _EAGAIN, _ENOSYS = 1, 11, 38
 
 
 def instructions(in_the_open: bool, forks: bool) -> bytes:
-    """A filter in which PROCESS stands for the process. Without `forks` the program may start threads but no processes."""
+    """A filter in which PROCESS stands for the process. Without `forks` a program may start threads, no processes."""
     audit, column = ARCHITECTURES[os.uname().machine]
     allow = (_RETURN, 0, 0, _ALLOW)
     refuse, again, unknown = ((_RETURN, 0, 0, _FAIL | error) for error in (_EPERM, _EAGAIN, _ENOSYS))
