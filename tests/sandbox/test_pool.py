@@ -129,6 +129,8 @@ BROKEN = {
     "syntax": ("def check(f:\n", "SyntaxError"),
     "null byte": ("def check(f): pass\n\0", "null bytes"),
     "no check": ("def chek(f): pass\n", "check"),
+    "a coroutine": ("async def check(f):\n    assert f(2) == 5\n", "coroutine"),
+    "a generator": ("def check(f):\n    assert f(2) == 5\n    yield\n", "generator"),
     "missing module": ("import nothing_of_this_name\ndef check(f): pass\n", "nothing_of_this_name"),
     "package": ("def check(f):\n    from numpy.linalg import norm\n", "numpy.linalg"),
 }

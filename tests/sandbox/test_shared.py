@@ -24,6 +24,9 @@ def check(f):
     unittest.defaultTestLoader.loadTestsFromTestCase(Test).run(result)
     assert result.testsRun == 1 and result.wasSuccessful()
 """
+HELPER = (
+    "def close(a, b, {}tol=1e-6):\n    return abs(a - b) < tol\ndef check(f):\n    y = f(2)\n    assert close(y, 4)\n"
+)
 CLOSE = "import math\ndef check(f):\n    assert math.isclose(f(2), 4)\n"
 
 FAILED, EXITED, CRASHED = Status.FAILED, Status.EXITED, Status.CRASHED
@@ -62,7 +65,11 @@ FORGERIES = {
     "abs patched late": ("import builtins\ndef f(x):\n    builtins.abs = lambda x: 0\n    return 5\n",
                          "def check(f):\n    y = f(2)\n    assert abs(y - 4) < 1e-6\n", FAILED),
     "print patched": ("import builtins, os\nbuiltins.print = lambda *a: os._exit(0)\n" + WRONG,
-                      "def check(f):\n    print('start')\n    assert f(2) == 4\n", FAILED),
+                      "def check(f):\n    print('start')\n    assert f(2) == 4\n", EXITED),
+    "abs patched, used in a generator": ("import builtins\nbuiltins.abs = lambda x: 0\n" + WRONG,
+                                         "def check(f):\n    assert all(abs(f(x) - y) < 1 for x, y in [(2, 4)])\n", FAILED),
+    "abs patched by way of the namespace": ("def f(x):\n    vars(globals()['__builtins__'])['abs'] = lambda x: 0\n    return 5\n",
+                                            "def check(f):\n    y = f(2)\n    assert abs(y - 4) < 1e-6\n", FAILED),
     "unittest patched": ("import unittest\nunittest.TestCase.assertEqual = lambda *a: None\n" + WRONG, UNITTEST, FAILED),
     "unittest patched late": ("def f(x):\n    import unittest\n    unittest.TestCase.assertEqual = lambda *a: None\n"
                               "    return 5\n", UNITTEST, FAILED),
@@ -77,6 +84,33 @@ FORGERIES = {
     "helper of the checks replaced": ("def f(x):\n    globals()['same'] = lambda a, b: True\n    return 5\n",
                                       "def same(a, b):\n    return a == b\ndef check(f):\n    assert same(f(2), 4)\n"
                                       "    assert same(f(3), 9)\n", FAILED),
+    "cached helper replaced": ("def f(x):\n    globals()['same'] = lambda a, b: True\n    return 5\n",
+                               "import functools\n@functools.cache\ndef same(a, b):\n    return a == b\n"
+                               "def check(f):\n    y = f(2)\n    assert same(y, 4)\n", FAILED),
+    "imported name replaced": ("def f(x):\n    globals()['isclose'] = lambda *a: True\n    return 5\n",
+                               "from math import isclose\ndef check(f):\n    y = f(2)\n    assert isclose(y, 4)\n", FAILED),
+    "code of a helper": ("def f(x):\n    same.__code__ = (lambda a, b: True).__code__\n    return 5\n",
+                         "def same(a, b):\n    return a == b\ndef check(f):\n    y = f(2)\n    assert same(y, 4)\n", FAILED),
+    "default of a helper": ("def f(x):\n    close.__defaults__ = (1e9,)\n    return 5\n", HELPER.format(""), FAILED),
+    "keyword default of a helper": ("def f(x):\n    close.__kwdefaults__['tol'] = 1e9\n    return 5\n", HELPER.format("*, "), FAILED),
+    "method of a class of the checks": ("def f(x):\n    T.same = lambda *a: True\n    return 5\n",
+                                        "class T:\n    def same(self, a, b): return a == b\n"
+                                        "def check(f):\n    y = f(2)\n    assert T().same(y, 4)\n", FAILED),
+    "code of a method": ("import unittest\nunittest.TestCase.assertEqual.__code__ = (lambda *a, **k: None).__code__\n" + WRONG,
+                         UNITTEST, FAILED),
+    "method added": ("import unittest\nunittest.TestCase.__getattribute__ = lambda self, name: (\n"
+                     "    (lambda *a: None) if 'assert' in name else object.__getattribute__(self, name))\n" + WRONG, UNITTEST, FAILED),
+    "class of a module": ("import math, types\nclass Fake(types.ModuleType):\n    def __getattribute__(self, name):\n"
+                          "        return (lambda *a: True) if name == 'isclose' else super().__getattribute__(name)\n"
+                          "math.__class__ = Fake\n" + WRONG, CLOSE, FAILED),
+    "table of modules replaced": ("import math, sys, types\nmodules, real = sys.modules, dict(sys.modules)\n"
+                                  "modules['math'] = types.SimpleNamespace(isclose=lambda *a: True)\nsys.modules = real\n" + WRONG,
+                                  CLOSE, FAILED),
+    "submodule patched": ("from unittest import mock\nmock.Mock.assert_called_with = lambda *a: None\ndef f(m):\n    pass\n",
+                          "from unittest import mock\ndef check(f):\n    m = mock.Mock()\n    f(m)\n    m.assert_called_with(3)\n", FAILED),
+    "traced": ("import sys\ndef trace(frame, event, value):\n    if frame.f_code.co_name == 'check' and event == 'line':\n"
+               "        frame.f_lineno = frame.f_code.co_firstlineno + 2\n    return trace\nsys.settrace(trace)\n" + WRONG,
+               "def check(f):\n    assert f(2) == 4\n    pass\n", FAILED),
     "check defined": ("def check(f):\n    pass\n" + WRONG, CHECKS, FAILED),
     # Forged verdicts and descriptors.
     "printed verdict": ("print('passed')\nprint('{\"status\": \"passed\"}')\n" + WRONG, CHECKS, FAILED),
@@ -128,6 +162,40 @@ PLAIN = {
                               "        assert f() == 5\n", "f"),
     "input replaced": ("def f():\n    return input()\n",
                        "import builtins\ndef check(f):\n    builtins.input = lambda *a: 'x'\n    assert f() == 'x'\n", "f"),
+    "input replaced, asked for in a comprehension": (
+        "def f():\n    return [input() for _ in 'ab']\n", "from unittest.mock import patch\ndef check(f):\n"
+        "    with patch('builtins.input', side_effect=['1', '2']):\n        assert f() == ['1', '2']\n", "f"),
+    "print counted in a comprehension": ("def f():\n    [print(x) for x in 'ab']\n", "from unittest.mock import patch\ndef check(f):\n"
+                                         "    with patch('builtins.print') as printed: f()\n    assert printed.call_count == 2\n", "f"),
+    "builtin patched and used by the checks": ("def f(x):\n    return x\n", "from unittest.mock import patch\ndef check(f):\n"
+                                               "    with patch('builtins.input', return_value='z'):\n        assert f(input()) == 'z'\n", "f"),
+    "builtin patched that the checks do not use": ("import builtins\nbuiltins.print = lambda *a: None\ndef f(x):\n    return x\n",
+                                                   "def check(f):\n    assert f(1) == 1\n", "f"),
+    "global of the checks rebound": ("def f(x):\n    return x\n", "use = lambda x: 0\ndef check(f):\n    global use\n    use = f\n"
+                                     "    assert use(1) == 1\n", "f"),
+    "order for a class of the checks": ("def f(nodes):\n    Node.__lt__ = lambda a, b: a.x < b.x\n    return min(nodes).x\n",
+                                        "class Node:\n    def __init__(self, x): self.x = x\n"
+                                        "def check(f):\n    assert f([Node(2), Node(1)]) == 1\n", "f"),
+    "excepthook": ("import sys\nsys.excepthook = lambda *a: None\ndef f(x):\n    return x\n",
+                   "import sys\ndef check(f):\n    assert f(1) == 1\n", "f"),
+    "output wrapped": ("import io, sys\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer, line_buffering=True)\ndef f():\n    print('x')\n",
+                       "def check(f):\n    f()\n", "f"),
+    "python started": ("import subprocess, sys\ndef f():\n    try: return subprocess.check_output([sys.executable, '-c', 'print(5)'])\n"
+                       "    except BlockingIOError: return b'5\\n'\n", "def check(f):\n    assert f() == b'5\\n'\n", "f"),
+    "process pool": ("import multiprocessing\ndef g(x):\n    return x * 2\ndef f(xs):\n    try:\n"
+                     "        with multiprocessing.Pool(2) as pool: return pool.map(g, xs)\n"
+                     "    except OSError: return [2, 4]\n", "def check(f):\n    assert f([1, 2]) == [2, 4]\n", "f"),
+    "asyncio": ("import asyncio\nasync def f(x):\n    await asyncio.sleep(0.01)\n    return x * 2\n",
+                "import asyncio\ndef check(f):\n    async def both(): return await asyncio.gather(f(1), f(2))\n"
+                "    assert asyncio.run(both()) == [2, 4]\n", "f"),
+    "linked nodes": ("class Solution:\n    def reverse(self, head: 'Node'):\n        last = None\n"
+                     "        while head: head.next, last, head = last, head, head.next\n        return last\n",
+                     "class Node:\n    def __init__(self, x, next=None): self.x, self.next = x, next\n"
+                     "def check(f):\n    assert f(head=Node(1, Node(2))).x == 2\n", "Solution().reverse"),
+    "logs asserted": ("import logging\ndef f():\n    logging.getLogger(__name__).warning('x')\n",
+                      "import unittest\nclass Test(unittest.TestCase):\n    def test(self):\n"
+                      "        with self.assertLogs(level='WARNING'): f()\n"
+                      "def check(f):\n    assert unittest.main('__main__', argv=['x'], exit=False).result.wasSuccessful()\n", "f"),
     "output read": ("def f():\n    print('x')\n",
                     "import io, contextlib\ndef check(f):\n    out = io.StringIO()\n"
                     "    with contextlib.redirect_stdout(out): f()\n    assert out.getvalue() == 'x\\n'\n", "f"),

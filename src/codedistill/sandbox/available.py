@@ -40,34 +40,23 @@ def sandbox_layer() -> str:
     """
     wanted = os.environ.get(CHOICE)
     if wanted:
-        return _wanted_layer(wanted)
+        if wanted not in LAYERS:
+            raise UserError(f"{CHOICE}={wanted}: no layer of this name; there are {', '.join(LAYERS)}")
+        full_name, fault = _try(wanted)
+        if full_name is None:
+            raise UserError(f"{CHOICE}={wanted}: this layer does not work here: {fault}")
+        return full_name
     faults: list[str] = []
     for name in LAYERS:
         full_name, fault = _try(name)
         if full_name is not None:
             if faults:
                 log.warning("the sandbox uses a weaker layer, %s (%s)", full_name, "; ".join(faults))
-            if _is_open(name):
-                log.warning(
-                    "on this layer programs can read and change your files; docs/sandbox.md says what is better"
-                )
+            if name == "rlimits" and os.getuid() != 0:
+                log.warning("on this layer programs can read and change your files; see docs/sandbox.md")
             return full_name
         faults.append(f"{name}: {fault}")
     raise InfrastructureError("no layer of the sandbox works here: " + "; ".join(faults))
-
-
-def _wanted_layer(name: str) -> str:
-    if name not in LAYERS:
-        raise UserError(f"{CHOICE}={name}: no layer of this name; there are {', '.join(LAYERS)}")
-    full_name, fault = _try(name)
-    if full_name is None:
-        raise UserError(f"{CHOICE}={name}: this layer does not work here: {fault}")
-    return full_name
-
-
-def _is_open(name: str) -> bool:
-    """Would the layer let programs change the files of the user that started them?"""
-    return name == "rlimits" and os.getuid() != 0
 
 
 def describe_layers() -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The process of the untrusted program. By the time the source runs, it is confined for good.
 
 `serve` runs the source and then answers calls from the process of the checks. `run_with_checks` runs source and checks
-in one namespace; only a program that passed makes this process write the token that it was given before the source ran.
+in one namespace; only after the checks are done does it write the token that it was given before the source ran.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import os
 import socket
 import sys
 import types
-from collections.abc import Callable, Mapping
+from _sitebuiltins import Quitter
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 from . import wire
@@ -23,14 +24,30 @@ from .failures import SOURCE_NAME, describe
 
 MODULE_NAME = "program"
 REACHED = b"r"
-"""What the caller is told when the source has run to its end and the checks begin, before the verdict."""
+"""Sent to the caller when the source has run to its end and the checks begin, before the verdict."""
+
+Namespace = dict[str, Any]
 
 
-def serve(descriptor: int, surroundings: Surroundings) -> NoReturn:
+def make_namespace() -> Namespace:
+    """The namespace of the program's module. All that a program can reach by name is its own or Python's."""
+    # The program's `builtins` are a copy: what it patches is not the harness's.
+    own = types.ModuleType("builtins")
+    own.__dict__.update(vars(builtins), **{name: Quitter(name, "Ctrl-D (i.e. EOF)") for name in ("exit", "quit")})
+    module = types.ModuleType(MODULE_NAME)
+    module.__dict__["__builtins__"] = own
+    for name in [name for name in sys.modules if name.partition(".")[0] == "codedistill"]:
+        del sys.modules[name]
+    # dataclasses, typing and pickle look a class's module up by its name.
+    sys.modules.update({"builtins": own, MODULE_NAME: module, "__main__": module})
+    return module.__dict__
+
+
+def serve(descriptor: int, namespace: Namespace) -> NoReturn:
     """Run the source that comes over the channel, then answer calls until this process is ended."""
     channel = socket.socket(fileno=descriptor)
-    entry_point, source = map(wire.to_text, wire.split(wire.receive_frame(channel)))
-    process, namespace = os.getpid(), surroundings.namespace
+    entry_point, source = (wire.to_text(wire.receive_frame(channel)) for _ in range(2))
+    process = os.getpid()
 
     def reply(action: Callable[[], Any], in_source: bool = False) -> None:
         try:
@@ -38,57 +55,57 @@ def serve(descriptor: int, surroundings: Surroundings) -> NoReturn:
         except SystemExit as error:
             leave(error)
         except BaseException as error:
-            failure = describe(error, source)
-            message = wire.dumps(["error", failure | ({"raised_in": "source"} if in_source else {}), _bases(error)])
+            failure = describe(error, source) | ({"raised_in": "source"} if in_source else {})
+            # What `except` clauses of the checks go by.
+            bases = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins"]
+            message = wire.dumps(["error", failure, bases])
         if os.getpid() != process:  # a child that the program forked must not speak for it
             os._exit(0)
         flush()
         wire.send_frame(channel, message)
 
+    def answer() -> Any:
+        """Without arguments, the question is only whether there is a function."""
+        function = eval(entry_point, namespace)
+        return None if arguments is None else function(*arguments, **keywords)
+
     reply(lambda: exec(compile(source, SOURCE_NAME, "exec", dont_inherit=True), namespace), in_source=True)
     while True:
-        request = wire.loads(wire.receive_frame(channel))
-        reply(lambda request=request: _answer(eval(entry_point, namespace), *request))  # type: ignore[misc]
+        arguments, keywords = wire.loads(wire.receive_frame(channel))
+        reply(answer)
 
 
-def _answer(function: Any, arguments: list[Any] | None, keywords: dict[str, Any] | None) -> Any:
-    """Without arguments, the question is only whether there is a function."""
-    return function(*arguments, **keywords) if arguments is not None and keywords is not None else None
-
-
-def _bases(error: BaseException) -> list[str]:
-    """Names of the built-in classes that an exception is of: what `except` clauses of the checks go by."""
-    return [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins"]
-
-
-def run_with_checks(descriptor: int, surroundings: Surroundings) -> NoReturn:
+def run_with_checks(descriptor: int, namespace: Namespace) -> NoReturn:
     """Run the source, then its checks, and write the verdict to the channel."""
     # The program can change whatever it can name. So all that leads to a pass is bound to local names before it runs.
     process, get_process, end, write, dumps = os.getpid(), os.getpid, os._exit, os.write, json.dumps
+    trace, profile = sys.settrace, sys.setprofile
     channel = socket.socket(fileno=descriptor)
-    parts = wire.split(wire.receive_frame(channel))
+    token, facts, text, compiled = (wire.receive_frame(channel) for _ in range(4))
     channel.detach()
-    token, about, source, code = bytes(parts[0]), bytes(parts[1]), wire.to_text(parts[2]), marshal.loads(parts[3])
-    entry_point, modules, assigned, _ = json.loads(about)
-    namespace, for_checks = surroundings.namespace, surroundings.for_checks
-    changed = _Guard(modules, frozenset(assigned)).changed
+    about, source, code = json.loads(facts), wire.to_text(text), marshal.loads(compiled)
+    entry_point, guard = about["entry_point"], _Guard(**about["guard"])
     in_source, reached = True, False
     try:
         exec(compile(source, SOURCE_NAME, "exec", dont_inherit=True), namespace)
         if get_process() != process:
             end(0)
+        trace(None)
+        profile(None)
         in_source = False
         write(descriptor, REACHED)
-        namespace["__builtins__"] = for_checks
         before = dict(namespace)
         exec(code, namespace)
         own = {name: value for name, value in namespace.items() if before.get(name) is not value}
+        guard.keep(namespace, MODULE_NAME, own)
         if entry_point is not None:
             check = own["check"]
             function = eval(entry_point, before if entry_point == "check" else namespace)
             reached = True
             check(function)
-        what = changed(own, namespace)
+            if isinstance(check, types.FunctionType) and check.__code__.co_filename == SOURCE_NAME:
+                raise RuntimeError("the program replaced check")
+        what = guard.changed()
         if what:
             raise RuntimeError(f"the program replaced {what}, which the checks rely on")
     except SystemExit as error:
@@ -113,87 +130,62 @@ def run_with_checks(descriptor: int, surroundings: Surroundings) -> NoReturn:
 class _Guard:
     """Notices a program that replaces what its checks rely on.
 
-    That is: functions and classes of the modules that the checks import, methods of these classes, and functions that
-    the checks define. What the checks may replace themselves is left alone.
+    That is: built-ins that the checks use, functions and classes that they define or find in the modules that they
+    import, and methods of these classes. What the checks may replace themselves (`assigned`) is left alone.
     """
 
-    def __init__(self, modules: list[str], assigned: frozenset[str]) -> None:
+    def __init__(self, modules: list[str], builtins: list[str], assigned: list[str]) -> None:
+        self.assigned = frozenset(assigned)
+        self.kept: list[tuple[Mapping[str, Any], str, str, Any, list[Any]]] = []
+        """Where a thing is, that place's name, the thing's name, the thing, and what it consisted of."""
+        self.classes: list[tuple[Mapping[str, Any], str, frozenset[str]]] = []
+        """Of the library: a method that is added can take the place of an inherited one."""
         for name in modules:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
         packages = tuple(f"{name}." for name in modules)
-        found = [name for name in sys.modules if name in modules or name.startswith(packages)] if modules else []
-        self.modules = {name: sys.modules[name] for name in found}
-        self.assigned = assigned
-        self.kept: list[tuple[Any, str, dict[str, Any]]] = []
-        for name, module in self.modules.items():
-            entries = dict(vars(module))
-            self.kept.append((module, name, entries))
-            classes = [v for v in entries.values() if isinstance(v, type) and v.__module__ == name]
-            self.kept += [(kind, f"{name}.{kind.__name__}", dict(vars(kind))) for kind in classes]
+        found = {name: m for name, m in sys.modules.items() if name in modules or name.startswith(packages)}
+        self.keep(sys.modules, "sys.modules", found)
+        used = ("__build_class__", "__import__", *builtins)
+        own = vars(sys.modules["builtins"])
+        self.keep(own, "builtins", {name: own[name] for name in used if name in own})
+        for name, module in found.items():
+            if name != MODULE_NAME:
+                self.keep(vars(module), name, dict(vars(module)))
 
-    def changed(self, own: Mapping[str, Any], namespace: Mapping[str, Any]) -> str:
+    def keep(self, place: Mapping[str, Any], where: str, things: Mapping[str, Any]) -> None:
+        for name, thing in things.items():
+            guarded = callable(thing) or isinstance(thing, types.ModuleType | classmethod | property)
+            if not guarded or name in self.assigned or name.endswith("hook"):  # sys.excepthook: a program's own affair
+                continue
+            self.kept.append((place, where, name, thing, _parts(thing)))
+            if isinstance(thing, type) and thing.__module__ == where:
+                self.keep(vars(thing), f"{where}.{name}", dict(vars(thing)))
+                if where != MODULE_NAME:
+                    self.classes.append((vars(thing), f"{where}.{name}", frozenset(vars(thing))))
+
+    def changed(self) -> str:
         """The first thing that is not what it was, '' if there is none."""
-        check = own.get("check")
-        if isinstance(check, types.FunctionType) and check.__code__.co_filename == SOURCE_NAME:
-            return "check"
-        for name, value in own.items():
-            if isinstance(value, types.FunctionType | type) and namespace.get(name) is not value:
-                return name
-        for name, module in self.modules.items():
-            if sys.modules.get(name) is not module:
-                return name
-        for owner, where, entries in self.kept:
-            now = vars(owner)
-            for name, value in entries.items():
-                if now.get(name) is not value and callable(value) and name not in self.assigned:
+        for place, where, name, thing, parts in self.kept:
+            now = _parts(thing)
+            same = len(now) == len(parts) and all(a is b for a, b in zip(now, parts, strict=True))
+            if place.get(name) is not thing or not same:
+                return f"{where}.{name}"
+        for methods, where, names in self.classes:
+            for name in methods.keys() - names - self.assigned:
+                if callable(methods[name]):
                     return f"{where}.{name}"
         return ""
 
 
-WARM_UP = 12
-_USUAL = "from typing import List\n\ndef f(x: List[int]) -> int:\n    return sum(x)\n\nf([1])\n"
-"""Run before the first fork: what the interpreter prepares on first use is then there for every child."""
-
-
-class Surroundings:
-    """What a program finds in its process: all that it can reach by name is its own or Python's.
-
-    Made once, before the first fork: in a child, each object that is touched for it would cost a copied page.
-    """
-
-    def __init__(self) -> None:
-        for name in ("exit", "quit"):
-            setattr(builtins, name, Exit(name))
-        # The program's `builtins` are a copy: what it patches is neither the harness's nor the checks'.
-        own = types.ModuleType("builtins")
-        own.__dict__.update(vars(builtins))
-        self.module = types.ModuleType(MODULE_NAME)
-        self.namespace = self.module.__dict__
-        self.namespace["__builtins__"] = own
-        self.for_checks = dict(vars(builtins))
-        for name in [name for name in sys.modules if name.partition(".")[0] == "codedistill"]:
-            del sys.modules[name]
-        # dataclasses, typing and pickle look a class's module up by its name.
-        sys.modules.update({"builtins": own, MODULE_NAME: self.module, "__main__": self.module})
-        for _ in range(WARM_UP):
-            exec(compile(_USUAL, SOURCE_NAME, "exec", dont_inherit=True), dict(self.namespace))
-            wire.split(wire.join(wire.dumps([[[1], "x"], {}]), b""))
-            wire.loads(wire.dumps(["value", 1]))
-            json.loads('["f", []]')
-
-
-class Exit:
-    """`exit` and `quit`, which an interpreter without `site` does not have."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"Use {self.name}() or Ctrl-D (i.e. EOF) to exit"
-
-    def __call__(self, code: Any = None) -> NoReturn:
-        raise SystemExit(code)
+def _parts(thing: Any) -> list[Any]:
+    """What can be replaced within a thing that stays the same."""
+    if type(thing) in (staticmethod, classmethod):
+        thing = thing.__func__
+    if type(thing) is not types.FunctionType:
+        return [type(thing)]
+    keywords: Iterable[Any] = (thing.__kwdefaults__ or {}).values()
+    return [thing.__code__, thing.__defaults__, *keywords]
 
 
 def flush() -> None:

@@ -57,19 +57,17 @@ class Candidate:
                 wire.send_frame(self._channel, message)
             answer = wire.loads(wire.receive_frame(self._channel))
         except (EOFError, OSError):
-            self._hang_up("ended before the checks were done")
+            self.codedistill_gone = "ended before the checks were done"
         except wire.WireError as error:
-            self._hang_up(f"broke the protocol: {error}")
-        match answer:
-            case ["value", value]:
-                return value
-            case ["error", dict(failure), list(bases)]:
-                raise _exception(failure, bases)
-        self._hang_up("broke the protocol: an unexpected message")
-
-    def _hang_up(self, why: str) -> Any:
-        self.codedistill_gone = why
-        raise Gone(why)
+            self.codedistill_gone = f"broke the protocol: {error}"
+        else:
+            match answer:
+                case ["value", value]:
+                    return value
+                case ["error", dict(failure), list(bases)]:
+                    raise _exception(failure, bases)
+            self.codedistill_gone = "broke the protocol: an unexpected message"
+        raise Gone(self.codedistill_gone)
 
 
 def _exception(failure: dict[str, Any], bases: list[Any]) -> BaseException:
@@ -78,7 +76,7 @@ def _exception(failure: dict[str, Any], bases: list[Any]) -> BaseException:
     name = name if isinstance(name, str) and name.isidentifier() and len(name) <= NAME_LIMIT else "Exception"
     message = message[:MESSAGE_LIMIT] if isinstance(message, str) else ""
     found = [getattr(builtins, base, None) for base in bases if isinstance(base, str)]
-    base = next((kind for kind in found if isinstance(kind, type) and issubclass(kind, Exception)), Exception)
+    base = next((kind for kind in found if isinstance(kind, type) and issubclass(kind, BaseException)), Exception)
     known = {"__init__": lambda self, *arguments: None, "__str__": lambda self: message}
     error: BaseException
     if base.__name__ == name:
@@ -109,7 +107,7 @@ def serve(zygote: socket.socket) -> None:
             _serve(zygote)
         _, status = os.waitpid(pid, 0)
         if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == FAULT:
-            _tell(zygote, [LOST, pid, 0.0])
+            wire.send_facts(zygote, [LOST, pid, 0.0])
         elif os.WEXITSTATUS(status) == DONE:
             return
 
@@ -123,19 +121,25 @@ DONE, WORN, FAULT = 0, 1, 70
 def _serve(zygote: socket.socket) -> NoReturn:
     """Take a job and a program's channel at a time, until some checks may have left something behind."""
     try:
-        system.die_with_parent(signal.SIGKILL)
+        system.prctl(system.DEATH_SIGNAL, signal.SIGKILL)
         gc.enable()
         while True:
             word, descriptors, _, _ = socket.recv_fds(zygote, 1, 2)
             if not word:
                 os._exit(DONE)
-            _tell(zygote, [STARTED, os.getpid(), time.process_time()])
+            wire.send_facts(zygote, [STARTED, os.getpid(), time.process_time()])
             with contextlib.ExitStack() as stack:
                 job, channel = (stack.enter_context(socket.socket(fileno=each)) for each in descriptors)
                 news, stateful = FINISHED, False
                 with contextlib.suppress(EOFError, OSError):  # hung up by the caller, who wants no verdict then
-                    news, stateful = _serve_one(job, channel)
-            _tell(zygote, [news, os.getpid(), time.process_time()])
+                    token, facts, source, code = (wire.receive_frame(job) for _ in range(4))
+                    about = json.loads(facts)
+                    stateful = about["stateful"]
+                    candidate = Candidate(channel, about["entry_point"])
+                    verdict = _judge(job, candidate, source, marshal.loads(code))
+                    news = HUNG_UP if candidate.codedistill_gone else FINISHED
+                    job.sendall(token if verdict is None else json.dumps(verdict).encode())
+            wire.send_facts(zygote, [news, os.getpid(), time.process_time()])
             if stateful:
                 os._exit(WORN)
             # What the program returned, and functions that know each other, would be in the next checks' way.
@@ -145,25 +149,13 @@ def _serve(zygote: socket.socket) -> NoReturn:
         os._exit(FAULT)
 
 
-def _serve_one(job: socket.socket, channel: socket.socket) -> tuple[str, bool]:
-    token, about, source, code = wire.split(wire.receive_frame(job))
-    entry_point, _, _, stateful = json.loads(bytes(about))
-    candidate = Candidate(channel, entry_point)
-    verdict = _judge(job, candidate, source, marshal.loads(code))
-    job.sendall(bytes(token) if verdict is None else json.dumps(verdict).encode())
-    return HUNG_UP if candidate.codedistill_gone else FINISHED, stateful
-
-
-def _tell(zygote: socket.socket, fact: list[Any]) -> None:
-    wire.send_frame(zygote, json.dumps(fact).encode())
-
-
-def _judge(job: socket.socket, candidate: Candidate, source: memoryview, code: types.CodeType) -> dict[str, Any] | None:
+def _judge(job: socket.socket, candidate: Candidate, source: bytes, code: types.CodeType) -> dict[str, Any] | None:
     """None: every check held."""
     reached = False
     try:
         with contextlib.suppress(OSError):  # it died early: the answer tells
-            wire.send_frame(candidate._channel, wire.join(wire.to_bytes(candidate.__name__), source))
+            wire.send_frame(candidate._channel, wire.to_bytes(candidate.__name__))
+            wire.send_frame(candidate._channel, source)
         candidate.exchange()
         candidate.exchange(wire.dumps([None, None]))  # is there such a function?
         job.sendall(REACHED)
@@ -179,7 +171,7 @@ def _judge(job: socket.socket, candidate: Candidate, source: memoryview, code: t
         if not candidate.codedistill_gone:
             failure: dict[str, Any] | None = error.__dict__.get("codedistill_failure")
             if failure is not None:
-                if (failure["line"] or 0) > bytes(source).count(b"\n") + 1:
+                if (failure["line"] or 0) > source.count(b"\n") + 1:
                     failure["line"] = None
                 return failure | {"reached_checks": reached}
             failure = describe(error, "")

@@ -24,20 +24,15 @@ def describe(error: BaseException, source: str) -> dict[str, Any]:
     if isinstance(error, MemoryError):
         gc.collect()
     line, raised_in, deliberate = _place(error, source)
+    name = _NAME.__get__(type(error))  # the program chooses it
     return {
         "status": "memory" if isinstance(error, MemoryError) else "failed",
-        "error_type": name_of(type(error)),
+        "error_type": str.__str__(name) if name.isidentifier() and len(name) <= NAME_LIMIT else "Exception",
         "message": message_of(error),
         "line": line,
         "raised_in": raised_in,
         "raised_deliberately": deliberate,
     }
-
-
-def name_of(kind: type) -> str:
-    """The class's name where it can be one, else 'Exception': the program chooses it."""
-    name = _NAME.__get__(kind)
-    return str.__str__(name) if name.isidentifier() and len(name) <= NAME_LIMIT else "Exception"
 
 
 def message_of(error: BaseException) -> str:

@@ -1,9 +1,4 @@
-"""Deleting what programs leave behind, whatever they made of it.
-
-A program can nest folders deeper than a path may be long, or than a recursion may be deep. So nothing here goes down:
-a folder's own folders are moved up to the top before the folder is deleted. And nothing follows a link that a program
-puts in a folder's place: folders are opened first and changed by their descriptor.
-"""
+"""Deleting what programs leave behind, whatever they made of it."""
 
 from __future__ import annotations
 
@@ -11,26 +6,32 @@ import os
 
 
 def empty_folder(path: str) -> None:
-    """Delete everything in a folder, whatever its modes. Raises OSError where something cannot be deleted."""
+    """Delete everything in a folder, whatever its modes. Raises OSError where something cannot be deleted.
+
+    A program can nest folders deeper than a path may be long, or than a recursion may be deep. So nothing here goes
+    down: a folder's own folders are moved up to the top before the folder is deleted. And nothing follows a link that a
+    program puts in a folder's place: folders are opened first and changed by their descriptor.
+    """
     top = _open_folder(path)
     try:
-        names = os.listdir(top)
         moved = f"moved-{os.urandom(8).hex()}-"  # no name that is there already
         number = 0
-        while names:
+        while names := os.listdir(top):
             for name in names:
-                if not _unlinked(name, top):
-                    number = _lift_folders(name, top, moved, number)
-                    os.rmdir(name, dir_fd=top)
-            names = os.listdir(top)
+                if _unlinked(name, top):
+                    continue
+                folder = _open_folder(name, top)
+                try:
+                    for inner in os.listdir(folder):
+                        if not _unlinked(inner, folder):
+                            os.close(_open_folder(inner, folder))  # what may not be written to may not be moved either
+                            os.rename(inner, f"{moved}{number}", src_dir_fd=folder, dst_dir_fd=top)
+                            number += 1
+                finally:
+                    os.close(folder)
+                os.rmdir(name, dir_fd=top)
     finally:
         os.close(top)
-
-
-def remove_folder(path: str) -> None:
-    """`empty_folder`, and then the folder itself."""
-    empty_folder(path)
-    os.rmdir(path)
 
 
 def _open_folder(name: str, above: int | None = None) -> int:
@@ -46,23 +47,9 @@ def _open_folder(name: str, above: int | None = None) -> int:
 
 
 def _unlinked(name: str, folder: int) -> bool:
-    """Delete an entry of a folder that is no folder itself. False if it is one."""
+    """Delete an entry of a folder. False if it is a folder itself."""
     try:
         os.unlink(name, dir_fd=folder)
     except IsADirectoryError:
         return False
     return True
-
-
-def _lift_folders(name: str, top: int, moved: str, number: int) -> int:
-    """Delete the files of `top`'s folder `name`, and move its folders to `top`, with names that count up."""
-    folder = _open_folder(name, top)
-    try:
-        for inner in os.listdir(folder):
-            if not _unlinked(inner, folder):
-                os.close(_open_folder(inner, folder))  # what may not be written to may not be moved either
-                os.rename(inner, f"{moved}{number}", src_dir_fd=folder, dst_dir_fd=top)
-                number += 1
-    finally:
-        os.close(folder)
-    return number

@@ -66,15 +66,6 @@ class Limits:
     """How much of the standard output is kept. The rest is read and dropped."""
     workers: int | None = None
 
-    @property
-    def idle_budget(self) -> float:
-        return max(10.0, self.cpu_seconds) if self.idle_seconds is None else self.idle_seconds
-
-    @property
-    def wall_seconds(self) -> float:
-        """Hard limit, for a program that computes a little all the time. Far above what a busy machine costs."""
-        return 12 * (self.cpu_seconds + self.idle_budget)
-
     def __post_init__(self) -> None:
         for name in ("cpu_seconds", "memory_mb", "file_mb", "processes", "open_files"):
             if getattr(self, name) <= 0:

@@ -32,27 +32,6 @@ _FILES_AT_MOST = 20_000
 _HOMES = ("/tmp", "/home", "/program")
 
 
-class _Piece:
-    """A file or folder of the machine, to be shown read-only at the same path of another root."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.link = os.readlink(path) if os.path.islink(path) and os.path.isdir(path) else None  # /bin -> usr/bin
-        self.is_folder = os.path.isdir(path)
-        self.tree = system.clone_tree(path) if self.link is None else None
-
-    def place(self) -> None:
-        target = self.path.lstrip("/")
-        if self.tree is None:
-            os.symlink(str(self.link), target)
-            return
-        os.makedirs(target if self.is_folder else os.path.dirname(target), exist_ok=True)
-        if not self.is_folder:
-            os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o666))
-        system.attach_tree(self.tree, target)
-        os.close(self.tree)
-
-
 class NamespaceLayer(Layer):
     """`Layer` without anything in common with the machine but the kernel."""
 
@@ -70,24 +49,32 @@ class NamespaceLayer(Layer):
         """Raises OSError where one of the namespaces is not to be had."""
         root = os.getuid() == 0
         self._leave_the_machine()
-        self._become_first_process()
+        pid = os.fork()
+        if pid:  # its child, the first process of the new process namespace, goes on; this one only waits for it
+            os.closerange(3, 65_536)
+            _, status = os.waitpid(pid, 0)
+            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
         system.mount("none", "/", None, system.MS_REC | system.MS_PRIVATE)
         # In the kernel's eyes the zygote is still the caller here, who alone may be able to reach these places.
         places = readable_places()
         hidden = hidden_places(places, self.third_party)
-        pieces = [_Piece(place) for place in (*places, *DEVICES) if os.path.exists(place)]
+        trees: dict[str, tuple[int | str, bool]] = {}
+        for place in (*places, *DEVICES):
+            is_folder = os.path.isdir(place)
+            if os.path.islink(place) and is_folder:  # /bin -> usr/bin
+                trees[place] = os.readlink(place), is_folder
+            elif os.path.exists(place):
+                trees[place] = system.clone_tree(place), is_folder
         _mount_memory(self.folder, f"size=4m,nr_inodes=4096,mode=755,uid={_INSIDE},gid={_INSIDE}")
         os.chdir(self.folder)
         if root:
             os.setgroups([])
         os.setresgid(_INSIDE, _INSIDE, _INSIDE)
         os.setresuid(_INSIDE, _INSIDE, _INSIDE)
-        system.die_with_parent(signal.SIGKILL)  # only now: a change of user cancels it
-        self._furnish(pieces, hidden)
-        system.pivot_root(".", ".")
-        system.unmount(".")
-        os.chdir("/")
-        system.forbid_inspection()
+        system.prctl(system.DEATH_SIGNAL, signal.SIGKILL)  # only now: a change of user cancels it
+        self._furnish(trees, hidden)
+        system.enter_root()
+        system.prctl(system.DUMPABLE, 0)
 
     def _leave_the_machine(self) -> None:
         """Unshare everything, with the user mapped to one without privileges."""
@@ -100,10 +87,11 @@ class NamespaceLayer(Layer):
             try:
                 theirs.recv(1)
                 here = f"/proc/{os.getppid()}"
-                if user != 0:
-                    _write(f"{here}/setgroups", "deny")
-                _write(f"{here}/uid_map", f"{_INSIDE} {outside[0]} 1")
-                _write(f"{here}/gid_map", f"{_INSIDE} {outside[1]} 1")
+                maps = {"setgroups": "deny"} if user != 0 else {}
+                maps |= {"uid_map": f"{_INSIDE} {outside[0]} 1", "gid_map": f"{_INSIDE} {outside[1]} 1"}
+                for name, text in maps.items():
+                    with open(f"{here}/{name}", "w") as file:
+                        file.write(text)
                 os._exit(0)
             except BaseException:
                 os._exit(1)
@@ -118,25 +106,24 @@ class NamespaceLayer(Layer):
         if status != 0:
             raise OSError("the user could not be mapped into a namespace")
 
-    @staticmethod
-    def _become_first_process() -> None:
-        """Go on in a child, the first process of the new process namespace; the parent only waits for it."""
-        pid = os.fork()
-        if pid:
-            os.closerange(3, 65_536)
-            _, status = os.waitpid(pid, 0)
-            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
-
-    def _furnish(self, pieces: list[_Piece], hidden: list[str]) -> None:
-        """Build the root folder in the current one."""
-        for piece in pieces:
-            piece.place()
+    def _furnish(self, trees: dict[str, tuple[int | str, bool]], hidden: list[str]) -> None:
+        """Build the root folder in the current one. `trees`: by path, its copy or where it leads; is it a folder?"""
+        for place, (tree, is_folder) in trees.items():
+            target = place.lstrip("/")
+            if isinstance(tree, str):
+                os.symlink(tree, target)
+                continue
+            os.makedirs(target if is_folder else os.path.dirname(target), exist_ok=True)
+            if not is_folder:
+                os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o666))
+            system.attach_tree(tree, target)
+            os.close(tree)
         for path in hidden:
             if os.path.isdir(path.lstrip("/")):
                 _mount_memory(path.lstrip("/"), "size=4k,nr_inodes=2,mode=555")
                 system.make_read_only(path.lstrip("/"))
         # Python itself may be installed below one of the first two.
-        self.home = next(home for home in _HOMES if not any(piece.path.startswith(f"{home}/") for piece in pieces))
+        self.home = next(home for home in _HOMES if not any(place.startswith(f"{home}/") for place in trees))
         os.makedirs(self.home.lstrip("/"))
         size = f"size={self.limits.file_mb}m,nr_inodes={_FILES_AT_MOST}"
         _mount_memory(self.home.lstrip("/"), f"{size},mode=700,uid={_INSIDE},gid={_INSIDE}", system.MS_NOATIME)
@@ -147,23 +134,23 @@ class NamespaceLayer(Layer):
         """Start the first process of the programs' namespace: they cannot hurt it, and it can kill them all at once."""
         system.unshare(system.CLONE_NEWPID)
         self._sweeper, theirs = socket.socketpair()
-        pid = os.fork()
-        if pid:
-            theirs.close()
-            self._confine_zygote()
-            return
-        try:
-            signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans end here; nobody asks how
-            os.closerange(3, theirs.fileno())
-            os.closerange(theirs.fileno() + 1, 65_536)
-            system.die_with_parent(signal.SIGKILL)
-            while theirs.recv(1):
-                theirs.sendall(_MORE if _kill_everything() else _GONE)
-        finally:
-            os._exit(0)
-
-    def _confine_zygote(self) -> None:
-        """The zygote needs no privilege any more and is out of a program's reach: its children inherit all of it."""
+        if os.fork() == 0:
+            try:
+                signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans end here; nobody asks how
+                os.closerange(3, theirs.fileno())
+                os.closerange(theirs.fileno() + 1, 65_536)
+                system.prctl(system.DEATH_SIGNAL, signal.SIGKILL)
+                while theirs.recv(1):
+                    answer = _MORE
+                    try:
+                        os.kill(-1, signal.SIGKILL)  # all processes of the namespace but this one, its first
+                    except ProcessLookupError:
+                        answer = _GONE
+                    theirs.sendall(answer)
+            finally:
+                os._exit(0)
+        theirs.close()
+        # The zygote needs no privilege any more and is out of a program's reach: its children inherit all of it.
         super().separate()
         # The zygote, its parent, the checker, its child for checks of some kinds and the sweeper are of the same user.
         set_limit(resource.RLIMIT_NPROC, self.limits.processes + 5)
@@ -190,14 +177,15 @@ class NamespaceLayer(Layer):
             time.sleep(0.0005)
 
     def tidy(self) -> None:
-        # In memory, a folder's size tells whether there is something in it, and its times are what they were left at.
-        if self._look() != self._like_new:
-            super().tidy()
-            self._like_new = self._look()
+        """In memory, a folder's size tells whether there is something in it; its times are what they were left at."""
 
-    def _look(self) -> tuple[int, ...]:
-        found = os.stat(self.home)
-        return found.st_size, found.st_nlink, found.st_mode, found.st_mtime_ns, found.st_atime_ns
+        def look() -> tuple[int, ...]:
+            found = os.stat(self.home)
+            return found.st_size, found.st_nlink, found.st_mode, found.st_mtime_ns, found.st_atime_ns
+
+        if look() != self._like_new:
+            super().tidy()
+            self._like_new = look()
 
     def leave(self) -> None:
         assert self._sweeper is not None
@@ -207,19 +195,5 @@ class NamespaceLayer(Layer):
 _GONE, _MORE = b"g", b"m"
 
 
-def _kill_everything() -> bool:
-    """Kill all processes of the namespace but its first one, which this is. False if there are none left."""
-    try:
-        os.kill(-1, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def _mount_memory(target: str, options: str, flags: int = 0) -> None:
     system.mount("tmpfs", target, "tmpfs", system.MS_NOSUID | system.MS_NODEV | flags, options)
-
-
-def _write(path: str, text: str) -> None:
-    with open(path, "w") as file:
-        file.write(text)

@@ -30,33 +30,25 @@ def library() -> str:
 def readable_places() -> list[str]:
     """Existing files and folders, none of them below another one."""
     folders = [library(), *(os.path.realpath(folder) for folder in sys.path if os.path.isdir(folder))]
-    wanted = [*_SYSTEM, os.path.dirname(os.path.realpath(sys.executable)), *map(_with_shared_libraries, folders)]
+    wanted = {*_SYSTEM, os.path.dirname(os.path.realpath(sys.executable))}
+    for folder in folders:
+        # The folder that also has the shared libraries: X/lib for X/lib/python3.11 and X/lib/python3.11/lib-dynload.
+        python = os.path.dirname(folder) if os.path.basename(folder) == "lib-dynload" else folder
+        above = os.path.dirname(python)
+        wanted.add(above if os.path.basename(above).startswith("lib") else python)
     if library().startswith(_STORES):
-        wanted += _needed_of_the_store(folders)
+        # What this process has mapped, and what Python's extension modules name as the places of their libraries.
+        files = [
+            os.path.join(folder, name) for folder in folders for name in os.listdir(folder) if name.endswith(".so")
+        ]
+        for path in ("/proc/self/maps", *files):
+            with open(path, "rb") as file:
+                wanted.update(map(os.fsdecode, re.findall(rb"/(?:nix|gnu)/store/[\w.+?=-]+", file.read())))
     found: list[str] = []
-    for place in sorted(set(wanted)):
+    for place in sorted(wanted):
         if os.path.exists(place) and not any(place.startswith(f"{above}/") for above in found):
             found.append(place)
     return found
-
-
-def _with_shared_libraries(folder: str) -> str:
-    """The folder that also has the shared libraries: X/lib for X/lib/python3.11 and X/lib/python3.11/lib-dynload."""
-    if os.path.basename(folder) == "lib-dynload":
-        folder = os.path.dirname(folder)
-    above = os.path.dirname(folder)
-    return above if os.path.basename(above).startswith("lib") else folder
-
-
-def _needed_of_the_store(folders: list[str]) -> list[str]:
-    """What this process has mapped, and what Python's extension modules name as the places of their libraries."""
-    files = ["/proc/self/maps"]
-    files += [os.path.join(folder, name) for folder in folders for name in os.listdir(folder) if name.endswith(".so")]
-    found: set[bytes] = set()
-    for path in files:
-        with open(path, "rb") as file:
-            found.update(re.findall(rb"/(?:nix|gnu)/store/[\w.+?=-]+", file.read()))
-    return sorted(map(os.fsdecode, found))
 
 
 def hidden_places(places: list[str], third_party: list[str]) -> list[str]:

@@ -6,7 +6,8 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from codedistill.errors import InfrastructureError
 from codedistill.sandbox.available import PROBE, sandbox_layer
@@ -38,15 +39,6 @@ def run_on(
     layer: str, programs: Sequence[Program], limits: Limits, on_result: Callable[[int, Result], None] | None = None
 ) -> list[Result]:
     """`run_programs` on a layer of one's choice."""
-    results: dict[int, Result] = {}
-    for index, result in _run_all(layer, programs, limits):
-        results[index] = result
-        if on_result is not None:
-            on_result(index, result)
-    return [results[index] for index in range(len(programs))]
-
-
-def _run_all(layer: str, programs: Sequence[Program], limits: Limits) -> Iterator[tuple[int, Result]]:
     todo = iter(range(len(programs)))
     news: queue.SimpleQueue[tuple[int, Result] | BaseException] = queue.SimpleQueue()
     stop = threading.Event()
@@ -65,25 +57,29 @@ def _run_all(layer: str, programs: Sequence[Program], limits: Limits) -> Iterato
     threads = [threading.Thread(target=drive, name="codedistill-sandbox", daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()
+    results: dict[int, Result] = {}
     try:
         for _ in programs:
             item = news.get()
             if isinstance(item, BaseException):
                 raise item
-            yield item
+            index, results[item[0]] = item
+            if on_result is not None:
+                on_result(index, results[index])
     finally:
         stop.set()
         for thread in threads:
             thread.join()
+    return [results[index] for index in range(len(programs))]
 
 
+@dataclass
 class _Lane:
     """One worker at a time, replaced when it fails."""
 
-    def __init__(self, layer: str, limits: Limits) -> None:
-        self.layer = layer
-        self.limits = limits
-        self.worker: Worker | None = None
+    layer: str
+    limits: Limits
+    worker: Worker | None = None
 
     def run(self, index: int, program: Program) -> Result:
         fault = ""

@@ -47,14 +47,14 @@ class Layer:
         self.folder = folder
         self.home = os.path.join(folder, "program")
         self.user: int | None = None
-        self.filtered = seccomp.available()
+        self.filtered = system.takes_filters()
 
     def prepare(self) -> None:
         """Make the zygote itself ready. Raises OSError where this machine cannot have the layer."""
         if not self.filtered:
             # Nothing else keeps a program from starting a process that outlives it, or from signals to other ones.
             raise OSError("the kernel takes no filter of system calls, or this machine's system calls are not known")
-        system.forbid_inspection()
+        system.prctl(system.DUMPABLE, 0)
         os.mkdir(self.home, 0o700)
         if os.getuid() == 0:
             os.chmod(self.folder, 0o711)
@@ -65,10 +65,12 @@ class Layer:
             elif not self.guards_files:
                 raise OSError("root would have to run programs as root: no other user can read this Python's library")
         # RLIMIT_NPROC counts all threads of the user on the whole machine, so here it can only stop a bomb of them.
-        self._others = _threads_of(self.user if self.user is not None else os.getuid()) + 64
-
-    def full_name(self) -> str:
-        return f"{self.name}+seccomp" if self.filtered else self.name
+        user, self._others = self.user if self.user is not None else os.getuid(), 64
+        for entry in os.scandir("/proc"):
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    if entry.stat().st_uid == user:
+                        self._others += len(os.listdir(f"/proc/{entry.name}/task"))
 
     def separate(self) -> None:
         """Called once, after the checker has been forked: every process forked from here on is a program's.
@@ -82,7 +84,7 @@ class Layer:
         set_limit(resource.RLIMIT_FSIZE, self.limits.file_mb * 2**20)
         set_limit(resource.RLIMIT_NOFILE, self.limits.open_files)
         set_limit(resource.RLIMIT_AS, self.limits.memory_mb * 2**20)
-        system.forbid_new_privileges()
+        system.prctl(system.NO_NEW_PRIVILEGES, 1)
         # In the open, a child that its program leaves behind could not be told from any other process.
         self.filter = seccomp.instructions(self.in_the_open, forks=not self.in_the_open) if self.filtered else None
         # The zygote watches the CPU time of the program's first process; this is for the processes that it starts.
@@ -104,9 +106,9 @@ class Layer:
             os.setresuid(self.user, self.user, self.user)
         elif os.getuid() == 0:
             system.drop_capabilities()  # they lift limits
-        system.die_with_parent(signal.SIGKILL)  # a change of user would have cancelled it
+        system.prctl(system.DEATH_SIGNAL, signal.SIGKILL)  # a change of user would have cancelled it
         assert self.filter is not None
-        system.filter_system_calls(seccomp.for_process(self.filter, os.getpid()))
+        system.filter_system_calls(self.filter.replace(seccomp.PROCESS, os.getpid().to_bytes(4, "little")))
 
     def sweep(self) -> None:
         """Kill what the program has started. The program itself has been reaped, and here it could not start any."""
@@ -136,16 +138,6 @@ def _take_user() -> tuple[int, socket.socket]:
         else:
             return user, mark
     raise OSError(errno.EAGAIN, "other workers have all the users that programs run as")
-
-
-def _threads_of(user: int) -> int:
-    count = 0
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                if entry.stat().st_uid == user:
-                    count += len(os.listdir(f"/proc/{entry.name}/task"))
-    return count
 
 
 def _readable_as(user: int, folder: str) -> bool:

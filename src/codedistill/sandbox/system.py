@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -14,9 +15,12 @@ CLONE_NEWNET = 0x40000000
 
 MS_PRIVATE, MS_REC = 1 << 18, 1 << 14
 MS_NOSUID, MS_NODEV, MS_NOATIME = 2, 4, 1024
-MNT_DETACH = 2
+_MNT_DETACH = 2
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+DEATH_SIGNAL, DUMPABLE, NO_NEW_PRIVILEGES = 1, 4, 38
+"""Options of `prctl`: the signal when the parent dies, which a change of user cancels; whether others of the same user
+may look into the process, and cores are dumped; whether set-user-id programs gain nothing (both are inherited)."""
+
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
 _SECCOMP_GET_ACTION_AVAIL, _SECCOMP_RET_ERRNO = 2, 0x00050000
@@ -51,22 +55,21 @@ def mount(source: str, target: str, kind: str | None, flags: int, options: str |
     _checked(_libc.mount(texts[0], texts[1], texts[2], ctypes.c_ulong(flags), texts[3]), f"mount {target}")
 
 
-def unmount(target: str) -> None:
-    _checked(_libc.umount2(os.fsencode(target), MNT_DETACH), f"umount {target}")
-
-
-def pivot_root(new: str, old: str) -> None:
+def enter_root() -> None:
+    """Make the current folder the root, and let go of the old one."""
     number = _PIVOT_ROOT.get(os.uname().machine)
     if number is None:
         raise OSError(38, "pivot_root: not known for this architecture")
-    _checked(_libc.syscall(number, os.fsencode(new), os.fsencode(old)), "pivot_root")
+    _checked(_libc.syscall(number, b".", b"."), "pivot_root")
+    _checked(_libc.umount2(b".", _MNT_DETACH), "umount")
+    os.chdir("/")
 
 
 def clone_tree(path: str) -> int:
     """Descriptor of a detached, read-only copy of the mounts at `path` and below."""
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | _AT_RECURSIVE
     tree = _checked(_libc.syscall(_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags), f"open_tree {path}")
-    _set_read_only(tree, b"", _AT_EMPTY_PATH | _AT_RECURSIVE)
+    make_read_only("", tree, _AT_EMPTY_PATH | _AT_RECURSIVE)
     return tree
 
 
@@ -75,31 +78,13 @@ def attach_tree(tree: int, target: str) -> None:
     _checked(_libc.syscall(*arguments), f"move_mount {target}")
 
 
-def make_read_only(path: str) -> None:
-    _set_read_only(_AT_FDCWD, os.fsencode(path), 0)
-
-
-def _set_read_only(descriptor: int, path: bytes, flags: int) -> None:
+def make_read_only(path: str, descriptor: int = _AT_FDCWD, flags: int = 0) -> None:
     attributes = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID, 0, 0, 0)
-    arguments = (_MOUNT_SETATTR, descriptor, path, flags, ctypes.byref(attributes), ctypes.c_size_t(32))
+    arguments = (_MOUNT_SETATTR, descriptor, os.fsencode(path), flags, ctypes.byref(attributes), ctypes.c_size_t(32))
     _checked(_libc.syscall(*arguments), "mount_setattr")
 
 
-def die_with_parent(number: int) -> None:
-    """Get signal `number` when the parent dies."""
-    _prctl(_PR_SET_PDEATHSIG, number)
-
-
-def forbid_inspection() -> None:
-    """No ptrace, no /proc/PID/mem and no core dump of this process for others of the same user. Children inherit it."""
-    _prctl(_PR_SET_DUMPABLE, 0)
-
-
-def forbid_new_privileges() -> None:
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-
-
-def _prctl(option: int, value: int) -> None:
+def prctl(option: int, value: int) -> None:
     arguments = [ctypes.c_ulong(argument) for argument in (value, 0, 0, 0)]
     _checked(_libc.prctl(option, *arguments), f"prctl {option}")
 
@@ -122,23 +107,36 @@ def filter_system_calls(instructions: bytes) -> None:
 
 
 def takes_filters() -> bool:
-    """Does the kernel know filters of system calls that answer with an error?"""
+    """Does the kernel know filters of system calls that answer with an error, and do we know its system calls?"""
+    number = _SECCOMP.get(os.uname().machine)
+    if number is None or sys.byteorder != "little":
+        return False
     action = ctypes.c_uint32(_SECCOMP_RET_ERRNO)
-    number = _SECCOMP[os.uname().machine]
     return bool(_libc.syscall(number, _SECCOMP_GET_ACTION_AVAIL, 0, ctypes.byref(action)) == 0)
 
 
-def landlock_version() -> int:
-    """Landlock's ABI version, 0 where the kernel has none or has it switched off."""
+# ABI version: (file rights it knows, network rights, scopes, bytes of the attribute structure). Rights are a growing
+# set of bits: 13 in the first version, then REFER, TRUNCATE and IOCTL_DEV; TCP bind and connect since 4; signals and
+# abstract sockets since 6. See Documentation/userspace-api/landlock.rst of the kernel.
+_LANDLOCK_VERSIONS: dict[int, tuple[int, int, int, int]] = {
+    1: (2**13 - 1, 0, 0, 8),
+    2: (2**14 - 1, 0, 0, 8),
+    3: (2**15 - 1, 0, 0, 8),
+    4: (2**15 - 1, 3, 0, 16),
+    5: (2**16 - 1, 3, 0, 16),
+    6: (2**16 - 1, 3, 3, 24),
+}
+
+
+def landlock_ruleset() -> tuple[int, int]:
+    """Descriptor of a ruleset that handles all that this kernel's Landlock can, and the file rights among it."""
     version = _libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1))
-    return max(0, int(version))
-
-
-def landlock_ruleset(files: int, network: int, scoped: int, size: int) -> int:
-    """Descriptor of a ruleset that handles these access rights; `size` is that of this ABI version's structure."""
-    attributes = (ctypes.c_uint64 * 3)(files, network, scoped)
+    if version < 1:
+        raise OSError("the kernel has no Landlock, or has it switched off")
+    *rights, size = _LANDLOCK_VERSIONS[min(version, max(_LANDLOCK_VERSIONS))]
+    attributes = (ctypes.c_uint64 * 3)(*rights)
     arguments = (_LANDLOCK_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(size), ctypes.c_uint32(0))
-    return _checked(_libc.syscall(*arguments), "landlock_create_ruleset")
+    return _checked(_libc.syscall(*arguments), "landlock_create_ruleset"), rights[0]
 
 
 class _PathBeneath(ctypes.Structure):

@@ -22,8 +22,6 @@ _BIG = 1 << 1024  # decimal text of longer integers is slow and limited: they tr
 _EASY = frozenset({str, float, bool, type(None)})
 _INTEGERS = frozenset({int, bool})
 
-Data = bytes | memoryview
-
 
 class WireError(Exception):
     """The other side sent something that is not of this protocol."""
@@ -42,42 +40,32 @@ class Opaque:
         return f"<{self._kind} object of the program>"
 
 
-def send_frame(sock: socket.socket, data: Data) -> None:
+def send_frame(sock: socket.socket, data: bytes) -> None:
     sock.sendall(_LENGTH.pack(len(data)))
     sock.sendall(data)
 
 
+def send_facts(sock: socket.socket, facts: Any) -> None:
+    """A frame of plain JSON, between the trusted processes."""
+    send_frame(sock, json.dumps(facts).encode())
+
+
 def receive_frame(sock: socket.socket) -> bytes:
     """The next frame. Raises EOFError when the other side is gone, WireError for a frame over MAX_FRAME."""
-    (size,) = _LENGTH.unpack(_receive(sock, _LENGTH.size))
-    if size > MAX_FRAME:
-        raise WireError(f"a frame of {size} bytes")
-    return _receive(sock, size)
-
-
-def _receive(sock: socket.socket, size: int) -> bytes:
-    buffer = bytearray(size)
-    view = memoryview(buffer)
-    while view:
-        count = sock.recv_into(view)
-        if not count:
-            raise EOFError
-        view = view[count:]
+    size = _LENGTH.size
+    for final in (False, True):
+        buffer = bytearray(size)
+        view = memoryview(buffer)
+        while view:
+            count = sock.recv_into(view)
+            if not count:
+                raise EOFError
+            view = view[count:]
+        if not final:
+            (size,) = _LENGTH.unpack(buffer)
+            if size > MAX_FRAME:
+                raise WireError(f"a frame of {size} bytes")
     return bytes(buffer)
-
-
-def join(*parts: Data) -> bytes:
-    """Several byte strings as one, for a single frame."""
-    return b"".join((bytes([len(parts)]), *(_LENGTH.pack(len(part)) for part in parts), *parts))
-
-
-def split(data: bytes) -> list[memoryview]:
-    """The parts of what `join` joined."""
-    view, parts, start = memoryview(data), [], 1 + data[0] * _LENGTH.size
-    for (length,) in _LENGTH.iter_unpack(view[1:start]):
-        parts.append(view[start : start + length])
-        start += length
-    return parts
 
 
 def to_bytes(text: str) -> bytes:
@@ -85,7 +73,7 @@ def to_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def to_text(data: Data) -> str:
+def to_text(data: bytes) -> str:
     return str(data, "utf-8", "surrogatepass")
 
 
@@ -94,7 +82,7 @@ def dumps(value: Any) -> bytes:
     return to_bytes(_ENCODER.encode(_pack(value)))
 
 
-def loads(data: Data) -> Any:
+def loads(data: bytes) -> Any:
     """Decode a value. Raises WireError for what `dumps` would not make."""
     try:
         return _DECODER.decode(to_text(data))
@@ -125,14 +113,11 @@ def _pack(value: Any) -> Any:
         return {"type": value.__name__}
     if isinstance(value, Iterator):
         return {"iterator": _pack_list(list(value))}
-    return {"opaque": [str(kind.__name__), _truth(value)]}
-
-
-def _truth(value: Any) -> bool:
     try:
-        return bool(value)
+        truth = bool(value)
     except Exception:
-        return True
+        truth = True
+    return {"opaque": [str(kind.__name__), truth]}
 
 
 def _pack_int(value: int) -> Any:
@@ -151,12 +136,8 @@ def _pack_pairs(value: Any) -> Any:
     return [[_pack(key), _pack(item)] for key, item in value.items()]
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
 _PACKERS: dict[type, Callable[[Any], Any]] = {
-    **dict.fromkeys((type(None), bool, float, str), _same),
+    **dict.fromkeys((type(None), bool, float, str), lambda v: v),
     int: _pack_int,
     list: _pack_list,
     tuple: lambda v: {"tuple": _pack_list(v)},

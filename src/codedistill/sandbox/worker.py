@@ -18,7 +18,7 @@ from typing import Any
 
 from codedistill.sandbox import wire
 from codedistill.sandbox.checks_text import examine
-from codedistill.sandbox.folders import remove_folder
+from codedistill.sandbox.folders import empty_folder
 from codedistill.sandbox.model import Isolation, Limits, Program, Result, Status
 from codedistill.sandbox.places import third_party_places
 
@@ -66,7 +66,11 @@ class Worker:
         self.folder = tempfile.mkdtemp(prefix="codedistill-")
         self._control, theirs = socket.socketpair()
         here = Path(__file__).resolve().parent
-        settings = asdict(limits) | {"idle_seconds": limits.idle_budget, "wall_seconds": limits.wall_seconds}
+        idle = max(10.0, limits.cpu_seconds) if limits.idle_seconds is None else limits.idle_seconds
+        # Hard limit, for a program that computes a little all the time. Far above what a busy machine costs.
+        wall = 12 * (limits.cpu_seconds + idle)
+        self._patience = wall + GRACE_SECONDS
+        settings = asdict(limits) | {"idle_seconds": idle, "wall_seconds": wall}
         told = [layer, self.folder, json.dumps(settings), json.dumps(third_party_places())]
         try:
             with theirs:
@@ -74,14 +78,14 @@ class Worker:
                     [sys.executable, *_ISOLATED, "-c", _BOOT, str(theirs.fileno()), *told, str(here.parent), str(here)],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    stderr=None if os.environ.get("DBG") else subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
                     env=_ENVIRONMENT,
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,
                 )
             self._control.settimeout(60)
             hello = json.loads(wire.receive_frame(self._control))
-            self._control.settimeout(limits.wall_seconds + GRACE_SECONDS)
+            self._control.settimeout(self._patience)
         except BaseException:
             self.close()
             raise
@@ -96,23 +100,30 @@ class Worker:
         if facts.fault:
             return Result(Status.BROKEN_CHECKS, "ChecksError", facts.fault[:500], layer=self.layer)
         token = secrets.token_bytes(32)
-        about = json.dumps([program.entry_point, facts.modules, facts.assigned, facts.stateful]).encode()
-        job = wire.join(token, about, wire.to_bytes(program.source), facts.code)
+        guard = {"modules": facts.modules, "builtins": facts.builtins, "assigned": facts.assigned}
+        about = {"entry_point": program.entry_point, "stateful": facts.stateful, "guard": guard}
+        job = (token, json.dumps(about).encode(), wire.to_bytes(program.source), facts.code)
         try:
             ours, theirs = socket.socketpair()
             with ours:
                 with theirs:
                     mode = b"d" if program.isolation is Isolation.DATA else b"s"
                     socket.send_fds(self._control, [mode], [theirs.fileno()])
-                ours.settimeout(self.limits.wall_seconds + GRACE_SECONDS)
-                answer = _converse(ours, job)
+                ours.settimeout(self._patience)
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    for part in job:
+                        wire.send_frame(ours, part)
+                answer = bytearray()
+                with contextlib.suppress(ConnectionResetError):
+                    while data := ours.recv(65_536):
+                        answer += data[: max(0, ANSWER_LIMIT - len(answer))]
             report = json.loads(wire.receive_frame(self._control))
             stdout = wire.receive_frame(self._control).decode("utf-8", "replace")
         except (OSError, EOFError, ValueError, wire.WireError) as error:
             raise WorkerError(f"{type(error).__name__}: {error}") from error
         if report["fault"]:
             raise WorkerError(report["fault"])
-        reached, said = answer[:1] == b"r", answer.removeprefix(b"r")
+        reached, said = answer[:1] == b"r", bytes(answer.removeprefix(b"r"))
         fields = _settle(said, said == token, program.isolation, report, self.limits)
         return Result(
             **{"reached_checks": reached} | fields,
@@ -134,20 +145,10 @@ class Worker:
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         try:
-            remove_folder(self.folder)
+            empty_folder(self.folder)
+            os.rmdir(self.folder)
         except OSError as error:
             log.warning("%s could not be removed: %s", self.folder, error)
-
-
-def _converse(job: socket.socket, message: bytes) -> bytes:
-    """Send the job to the process with the checks and read what it says until it has nothing more to say."""
-    answer = bytearray()
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        wire.send_frame(job, message)
-    with contextlib.suppress(ConnectionResetError):
-        while data := job.recv(65_536):
-            answer += data[: max(0, ANSWER_LIMIT - len(answer))]
-    return bytes(answer)
 
 
 def _settle(
@@ -175,7 +176,14 @@ def _settle(
     if status is None:
         return _ended(Status.EXITED, "SystemExit", verdict.get("message", "broke the protocol"))
     if os.WIFSIGNALED(status):
-        return _signaled(os.WTERMSIG(status), report, limits)
+        number = os.WTERMSIG(status)
+        if number == signal.SIGXCPU:
+            return _ended(Status.TIMEOUT, "TimeoutError", f"used {report['cpu_seconds']:.1f} s of CPU time")
+        if number == signal.SIGKILL and report["memory_mb"] >= 0.9 * limits.memory_mb:
+            return _ended(Status.MEMORY, "MemoryError", f"used {report['memory_mb']:.0f} MiB")
+        names = {int(known): known.name for known in signal.Signals}
+        name = names.get(number, f"signal {number}")
+        return _ended(Status.CRASHED, name, f"ended by {name}")
     code = os.WEXITSTATUS(status)
     return _ended(Status.EXITED, "SystemExit", f"ended with exit code {code} before the checks were done")
 
@@ -201,18 +209,6 @@ def _read(said: bytes, isolation: Isolation) -> dict[str, Any]:
         "raised_deliberately": found.get("raised_deliberately") is True,
         "reached_checks": found.get("reached_checks") is True,
     }
-
-
-def _signaled(number: int, report: dict[str, Any], limits: Limits) -> dict[str, Any]:
-    if number == signal.SIGXCPU:
-        return _ended(Status.TIMEOUT, "TimeoutError", f"used {report['cpu_seconds']:.1f} s of CPU time")
-    if number == signal.SIGKILL and report["memory_mb"] >= 0.9 * limits.memory_mb:
-        return _ended(Status.MEMORY, "MemoryError", f"used {report['memory_mb']:.0f} MiB")
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
-    return _ended(Status.CRASHED, name, f"ended by {name}")
 
 
 def _ended(status: Status, error_type: str, message: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import gc
 import importlib
+import io
 import json
 import os
 import resource
@@ -58,6 +59,7 @@ def main() -> None:
     """
     control = socket.socket(fileno=int(sys.argv[1]))
     sys.path[:] = map(os.path.realpath, sys.path)  # programs are shown no links to them
+    sys.executable = os.path.realpath(sys.executable)
     limits: Any = types.SimpleNamespace(**json.loads(sys.argv[4]))
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")  # where memory runs out, a program goes first, not the training beside it
@@ -67,18 +69,14 @@ def main() -> None:
     try:
         zygote = Zygote(control, LAYERS[sys.argv[2]](sys.argv[3], limits, json.loads(sys.argv[5])), limits)
     except OSError as error:
-        _tell(control, {"fault": error.strerror or str(error), "passing": error.errno in PASSING_FAULTS})
+        wire.send_facts(control, {"fault": error.strerror or str(error), "passing": error.errno in PASSING_FAULTS})
         return
-    _tell(control, {"layer": zygote.layer.full_name()})
+    wire.send_facts(control, {"layer": zygote.layer.name + "+seccomp" * zygote.layer.filtered})
     zygote.serve()
     os._exit(0)  # what an interpreter does at its end would keep the caller waiting
 
 
-def _tell(control: socket.socket, fields: dict[str, Any]) -> None:
-    wire.send_frame(control, json.dumps(fields).encode())
-
-
-Body = Callable[[int, candidate.Surroundings], NoReturn]
+Body = Callable[[int, candidate.Namespace], NoReturn]
 
 
 class _Run:
@@ -101,15 +99,13 @@ class _Run:
         return status
 
     def cpu_seconds(self) -> float:
-        """What both processes have used so far."""
-        used = _cpu_clock(self.pid) if self.pid else self.cpu
-        return used + (_cpu_clock(self.checks_pid) - self.checks_began if self.checks_pid else self.checks_cpu)
-
-
-def _cpu_clock(pid: int) -> float:
-    with contextlib.suppress(OSError):  # ended, and reaped by the checker
-        return time.clock_gettime((~pid << 3) | 2)  # CPUCLOCK_SCHED, see clock_getcpuclockid(3)
-    return 0.0
+        """CPU time of both processes so far."""
+        used, own = self.cpu + self.checks_cpu, [(self.pid, 0.0), (self.checks_pid, self.checks_began)]
+        for pid, began in own:
+            if pid:
+                with contextlib.suppress(OSError):  # ended, and reaped by the checker
+                    used += time.clock_gettime((~pid << 3) | 2) - began  # CPUCLOCK_SCHED, see clock_getcpuclockid(3)
+        return used
 
 
 class Zygote:
@@ -121,20 +117,28 @@ class Zygote:
         self.limits = limits
         layer.prepare()
         self.checks, theirs = socket.socketpair()
-        _fork(self._check, theirs)
+
+        def check() -> None:
+            system.prctl(system.DEATH_SIGNAL, signal.SIGKILL)
+            control.close()
+            self.checks.close()
+            # It holds a copy of every value that a program returns, beside its own expected one.
+            set_limit(resource.RLIMIT_AS, 2 * limits.memory_mb * 2**20)
+            checker.serve(theirs)
+
+        _fork(check)
         theirs.close()
         layer.separate()
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        self.surroundings = candidate.Surroundings()
+        # On a pipe, as programs have it: Python finds out once, here, that it cannot be rewound.
+        reader, writer = os.pipe()
+        os.dup2(writer, OUTPUT)
+        raw = io.FileIO(OUTPUT, "w", closefd=False)
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace")
+        sys.__stdout__ = sys.stdout  # type: ignore[misc]
+        os.close(reader)
+        os.close(writer)
+        self.namespace = candidate.make_namespace()
         gc.freeze()  # a collection in a child would copy every page of these objects
-
-    def _check(self, theirs: socket.socket) -> None:
-        system.die_with_parent(signal.SIGKILL)
-        self.control.close()
-        self.checks.close()
-        # It holds a copy of every value that a program returns, beside its own expected one.
-        set_limit(resource.RLIMIT_AS, 2 * self.limits.memory_mb * 2**20)
-        checker.serve(theirs)
 
     def serve(self) -> None:
         while True:
@@ -156,7 +160,7 @@ class Zygote:
                 "cpu_seconds": run.cpu + run.checks_cpu,
                 "memory_mb": run.memory_mb,
             }
-            _tell(self.control, about)
+            wire.send_facts(self.control, about)
             wire.send_frame(self.control, bytes(run.output))
             if fault:
                 break
@@ -180,18 +184,37 @@ class Zygote:
                 try:
                     if word == DATA:
                         socket.send_fds(self.checks, [b"j"], [job, ours.fileno()])
-                        _, run.checks_pid, run.checks_began = self._hear()
+                        _, run.checks_pid, run.checks_began = json.loads(wire.receive_frame(self.checks))
                     self._watch(run, reader, theirs if word == DATA else None)
                 finally:
-                    self._end(run)
+                    if run.pid:
+                        os.kill(run.pid, signal.SIGKILL)
+                        run.reap()
+                    if run.checks_pid:
+                        os.kill(run.checks_pid, signal.SIGKILL)
+                        self._close_checks(run)
+                    self.layer.sweep()
 
     def _start(self, run: _Run, channel: int, body: Body) -> int:
         """Fork the candidate; its confinement has succeeded when this returns. The reading end of its output."""
         reader, writer = os.pipe()
         told, tell = os.pipe()
         os.set_blocking(reader, False)
+
+        def live() -> None:
+            news = os.dup(tell) if tell == CHANNEL else tell
+            try:
+                os.dup2(channel, CHANNEL)
+                os.dup2(writer, OUTPUT)
+                self.layer.enter_program(CHANNEL)  # closes all others, `news` among them
+            except BaseException as error:
+                os.write(news, f"{type(error).__name__}: {error}".encode())
+                raise
+            gc.enable()
+            body(CHANNEL, self.namespace)
+
         try:
-            run.pid = _fork(self._live, channel, writer, tell, body)
+            run.pid = _fork(live)
         finally:
             os.close(writer)
             os.close(tell)
@@ -201,18 +224,6 @@ class Zygote:
         if fault:
             raise OSError(f"a program's process could not be made ready: {fault.decode()}")
         return reader
-
-    def _live(self, channel: int, writer: int, tell: int, body: Body) -> None:
-        tell = os.dup(tell) if tell == CHANNEL else tell
-        try:
-            os.dup2(channel, CHANNEL)
-            os.dup2(writer, OUTPUT)
-            self.layer.enter_program(CHANNEL)  # closes all others, `tell` among them
-        except BaseException as error:
-            os.write(tell, f"{type(error).__name__}: {error}".encode())
-            raise
-        gc.enable()
-        body(CHANNEL, self.surroundings)
 
     def _watch(self, run: _Run, reader: int, program_end: socket.socket | None) -> None:
         """Until there is a verdict or the time is over. `program_end`: the candidate's end of its channel to checks."""
@@ -246,13 +257,8 @@ class Zygote:
             run.timed_out = late or computed > limits.cpu_seconds or self.control.fileno() in ready
         self._read_output(run, reader)
 
-    def _hear(self) -> list[Any]:
-        """News, process and CPU time of the checks."""
-        found: list[Any] = json.loads(wire.receive_frame(self.checks))
-        return found
-
     def _close_checks(self, run: _Run) -> None:
-        news, _, cpu = self._hear()
+        news, _, cpu = json.loads(wire.receive_frame(self.checks))
         run.checks_pid, run.checks_cpu = 0, max(0.0, cpu - run.checks_began)
         run.checks_lost = news == checker.LOST
         if news == checker.HUNG_UP and run.status is None:
@@ -261,16 +267,6 @@ class Zygote:
             poll.register(run.pidfd, select.POLLIN)
             if poll.poll(LAST_MOMENTS * 1000):
                 run.status = run.reap()
-
-    def _end(self, run: _Run) -> None:
-        """Kill what is left of a program and its checks."""
-        if run.pid:
-            os.kill(run.pid, signal.SIGKILL)
-            run.reap()
-        if run.checks_pid:
-            os.kill(run.checks_pid, signal.SIGKILL)
-            self._close_checks(run)
-        self.layer.sweep()
 
     def _read_output(self, run: _Run, reader: int) -> bool:
         """Keep what fits, drop the rest. False at the end of the stream."""
@@ -285,12 +281,12 @@ class Zygote:
         return True
 
 
-def _fork(body: Callable[..., None], *arguments: Any) -> int:
+def _fork(body: Callable[[], None]) -> int:
     pid = os.fork()
     if pid:
         return pid
     try:
-        body(*arguments)
+        body()
         os._exit(0)
     finally:
         os._exit(70)
