@@ -11,6 +11,7 @@ from codedistill.benchmarks import Benchmark, load_benchmark
 from codedistill.benchmarks.formats import with_helpers
 from codedistill.benchmarks.loading import references
 from codedistill.errors import UserError
+from codedistill.harness.limits import require_checks
 from codedistill.sandbox import Program, Status, run_programs
 from tests.benchmarks.rows import HUMANEVAL, MBPP, write
 
@@ -121,11 +122,12 @@ def test_a_task_that_cannot_judge_is_broken_and_the_others_are_not(number: int, 
 
 
 @pytest.mark.parametrize("row", [*BROKEN, *BROKEN_MBPP])
-def test_a_benchmark_of_broken_tasks_is_refused_by_its_line(row: Any, tmp_path: Path) -> None:
+def test_a_benchmark_of_broken_tasks_is_refused(row: Any, tmp_path: Path) -> None:
     path = write(tmp_path / "own.jsonl", [row])
+    tasks = load_benchmark(str(path))
     with pytest.raises(UserError) as caught:
-        load_benchmark(str(path))
-    assert str(caught.value).startswith(f"{path}: line 1: ")
+        require_checks(tasks)
+    assert str(caught.value).startswith(f"{path}: {tasks.problems[0].task_id}: ")
     assert "\n" not in str(caught.value)
 
 

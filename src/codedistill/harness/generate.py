@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from codedistill import benchmarks
 from codedistill.errors import UserError, memory_for
+from codedistill.harness.limits import require_checks
 from codedistill.progress import Watch
 from codedistill.recipe.sections import Evaluation, ModelSpec
 from codedistill.runs.directory import EvaluationDirectory, require_no_run
@@ -52,6 +53,7 @@ def write_samples(
     from codedistill.models import load_model
     from codedistill.models.precision import require_bfloat16
 
+    require_checks(tasks)
     files = EvaluationDirectory(folder)
     require_no_run(folder)
     if files.samples.exists() and not files.request.exists():

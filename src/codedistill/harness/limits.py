@@ -8,8 +8,10 @@ from dataclasses import replace
 
 from codedistill import sandbox
 from codedistill.benchmarks import Benchmark, Problem
+from codedistill.errors import UserError
 from codedistill.harness.expected import reference_seconds
 from codedistill.progress import Watch
+from codedistill.sandbox.checks_text import examine
 
 Programs = Mapping[int, tuple[str, Problem]]
 """By number: source, and the problem that it solves."""
@@ -51,6 +53,17 @@ def judge(programs: Programs, tasks: Benchmark, timeout: float, keep: Keep, watc
         else:
             again[number] = (source, timed)
     _run(again, timeout, keep)
+
+
+def require_checks(tasks: Benchmark) -> None:
+    """Refuse a benchmark that can judge no program, before a model writes any.
+
+    Raises:
+        UserError: the checks of all tasks are broken. If those of some are, the sandbox says so for each program.
+    """
+    faults = [None if p.cases else examine(p.checks, p.entry_point).fault for p in tasks.problems]
+    if faults and all(faults):
+        raise UserError(f"{tasks.source}: {tasks.problems[0].task_id}: its checks are broken: {faults[0]}")
 
 
 def limits_of(problem: Problem, timeout: float) -> sandbox.Limits:
