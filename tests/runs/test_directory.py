@@ -16,7 +16,7 @@ from codedistill import evaluate
 from codedistill.errors import UserError
 from codedistill.runs import files
 from codedistill.runs.directory import RunDirectory, free_directory, newest_directory, require_outside_of_runs
-from codedistill.runs.files import append_jsonl, read_jsonl, read_unfinished, set_aside, write_jsonl, write_text
+from codedistill.runs.files import read_jsonl, read_unfinished, set_aside, write_jsonl, write_text
 
 
 def test_rows_come_back_whatever_is_in_their_strings(tmp_path: Path) -> None:
@@ -58,7 +58,8 @@ def test_what_a_killed_process_left_of_a_row_is_passed_over(rest: bytes, tmp_pat
     file = tmp_path / "rows.jsonl"
     file.write_bytes(b'{"a": 1}\n{"a": 2}\n' + rest)
     assert read_unfinished(file) == [{"a": 1}, {"a": 2}]
-    append_jsonl(file, {"a": 5})
+    with file.open("a") as handle:
+        handle.write('{"a": 5}\n')
     assert read_unfinished(file) == [{"a": 1}, {"a": 2}, {"a": 5}]
     assert read_unfinished(tmp_path / "none.jsonl") == []
 

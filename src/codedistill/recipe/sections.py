@@ -17,14 +17,14 @@ from codedistill.recipe import Dtype, Precision
 def key(default: Any, description: str, *, free: bool = False, **limits: Any) -> Any:
     """A key of a section.
 
-    free: a resumed run may change it, because it decides where things go or how much memory is used at once, not what
-    is trained. limits: `ge`, `gt`, `le`, `lt`, `pattern`, as of `pydantic.Field`.
+    free: a resumed run may change it, because it decides where files go or how much memory is used, not what is
+    trained. limits: `ge`, `gt`, `le`, `lt`, `pattern` of `pydantic.Field`.
     """
     return Field(default, description=description, json_schema_extra={"free": True} if free else None, **limits)
 
 
 def wrong(message: str, *keys: str) -> PydanticCustomError:
-    """A fault for a validator to raise. keys: those it concerns, the likeliest cause first, as named in the section."""
+    """A fault for a validator to raise. keys: the section's keys at fault, the likeliest cause first."""
     return PydanticCustomError("wrong", "{message}", {"message": message, "keys": keys})
 
 
@@ -34,8 +34,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def ineffective(self) -> dict[str, str]:
-        """Keys of this section that have no effect, each with the key=value that makes it so: setting them is an
-        error."""
+        """Keys without effect, each with the key=value that causes it. Setting them is an error."""
         return {}
 
 
@@ -65,11 +64,7 @@ class ModelSpec(Section):
         return self.path or f"new {(self.architecture or {}).get('model_type', 'model')}"
 
 
-def _list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-TextList = Annotated[list[str], BeforeValidator(_list)]
+TextList = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 """Text alone is a list of one."""
 
 Decay = Annotated[float, Field(ge=0, lt=1)]

@@ -16,7 +16,7 @@ this version does not know is refused: a newer version wrote the file, and its n
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, NonNegativeInt, model_validator
@@ -156,9 +156,9 @@ class ResultsRequest(Record):
 
 
 class FinishedRow(Record):
-    """One verdict as it came: `row` is the number of its sample in the samples file, from 0.
+    """A finished verdict: `row` is the number of its sample in the samples file, from 0.
 
-    `base_passed` of a verdict is None as long as the base inputs have not been tried.
+    `base_passed` of a verdict is None until the base inputs have been tried.
     """
 
     row: NonNegativeInt
@@ -214,13 +214,12 @@ class EvaluationSummary(Record):
     @property
     def more_pass_at(self) -> dict[str, float]:
         """The shares beside pass@1 by their keys in the file, such as "pass@5"."""
-        return dict(self._more())
-
-    def _more(self) -> Iterator[tuple[str, float]]:
+        found = {}
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if "pass_at_" in name and name != "pass_at_1" and value is not None:
-                yield str(field.serialization_alias), value
+                found[str(field.serialization_alias)] = value
+        return found
 
 
 class _ModelOfARun(Record):
@@ -229,7 +228,7 @@ class _ModelOfARun(Record):
 
 
 class ModelSummary(EvaluationSummary, _ModelOfARun):
-    """An evaluation of a run: an EvaluationSummary with who was evaluated and the accuracy loss before its fields.
+    """An evaluation of a run: `who` and `accuracy_loss`, then the fields of EvaluationSummary.
 
     `accuracy_loss` is in percent of the teacher's pass@1; None for the teacher, and where the teacher has 0.
     """
