@@ -107,20 +107,18 @@ def test_wrong_recipes_name_the_key(overrides: list[str], key: str | None) -> No
 
 
 @pytest.mark.parametrize(
-    ("overrides", "message"),
+    ("overrides", "named"),
     [
-        (["training.stepz=3"], "training.stepz is not a recipe key; did you mean training.steps?"),
-        (["training.steps=many"], "training.steps: should be a whole number, not 'many'"),
-        (
-            ["method=sft", "loss.temperature=2"],
-            "loss.temperature would have no effect with method=sft; remove it or use method=kd or rkd or akd or seqkd "
-            "or gkd",
-        ),
-        (["template=alpacca"], "template: there is no template alpacca; did you mean alpaca?"),
+        (["training.stepz=3"], "training.steps?"),
+        (["training.steps=many"], "training.steps: "),
+        (["method=sft", "loss.temperature=2"], "method=kd or rkd or akd or seqkd or gkd"),
+        (["template=alpacca"], " alpaca?"),
     ],
 )
-def test_messages(overrides: list[str], message: str) -> None:
-    assert str(fault(MINIMAL, *overrides)) == f"override {overrides[-1]}: {message}"
+def test_the_message_says_how_to_fix_it(overrides: list[str], named: str) -> None:
+    message = str(fault(MINIMAL, *overrides))
+    assert message.startswith(f"override {overrides[-1]}: ")
+    assert named in message
 
 
 @pytest.mark.parametrize(

@@ -29,18 +29,19 @@ def test_rows_come_back_whatever_is_in_their_strings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "line"),
     [
-        ('{"a": 1}\n{"a": ', "line 2: not valid JSON"),
-        ("[1]\n", "line 1: not a JSON object"),
-        ('\n{"a": ' + "[" * 99_999, "line 2: not valid JSON: nested too deeply"),
-        ('{"a": ' + "7" * 5000 + "}", "line 1: not valid JSON: a number has too many digits"),
+        ('{"a": 1}\n{"a": ', 2),
+        ("[1]\n", 1),
+        ('\n{"a": ' + "[" * 99_999, 2),
+        ('{"a": ' + "7" * 5000 + "}", 1),
     ],
 )
-def test_a_broken_line_is_named(text: str, message: str, tmp_path: Path) -> None:
+def test_a_broken_line_is_named(text: str, line: int, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(text)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError) as error:
         read_jsonl(tmp_path / "rows.jsonl")
+    assert str(error.value).startswith(f"{tmp_path / 'rows.jsonl'}: line {line}: ")
 
 
 def test_a_packed_file_and_one_with_a_byte_order_mark(tmp_path: Path) -> None:

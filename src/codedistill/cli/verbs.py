@@ -93,9 +93,10 @@ def run(
     from codedistill.api import distill, take_part
     from codedistill.cli.bars import progress
 
-    changes = list(overrides or [])
+    changes = overrides or []
     if recipe is not None and "=" in recipe:  # overrides alone
-        recipe, changes = None, [recipe, *changes]
+        changes = [recipe, *changes]
+        recipe = None
     if parallel.rank() > 0:
         take_part(recipe, changes)
         return

@@ -76,11 +76,11 @@ def load_spec(model: str | Path | Mapping[str, Any]) -> ModelSpec:
 def _validated(
     section: type[S], values: Mapping[str, Any], kind: str, where: str | Path, overrides: Sequence[Override] = ()
 ) -> S:
-    values = deepcopy(dict(values))
+    changed = deepcopy(dict(values))
     for override in overrides:
-        _apply(values, override)
+        _apply(changed, override)
     try:
-        return section.model_validate(values)
+        return section.model_validate(changed)
     except ValidationError as error:
         raise explain(error, kind, list(recipe_fields(section)), where, overrides) from None
 
