@@ -25,7 +25,7 @@ class Recipe(Section):
 
     name: str = key(
         "run",
-        "name of the run; default: the recipe file's own name",
+        "name of the run; default: the name of the recipe file",
         free=True,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
     )
@@ -34,7 +34,7 @@ class Recipe(Section):
     method: str = key("akd", f"the objective: {', '.join(METHODS)}; see methods.md")
     template: str | None = key(
         None,
-        "how an instruction becomes a prompt, see below; default: alpaca, or the prompts that the data's rows contain",
+        "the prompt template for instructions; default: alpaca. Rows of data with a prompt of their own need none",
     )
     data: Data = key(Data(), "the training examples")
     training: Training = key(Training(), "the optimizer and the training loop")

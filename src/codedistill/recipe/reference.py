@@ -41,7 +41,8 @@ codedistill run mine.yaml training.steps=100 'student={path: /models/big, keep_l
 A key inside a section is written with a dot, as in `training.steps`. Values are YAML. Quote an argument with spaces,
 braces or brackets: the shell would split it. A key that does not exist, or that the chosen method does not read, is an
 error, and so is an argument that replaces an earlier one. `codedistill recipes show mine.yaml` prints every value that
-a run would use, and `codedistill recipes validate mine.yaml` checks the file without running it.
+a run would use. `codedistill recipes validate mine.yaml` checks the recipe, and that its models, data and benchmarks
+exist, without loading them or asking the hub.
 
 A `training.steps` on the command line replaces the file's `epochs`, and the other way round. It also shortens the
 file's `warmup_steps` if they are more than the steps.
