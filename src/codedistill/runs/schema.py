@@ -175,22 +175,22 @@ class EvaluationSummary(Record):
     Model, parameters, form and template are absent where the samples came from a file.
     """
 
+    model_config = ConfigDict(alias_generator=lambda name: name.replace("pass_at_", "pass@"))
+
     model: str | None = None
     parameters: NonNegativeInt | None = None
     benchmark: str
     benchmark_tasks: NonNegativeInt | None = None
     tasks: NonNegativeInt
     samples: NonNegativeInt
-    pass_at_1: Fraction = Field(validation_alias="pass@1", serialization_alias="pass@1")
-    pass_at_5: Fraction | None = Field(None, validation_alias="pass@5", serialization_alias="pass@5")
-    pass_at_10: Fraction | None = Field(None, validation_alias="pass@10", serialization_alias="pass@10")
-    pass_at_100: Fraction | None = Field(None, validation_alias="pass@100", serialization_alias="pass@100")
-    base_pass_at_1: Fraction | None = Field(None, validation_alias="base_pass@1", serialization_alias="base_pass@1")
-    base_pass_at_5: Fraction | None = Field(None, validation_alias="base_pass@5", serialization_alias="base_pass@5")
-    base_pass_at_10: Fraction | None = Field(None, validation_alias="base_pass@10", serialization_alias="base_pass@10")
-    base_pass_at_100: Fraction | None = Field(
-        None, validation_alias="base_pass@100", serialization_alias="base_pass@100"
-    )
+    pass_at_1: Fraction
+    pass_at_5: Fraction | None = None
+    pass_at_10: Fraction | None = None
+    pass_at_100: Fraction | None = None
+    base_pass_at_1: Fraction | None = None
+    base_pass_at_5: Fraction | None = None
+    base_pass_at_10: Fraction | None = None
+    base_pass_at_100: Fraction | None = None
     interval: Interval
     complete: NonNegativeInt
     incomplete: NonNegativeInt
@@ -215,10 +215,10 @@ class EvaluationSummary(Record):
     def more_pass_at(self) -> dict[str, float]:
         """The shares beside pass@1 by their keys in the file, such as "pass@5"."""
         found = {}
-        for name, field in type(self).model_fields.items():
+        for name in type(self).model_fields:
             value = getattr(self, name)
             if "pass_at_" in name and name != "pass_at_1" and value is not None:
-                found[str(field.serialization_alias)] = value
+                found[name.replace("pass_at_", "pass@")] = value
         return found
 
 
