@@ -327,16 +327,17 @@ def test_wrong_options_are_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("evaluate", "tiny/student", "--benchmark", "tiny", "--output", "a", "--output", "b"),
-        ("generate", "tiny/student", "--benchmark", "tiny", "--template", "alpaca", "--template", "plain"),
-        ("generate", "tiny/student", "--benchmark", "tiny", "--dtype", "float32", "--dtype", "bfloat16"),
+        ("evaluate", "gone", "--benchmark", "tiny", "--output", "a", "--output", "b"),
+        ("generate", "gone", "--benchmark", "tiny", "--template", "alpaca", "--template", "plain"),
+        ("generate", "gone", "--benchmark", "tiny", "--dtype", "float32", "--dtype", "bfloat16"),
         ("execute", "samples.jsonl", "--benchmark", "tiny", "--benchmark", "mbpp"),
         ("report", "runs/a", "runs/b", "--output", "c", "--output", "c"),
     ],
 )
 def test_a_repeated_option_is_an_error(
-    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     repeated = next(word for word in reversed(arguments) if word.startswith("--"))
     assert call(monkeypatch, *arguments) == 2
     assert capsys.readouterr().err.startswith(f"codedistill: {repeated} ")
