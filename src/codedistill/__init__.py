@@ -45,19 +45,8 @@ __all__ = [
     "train",
 ]
 
-_HOMES = {
-    "ModelResult": "api",
-    "Recipe": "recipe.model",
-    "RunResult": "api",
-    "Watch": "progress",
-    "compare": "api",
-    "distill": "api",
-    "evaluate": "api",
-    "execute": "api",
-    "generate": "api",
-    "load_recipe": "recipe.load",
-    "train": "api",
-}
+_HOMES = {"Recipe": "recipe.model", "Watch": "progress", "load_recipe": "recipe.load"}
+"""The modules of the public names that are not in `api`."""
 
 
 def __getattr__(name: str) -> object:
@@ -66,8 +55,8 @@ def __getattr__(name: str) -> object:
         from codedistill.runs.environment import package_version
 
         return package_version()
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'api')}"), name)

@@ -25,6 +25,7 @@ from codedistill.harness.generate import require_template_is_used, write_samples
 from codedistill.methods import METHODS
 from codedistill.parallel import share_directory
 from codedistill.progress import TrainingStages, Watch
+from codedistill.recipe.inputs import require_inputs
 from codedistill.recipe.load import load_evaluation, load_recipe, load_spec
 from codedistill.recipe.model import Recipe
 from codedistill.recipe.sections import Evaluation, ModelSpec
@@ -91,8 +92,8 @@ def distill(recipe: RecipeLike | None = None, overrides: Iterable[str] = (), wat
     """
     watch, start = watch or Watch(), time.time()
     resolved = load_recipe(recipe, overrides)
+    require_inputs(resolved)
     loaded = _benchmarks(resolved)
-    _require_models(resolved)
     directory = _open(resolved, watch)
     with directory.locked():
         trained = _train(resolved, directory, watch)
@@ -133,7 +134,7 @@ def train(recipe: RecipeLike, overrides: Iterable[str] = (), watch: Watch | None
         CodedistillError: the training failed.
     """
     resolved, watch = load_recipe(recipe, overrides), watch or Watch()
-    _require_models(resolved)
+    require_inputs(resolved)
     directory = _open(resolved, watch)
     with directory.locked():
         return _train(resolved, directory, watch).model
@@ -192,6 +193,7 @@ def execute(
         InfrastructureError: the sandbox failed.
     """
     tasks, folder = benchmarks.load_benchmark(benchmark), Path(output or Path(samples).parent)
+    require_outside_of_runs(folder)
     with hold(folder):
         return execute_samples(Path(samples), tasks, load_evaluation(settings or {}), folder, watch)
 
@@ -241,19 +243,6 @@ def open_directory(recipe: Recipe) -> RunDirectory:
         )
     directory.require_own()
     return directory
-
-
-def _require_models(recipe: Recipe) -> None:
-    """Look for both models before a directory is made and one of them is loaded.
-
-    Raises:
-        UserError: a model does not exist.
-    """
-    from codedistill.models import resolve
-
-    for key, spec in (("teacher", recipe.teacher), ("student", recipe.student)):
-        if spec is not None and spec.path is not None:
-            resolve(spec.path, key)
 
 
 def _open(recipe: Recipe, watch: Watch) -> RunDirectory:

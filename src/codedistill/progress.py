@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class Watch:
     """Progress callbacks; the defaults show nothing.
 
-    `stage`: a new stage begins. `step`: the metrics of a finished optimizer step, and the number of steps in all.
-    `count`: what is counted, how many are done, and of how many. `directory`: the run directory, and an unfinished run
-    of the same name that this run does not touch, or None.
+    `stage`: a new stage begins. `step`: the metrics of a finished optimizer step, and the total number of steps.
+    `count`: the name of the count, how many are done, and the total. `directory`: the run directory, and an unfinished
+    run of the same name that this run does not touch, or None.
     """
 
     stage: Callable[[str], None] = lambda text: None

@@ -24,15 +24,8 @@ class Tokenizer(Protocol):
     ) -> Any: ...
 
 
-def _starcoder(instruction: str, given: str) -> str:
-    return f"<fim_prefix>{_lines(instruction, given)}<fim_suffix><fim_middle>"
-
-
-def _instruct_eval(instruction: str, given: str) -> str:
-    return (
-        "Please complete the following Python code without providing any additional tasks such as testing or "
-        f"explanations.\n{_lines(instruction, given)}"
-    )
+def _lines(instruction: str, given: str) -> str:
+    return f"{instruction}\n{given}" if given else instruction
 
 
 def _alpaca(instruction: str, given: str) -> str:
@@ -43,12 +36,15 @@ def _alpaca(instruction: str, given: str) -> str:
     )
 
 
-def _plain(instruction: str, given: str) -> str:
-    return _lines(instruction, given) + "\n"
+def _instruct_eval(instruction: str, given: str) -> str:
+    return (
+        "Please complete the following Python code without providing any additional tasks such as testing or "
+        f"explanations.\n{_lines(instruction, given)}"
+    )
 
 
-def _lines(instruction: str, given: str) -> str:
-    return f"{instruction}\n{given}" if given else instruction
+def _starcoder(instruction: str, given: str) -> str:
+    return f"<fim_prefix>{_lines(instruction, given)}<fim_suffix><fim_middle>"
 
 
 @dataclass(frozen=True)
@@ -67,24 +63,23 @@ class Template:
             UserError: special tokens or the chat template are missing.
         """
         missing = [token for token in self.requires if token not in tokenizer.get_vocab()]
-        if missing:
-            tokens = ", ".join(missing)
-            message = f"template {self.name}: the tokenizer has no {tokens}; use template=alpaca or a model with it"
-            raise UserError(message, key="template")
         if self.text is None and not tokenizer.chat_template:
-            message = f"template {self.name}: the tokenizer has no chat template; use template=alpaca"
+            missing = ["chat template"]
+        if missing:
+            message = f"template {self.name}: the tokenizer has no {', '.join(missing)}; use template=alpaca"
             raise UserError(message, key="template")
 
     def render(self, instruction: str, given: str, tokenizer: Tokenizer) -> str:
         """The prompt for an instruction and its input. given: the input; if empty, its part is left out."""
         if self.text is not None:
             return self.text(instruction, given)
-        return render_chat([{"role": "user", "content": _lines(instruction, given)}], tokenizer)
+        messages = [{"role": "user", "content": _lines(instruction, given)}]
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
     def as_chat_template(self, before: str = "") -> str | None:
         """This template for one user message, as a chat template in Jinja; None if it has no such form.
 
-        before: the text that the tokenizer adds before every text. A chat template has to write it itself.
+        before: the text that the tokenizer puts before every text; a chat template must write it itself.
         """
         if self.text is None or not self.for_instructions:
             return None
@@ -98,11 +93,6 @@ class Template:
         )
 
 
-def render_chat(messages: list[dict[str, str]], tokenizer: Tokenizer) -> str:
-    """Chat messages as the prompt for the assistant's next turn, by the tokenizer's own template."""
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-
-
 TEMPLATES = {
     template.name: template
     for template in (
@@ -110,7 +100,7 @@ TEMPLATES = {
         Template("starcoder", _starcoder, requires=("<fim_prefix>", "<fim_suffix>", "<fim_middle>")),
         Template("instruct_eval", _instruct_eval),
         Template("chat", None),
-        Template("plain", _plain, for_instructions=False),
+        Template("plain", lambda instruction, given: f"{_lines(instruction, given)}\n", for_instructions=False),
     )
 }
 """Every template by its name in a recipe."""

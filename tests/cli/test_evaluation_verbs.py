@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,7 @@ def test_a_folder_in_use_is_left_alone(
     asked = samples if verb == "execute" else "tiny/student"
     with hold(samples.parent):
         assert call(monkeypatch, verb, asked, "--benchmark", "tiny", "--output", samples.parent) == 2
-    assert "in use by a live run" in capsys.readouterr().err
+    assert f"output {samples.parent}: in use by a live run (process {os.getpid()})" in capsys.readouterr().err
     assert list(samples.parent.iterdir()) == [samples]
 
 
@@ -54,7 +56,7 @@ def test_an_interrupted_generation_names_the_command_that_resumes(
 ) -> None:
     arguments = [verb, "tiny/student", "--benchmark", "tiny", "--output", tmp_path / "out", "limit=2"]
     with monkeypatch.context() as patch:
-        patch.setattr(generation, "generate", interrupt)
+        patch.setattr(generation, "generator_for", interrupt)
         assert call(patch, *arguments) == 130
     assert f"resume with: codedistill {verb} tiny/student --benchmark tiny" in capsys.readouterr().err
 
@@ -65,6 +67,7 @@ def test_an_interrupted_generation_names_the_command_that_resumes(
         ("generate", "benchmarks=[tiny]"),
         ("generate", "evaluation.benchmarks=[tiny]"),
         ("generate", "timeout=3"),
+        ("generate", "isolation=data"),
         ("evaluate", "benchmarks=[tiny]"),
         ("execute", "benchmarks=[tiny]"),
         ("execute", "limit=3"),
@@ -74,43 +77,41 @@ def test_a_setting_without_effect_is_refused(
     verb: str, override: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, verb, tmp_path / "any", "--benchmark", "tiny", override) == 2
-    assert f"codedistill: override {override}: has no effect here" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith(f"codedistill: override {override}: ")
 
 
 @pytest.mark.parametrize(
-    ("override", "says"),
-    [
-        ("samples=5", "samples=5 needs a temperature above 0"),
-        ("timeout=1e300", "less than or equal to 86400"),
-        ("timeout=inf", "finite"),
-        ("timeout=0", "greater than 0"),
-    ],
+    ("override", "named"),
+    [("samples=5", "temperature"), ("timeout=1e300", "86400"), ("timeout=inf", "timeout: "), ("timeout=0", " 0")],
 )
 def test_settings_that_cannot_be_meant(
-    override: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    override: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, "evaluate", tmp_path / "any", "--benchmark", "tiny", override) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert says in line
+    assert line.startswith(f"codedistill: override {override}: ")
+    assert named in line
 
 
 @pytest.mark.parametrize(
-    ("override", "says"),
+    ("override", "named"),
     [
-        ("training.steps=3", "has no effect here; only evaluation keys are read: limit, form, "),
-        ("limits=3", "limits is not an evaluation key; did you mean limit?"),
-        ("evaluation.limits=3", "limits is not an evaluation key; did you mean limit?"),
-        ("colour=red", "colour is not an evaluation key; "),
-        ("template=alpaca", "has no effect here; use --template"),
-        ("limit=0", "limit: should be "),
-        ("evaluation.limit=0", "limit: should be "),
+        ("training.steps=3", "limit, form, "),
+        ("limits=3", " limit?"),
+        ("evaluation.limits=3", " limit?"),
+        ("colour=red", "colour "),
+        ("template=alpaca", "--template"),
+        ("limit=0", "limit: "),
+        ("evaluation.limit=0", "limit: "),
     ],
 )
 def test_a_wrong_setting_is_quoted_as_it_was_written(
-    override: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    override: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, "evaluate", tmp_path / "any", "--benchmark", "tiny", override) == 2
-    assert capsys.readouterr().err.startswith(f"codedistill: override {override}: {says}")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"codedistill: override {override}: ")
+    assert named in line
 
 
 def test_a_value_that_is_not_yaml_is_quoted_as_it_was_written(
@@ -161,7 +162,8 @@ def test_weights_are_loaded_as_asked(
     assert call(monkeypatch, *small, "--output", tmp_path / "b") == 0
     assert used == ["bfloat16", "float32"]
     assert call(monkeypatch, *small, "--output", tmp_path / "c", "--dtype", "int8") == 2
-    assert "'int8' is not one of 'float32', 'bfloat16', 'float16'" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert all(word in message for word in ("--dtype", "int8", "float32", "bfloat16", "float16"))
     monkeypatch.setattr("codedistill.models.precision.bfloat16_fault", lambda: "a matrix product ended with signal 4")
     assert call(monkeypatch, *small, "--output", tmp_path / "d", "--dtype", "bfloat16") == 2
     assert "dtype bfloat16: a matrix product ended with signal 4" in capsys.readouterr().err
@@ -184,7 +186,9 @@ def test_a_template_that_makes_no_prompt_is_refused(
 ) -> None:
     arguments = ["tiny/student", "--benchmark", "tiny", "--output", tmp_path / "out", "--template", "starcoder"]
     assert call(monkeypatch, verb, *arguments, f"form={form}") == 2
-    assert f"template starcoder: has no effect with form={form}" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert message.startswith("codedistill: template starcoder: ")
+    assert f"form={form}" in message
     assert not (tmp_path / "out").exists()
 
 
@@ -195,11 +199,74 @@ def test_bare_prompts_have_no_template(tmp_path: Path, monkeypatch: pytest.Monke
     assert (summary["prompt_form"], summary["template"]) == ("complete", None)
 
 
-@pytest.mark.parametrize("verb", ["generate", "evaluate"])
+@pytest.mark.parametrize("verb", ["generate", "evaluate", "execute"])
 def test_a_runs_own_evaluation_is_left_alone(
-    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    verb: str, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "recipe.yaml").touch()
     output = tmp_path / "evaluation" / "student" / "tiny"
-    assert call(monkeypatch, verb, "tiny/student", "--benchmark", "tiny", "--output", output) == 2
-    assert f"lies in the run {tmp_path}" in capsys.readouterr().err
+    asked = ["execute", samples] if verb == "execute" else [verb, "tiny/student"]
+    assert call(monkeypatch, *asked, "--benchmark", "tiny", "--output", output) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"codedistill: output {output}: ")
+    assert str(tmp_path) in message
+    assert not output.exists()
+
+
+def test_the_verdicts_of_a_run_are_not_replaced(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The samples of a run may be executed again, but into another folder."""
+    run, out = tmp_path / "run", tmp_path / "out"
+    inside = run / "evaluation" / "student" / "tiny"
+    inside.mkdir(parents=True)
+    (run / "recipe.yaml").touch()
+    samples.rename(inside / "samples.jsonl")
+    verb = ["execute", inside / "samples.jsonl", "--benchmark", "tiny"]
+    assert call(monkeypatch, *verb) == 2
+    assert str(inside) in capsys.readouterr().err
+    assert [file.name for file in inside.iterdir()] == ["samples.jsonl"]
+    assert call(monkeypatch, *verb, "--output", out, "isolation=shared") == 0
+    assert json.loads((out / "summary.json").read_text())["isolation"] == "shared"
+
+
+def test_several_benchmarks_get_a_folder_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, own = tmp_path / "out", tmp_path / "own.jsonl"
+    write_jsonl(own, benchmark()[:2])
+    both = ["--benchmark", "tiny", "--benchmark", own, "--output", out, "limit=1", "max_new_tokens=4", "--json"]
+    assert call(monkeypatch, "generate", "tiny/student", *both) == 0
+    files = [str(out / name / "samples.jsonl") for name in ("tiny", "own")]
+    assert json.loads(capsys.readouterr().out) == {"samples": files}
+    assert call(monkeypatch, "evaluate", "tiny/student", *both) == 0
+    models = json.loads(capsys.readouterr().out)["models"]
+    assert [(model["benchmark"], model["tasks"]) for model in models] == [("tiny", 1), ("own", 1)]
+    assert all((out / name / "summary.json").is_file() for name in ("tiny", "own"))
+    for wrong in ("tiny", "gone.jsonl"):  # the same twice; no such file: nothing is evaluated
+        again = ["--benchmark", "tiny", "--benchmark", wrong, "--output", tmp_path / "none"]
+        assert call(monkeypatch, "evaluate", "tiny/student", *again) == 2
+        assert wrong in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_failed_call_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for verb in ("generate", "evaluate"):
+        assert call(monkeypatch, verb, tmp_path / "gone", "--benchmark", "tiny") == 2
+        assert str(tmp_path / "gone") in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_named_after_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for model in ("runs/mine/model", "./runs/mine/model/", tmp_path / "runs" / "mine" / "model"):
+        assert evaluation_folder(str(model), "tiny") == Path("runs/evaluations/runs--mine--model/tiny")
+    elsewhere = evaluation_folder("/models/big/coder", "mbpp=x.jsonl")
+    assert elsewhere.name == "mbpp"
+    assert re.fullmatch(r"big--coder--[0-9a-f]{8}", elsewhere.parent.name)
+    assert evaluation_folder("/other/big/coder", "mbpp").parent != elsewhere.parent
+    assert evaluation_folder("../a", "tiny") != evaluation_folder("../../a", "tiny")
+    assert evaluation_folder(".", "tiny").parent.parent == Path("runs/evaluations")

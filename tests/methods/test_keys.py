@@ -19,7 +19,7 @@ from codedistill.methods import METHODS
 from codedistill.methods.base import RewriteContext, StepStatistics
 from codedistill.methods.seqkd import teacher_examples
 from codedistill.methods.settings import readers
-from codedistill.recipe.model import recipe_keys
+from codedistill.recipe.model import recipe_fields
 from tests.families import favour_end
 from tests.methods.full_logits import beta_by_hand, distillation_loss, mean, minillm_loss, picked, rewritten
 
@@ -102,7 +102,7 @@ def reads(method: str, key: str) -> bool:
 
 
 def test_no_key_is_left_out() -> None:
-    known = {key for key in recipe_keys() if key.split(".")[0] in ("loss", "beta", "seqkd", "gkd", "minillm")}
+    known = {key for key in recipe_fields() if key.split(".")[0] in ("loss", "beta", "seqkd", "gkd", "minillm")}
     written = {key for cases in WRITING.values() for key in cases}
     tested = {*LOSS, *POLICY, *written, *(f"beta.{key}" for key in BETA), *MEMORY, *ELSEWHERE}
     assert {key for key in known if "." in key} == {

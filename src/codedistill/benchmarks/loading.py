@@ -86,22 +86,38 @@ def references(name_or_path: str) -> dict[str, str]:
     return {task_id: source for task_id, source in found.items() if source is not None}
 
 
-def read_benchmark(name_or_path: str) -> tuple[str, Data]:
-    """Name and raw rows. An existing path takes precedence over a name."""
-    if Path(name_or_path).is_file():
-        return Path(name_or_path).name.split(".")[0], read_file(Path(name_or_path))
-    name, given, path = name_or_path.partition("=")
-    known = BENCHMARKS.get(name)
-    if known is None:
+def find_benchmark(name_or_path: str) -> tuple[str, Path | None]:
+    """Name and file, if a file is given. An existing path takes precedence over a name. Reads nothing.
+
+    Raises:
+        UserError: there is no such benchmark or file.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        return path.name.split(".")[0], path
+    name, given, file = name_or_path.partition("=")
+    problem = ""
+    if name not in BENCHMARKS:
         names = f"known: {', '.join(BENCHMARKS)}"
-        if Path(name_or_path).suffix in (".jsonl", ".json", ".gz") or "/" in name_or_path:
-            raise UserError(f"benchmark {name_or_path}: no such file; {names}")
-        near = closest(name_or_path.replace("-", "_").replace("+", "_plus").lower(), BENCHMARKS, 0.5)
-        hint = f"did you mean {near}?" if near else "give a name or a file;"
-        raise UserError(f"benchmark {name_or_path!r} does not exist; {hint} {names}")
-    if given and not Path(path).is_file():
-        raise UserError(f"benchmark {name}: no such file: {path}")
-    data = read_file(Path(path)) if given else find(name, known)
+        problem = f"benchmark {name_or_path}: no such file; {names}"
+        if path.suffix not in (".jsonl", ".json", ".gz") and "/" not in name_or_path:
+            near = closest(name_or_path.replace("-", "_").replace("+", "_plus").lower(), BENCHMARKS, 0.5)
+            hint = f"did you mean {near}?" if near else "give a name or a file;"
+            problem = f"benchmark {name_or_path!r} does not exist; {hint} {names}"
+    elif given and not Path(file).is_file():
+        problem = f"benchmark {name}: no such file: {file}"
+    if problem:
+        raise UserError(problem, key="evaluation.benchmarks")
+    return name, Path(file) if given else None
+
+
+def read_benchmark(name_or_path: str) -> tuple[str, Data]:
+    """Name and raw rows."""
+    name, file = find_benchmark(name_or_path)
+    if file == Path(name_or_path):
+        return name, read_file(file)
+    known = BENCHMARKS[name]
+    data = read_file(file) if file is not None else find(name, known)
     if known.keep is not None:
         data = replace(data, rows=tuple(row for row in data.rows if known.keep(row[1])))
     return name, data

@@ -39,7 +39,7 @@ RATE_STEPS, RATE_SECONDS = 20, 600
 
 @contextmanager
 def progress() -> Iterator[Watch]:
-    """Progress as a `Watch`: a bar, or lines where standard error is not a terminal."""
+    """Callbacks that draw a bar, or print lines where standard error is no terminal."""
     display = Display(Console(stderr=True))
     with display.bars if display.console.is_terminal else display.lines():
         yield display.watch()
@@ -53,17 +53,18 @@ class _Detail(ProgressColumn):
 
 
 class Display:
-    """What goes on and how far it is. On a terminal, rich draws `bars`; elsewhere, `beat` prints a line when due."""
+    """The stage and its progress. On a terminal, rich draws `bars`; elsewhere, `beat` prints a line when due."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self.console, self._clock = console, clock
+        whole = Column(no_wrap=True)
         self.bars = Progress(
-            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
-            BarColumn(24 if console.width >= 100 else 12, table_column=Column(no_wrap=True)),
-            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.description}", markup=False, table_column=whole),
+            BarColumn(24 if console.width >= 100 else 12, table_column=whole),
+            MofNCompleteColumn(table_column=whole),
             _Detail(),
-            TimeElapsedColumn(table_column=Column(no_wrap=True)),
-            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(table_column=whole),
+            TimeRemainingColumn(compact=True, table_column=whole),
             console=console,
             get_time=clock,
             speed_estimate_period=RATE_SECONDS,
@@ -74,10 +75,10 @@ class Display:
         self._begin("loading", None)
 
     def watch(self) -> Watch:
-        return Watch(self.stage, self.step, self.count, self.directory)
+        def directory(path: Path, unfinished: Path | None) -> None:
+            self._line(f"run directory: {path}")
 
-    def directory(self, path: Path, unfinished: Path | None) -> None:
-        self._line(f"run directory: {path}")
+        return Watch(self.stage, self.step, self.count, directory)
 
     def stage(self, text: str) -> None:
         self._stage = text
@@ -105,7 +106,7 @@ class Display:
 
     @contextmanager
     def lines(self) -> Iterator[None]:
-        """Call `beat` every second from a thread, so that long completions and loading show that they go on."""
+        """Call `beat` every second from a thread, so that lines come during long completions too."""
         over = threading.Event()
 
         def beats() -> None:

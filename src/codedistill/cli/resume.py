@@ -1,4 +1,4 @@
-"""What an interrupted verb prints last: the command that resumes it, ready to paste."""
+"""The last line of an interrupted verb: the command that resumes it, ready to paste."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ResumeHint(RerunHint):
         self._directory: Path | None = None
 
     def listen(self, watch: Watch) -> Watch:
-        """The same watch, with an ear for the run directory."""
+        """The same callbacks; `directory` also tells this hint."""
 
         def directory(path: Path, unfinished: Path | None) -> None:
             self._directory = path
@@ -63,7 +63,7 @@ class ResumeHint(RerunHint):
 
 
 def resume_command(arguments: list[str], directory: Path | None) -> str:
-    """The command that resumes the run in `directory`; None: it is not known yet, and the same command finds it."""
+    """The command that resumes the run in `directory`; None: not known yet, the same command finds it."""
     replaced = ("resume=",) if directory is None else ("resume=", "output=")
     words = [word for word in arguments if not word.startswith(replaced)]
     output = [] if directory is None else [f"output={directory}"]
@@ -71,7 +71,7 @@ def resume_command(arguments: list[str], directory: Path | None) -> str:
 
 
 def _launcher() -> list[str]:
-    """How this program was started: everything before the verb, with the same number of processes."""
+    """Everything before the verb in the command that started this program, with the same number of processes."""
     processes, nodes = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))
     if processes * nodes > 1:
         several = ["--nnodes", str(nodes)] if nodes > 1 else []

@@ -18,6 +18,7 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ def load_examples(
     Raises:
         UserError: no such file, an unreadable one, or one without a usable row; with `strict`, the first unusable row.
     """
+    require_source(source, key)
     if source in EMBEDDED:
         from codedistill.tiny import datasets
 
@@ -102,6 +104,28 @@ def load_examples(
     return examples
 
 
+def require_source(source: str, key: str = "data.source") -> None:
+    """Fail early if a source cannot be read, without reading it. Does not ask the hub.
+
+    Raises:
+        UserError: no such file, an unknown kind of file, or a package that reading it needs is missing.
+    """
+    if source in EMBEDDED:
+        return
+    path, problem = Path(source), ""
+    kind = _kind(path)
+    if path.exists() and kind not in SUFFIXES:
+        adapter = " (an adapter is a model, not data)" if (path / "adapter_config.json").exists() else ""
+        what = "a folder" if path.is_dir() else "an unknown kind of file"
+        problem = f"is {what}{adapter}; give one of {', '.join(SUFFIXES)}"
+    elif not path.exists() and ("/" not in source or kind in SUFFIXES):
+        problem = f"no such file; give a file, a hub id or one of {', '.join(EMBEDDED)}"
+    elif not path.exists() and find_spec("datasets") is None:
+        problem = "no such file; to fetch it as a hub id: pip install 'codedistill[hub]'"
+    if problem:
+        raise UserError(f"{key} {source}: {problem}", key=key, file=source)
+
+
 def _numbered(rows: Iterable[Any]) -> Rows:
     return [(f"row {number}", row) for number, row in enumerate(rows, 1)]
 
@@ -125,13 +149,14 @@ def _clean(value: Any) -> tuple[Any, bool]:
     return value, False
 
 
+def _kind(path: Path) -> str:
+    """The suffix that tells what is in a file, packed or not."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
 def _read(path: Path, key: str) -> Rows:
     """The rows of a file, which may be packed. JSON is a list of rows or a row on every line, under either suffix."""
-    kind = Path(path.name.lower().removesuffix(".gz")).suffix
-    if kind not in SUFFIXES:
-        adapter = " (an adapter is a model, not data)" if (path / "adapter_config.json").exists() else ""
-        what = "a folder" if path.is_dir() else "an unknown kind of file"
-        raise UserError(f"{key} {path}: is {what}{adapter}; give one of {', '.join(SUFFIXES)}")
+    kind = _kind(path)
     try:
         if kind == ".parquet":
             try:
@@ -163,12 +188,8 @@ def _json_lines(text: str, path: Path) -> Rows:
 
 
 def _from_hub(name: str, limit: int | None, where: str) -> list[Any]:
-    if "/" not in name or name.lower().removesuffix(".gz").endswith(SUFFIXES):
-        raise UserError(f"{where}: no such file; give a file, a hub id or one of {', '.join(EMBEDDED)}")
-    try:
-        from datasets import load_dataset
-    except ImportError:
-        raise UserError(f"{where}: no such file; to fetch it as a hub id: pip install 'codedistill[hub]'") from None
+    from datasets import load_dataset
+
     try:
         return list(load_dataset(name, split=f"train[:{limit}]" if limit else "train"))
     except Exception as error:

@@ -85,7 +85,7 @@ class Minillm(Section):
     )
     single_step: bool = key(True, "compute each token's own reward as an exact mean over the vocabulary")
     corpus: str | None = key(None, "plain text for the language-modeling loss: a source like `data.source`")
-    corpus_limit: int | None = key(None, "use only the first so many rows", ge=1)
+    corpus_limit: int | None = key(None, "number of rows to use, from the start; default: all", ge=1)
     corpus_weight: float = key(1.0, "weight of the language-modeling loss", ge=0)
     corpus_teacher_share: float = key(
         0.5, "share of the teacher's KL in the language-modeling loss; the rest is cross entropy", ge=0, le=1

@@ -1,5 +1,6 @@
 """Models and tokenizers.
 
+names.py        does the folder or hub id exist, without torch
 loading.py      folders, hub ids, the embedded pair and fresh architectures -> Loaded
 config.py       what a model's configuration says, wherever its family keeps it
 compare.py      is a saved model the one in memory
@@ -9,11 +10,18 @@ layers.py       a smaller student by keeping some layers
 lora.py         adapters
 """
 
-from codedistill.models.compare import verify_saved
-from codedistill.models.config import set_end_tokens, text_config
-from codedistill.models.heads import HiddenStates, output_head
-from codedistill.models.loading import Loaded, load_model, load_tokenizer, resolve
-from codedistill.models.vocabulary import own_vocabulary, shared_vocabulary
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from codedistill.models.compare import verify_saved
+    from codedistill.models.config import set_end_tokens, text_config
+    from codedistill.models.heads import HiddenStates, output_head
+    from codedistill.models.loading import Loaded, load_model, load_tokenizer
+    from codedistill.models.names import resolve
+    from codedistill.models.vocabulary import own_vocabulary, shared_vocabulary
 
 __all__ = [
     "HiddenStates",
@@ -28,3 +36,13 @@ __all__ = [
     "text_config",
     "verify_saved",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import public names when they are first used: finding out that a folder is missing must not cost torch."""
+    if name in __all__:
+        for home in ("names", "config", "compare", "heads", "vocabulary", "loading"):
+            module = import_module(f"{__name__}.{home}")
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import HfApi, try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
@@ -18,17 +16,11 @@ from codedistill.errors import UserError, first_line
 from codedistill.models.compare import verify_saved
 from codedistill.models.config import most_positions, text_config
 from codedistill.models.layers import keep_layers
+from codedistill.models.names import EMBEDDED, require_on_hub, resolve
 from codedistill.recipe.sections import ModelSpec
-from codedistill.tiny import ASSETS
 
 INCIDENTAL = frozenset({"_name_or_path", "transformers_version", "architectures", "use_cache"})
 """Settings of a model that do not decide what it writes."""
-
-HUB_SECONDS = 5
-"""How long the hub may take to answer whether it has a model."""
-
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-EMBEDDED = {"tiny/teacher": ASSETS / "teacher", "tiny/student": ASSETS / "student"}
 
 
 @dataclass(frozen=True)
@@ -132,7 +124,7 @@ def load_tokenizer(spec: ModelSpec, key: str) -> Any:
     else:
         path = str(EMBEDDED.get(name, name))
         if not Path(path).exists():
-            _require_on_hub(name, "tokenizer_config.json", f"{key}.tokenizer")
+            require_on_hub(name, "tokenizer_config.json", f"{key}.tokenizer")
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=spec.trust_remote_code)
     except Exception as error:  # whatever a broken folder or a tokenizer's own code raises
@@ -145,49 +137,6 @@ def load_tokenizer(spec: ModelSpec, key: str) -> Any:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
-
-
-def resolve(name: str, key: str) -> str:
-    """The folder or hub id behind a name, found to be there before anything is loaded.
-
-    Raises:
-        UserError: no such folder, no model in it, or the hub does not know it; `key` is the recipe key that names it.
-    """
-    path = Path(EMBEDDED.get(name, name))
-    if not path.exists():
-        looks_local = name.startswith((".", "/", "~")) or name.count("/") != 1
-        if looks_local:
-            raise UserError(f"{key} {name}: no such folder; give a model folder, a hub id or {' or '.join(EMBEDDED)}")
-        _require_on_hub(name, "config.json", key)
-        return name
-    if not (path / "config.json").is_file():
-        inside = path / "model"
-        if (path / "adapter_config.json").is_file():
-            raise UserError(f"{key} {name}: holds an adapter alone; merge it into its base model and save that")
-        hint = f"; it holds a run, whose student is {inside}" if (inside / "config.json").is_file() else ""
-        raise UserError(f"{key} {name}: is not a model folder, it has no config.json{hint}")
-    if not any((path / weights).is_file() for weights in WEIGHTS):
-        raise UserError(f"{key} {name}: has no weights; expected one of {', '.join(WEIGHTS)} in it")
-    return str(path)
-
-
-def _require_on_hub(name: str, file: str, key: str) -> None:
-    """Refuse at once what the hub does not give; transformers would try for a minute before it said so.
-
-    Raises:
-        UserError: `file` has not been fetched before, and the hub does not know the model or cannot be reached.
-    """
-    try:
-        if not isinstance(try_to_load_from_cache(name, file), str):
-            HfApi().model_info(name, timeout=HUB_SECONDS)
-        return
-    except RepositoryNotFoundError:
-        reason = "the hub has no such model, or it is private"
-    except HFValidationError as error:
-        reason = first_line(error)
-    except Exception as error:  # whatever the network comes up with
-        reason = f"the hub cannot be asked: {first_line(error)}"
-    raise UserError(f"{key} {name}: no such folder; as a hub id: {reason}")
 
 
 def _from_architecture(fields: dict[str, Any], tokenizer: Any, key: str) -> PreTrainedModel:

@@ -1,4 +1,4 @@
-"""Validation errors of a recipe in one line: where the fault comes from, the key and what to do about it."""
+"""Validation errors of a recipe in one line: the file or override, the key, and how to fix it."""
 
 from __future__ import annotations
 
@@ -58,8 +58,7 @@ OTHER_NAMES = {
     "output_dir": "output",
     "resume_from_checkpoint": "resume",
 }
-"""Names of our divergences and keys in papers and other tools; with a section where the name alone is ambiguous."""
-
+"""What papers and other tools call our divergences and keys, with a section where the name alone is ambiguous."""
 
 IN_WORDS = {
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "should be a whole number"),
@@ -81,23 +80,28 @@ class Override:
     path: tuple[str, ...]
     value: Any
 
-    def touches(self, key: str) -> bool:
-        """Sets the key, a section around it, or a part of it."""
-        return all(a == b for a, b in zip(self.path, key.split("."), strict=False))
-
 
 def explain(
     error: ValidationError, kind: str, known: Sequence[str], where: str | Path, overrides: Sequence[Override] = ()
 ) -> UserError:
-    """The first fault of a validation as an error, with its cause: one of the `overrides`, or `where` the rest is from.
+    """The first fault of a validation as an error that names its cause.
 
-    kind: what was validated: "a recipe", "an evaluation". known: every key that it may have.
+    kind: the object of the validation, such as "a recipe". known: all its keys. where: its file, or a word for its
+    origin; the cause, unless an override sets the key, a section around it or a part of it.
     """
-    # A key that is missing may be one that is misspelled, so unknown keys come first.
+    # A missing key may be a misspelled one, so unknown keys come first.
     first, *others = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     place = [str(part) for part in first["loc"]]
     keys = [".".join([*place, key]) for key in first.get("ctx", {}).get("keys", ())] or [".".join(place)]
-    cause = next((each for key in keys for each in reversed(overrides) if each.touches(key)), None)
+    cause = next(
+        (
+            each
+            for key in keys
+            for each in reversed(overrides)
+            if all(a == b for a, b in zip(each.path, key.split("."), strict=False))
+        ),
+        None,
+    )
     file = where if isinstance(where, Path) and cause is None else None
     source = f"override {cause.text}" if cause else where.name if isinstance(where, Path) else where
     more = f" (and {len(others)} more)" if others else ""

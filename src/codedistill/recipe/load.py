@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,28 +33,22 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe | None = None, o
     if isinstance(recipe, Recipe):
         values = recipe.model_dump(mode="json", exclude_unset=True)
     elif isinstance(recipe, Mapping):
-        values = _copy(recipe)
+        values = deepcopy(dict(recipe))
     else:
         where = find_recipe(str(recipe or DEFAULT_RECIPE))
         values = read_yaml(where)
         values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", where.stem).lstrip("._-") or "run")
     parsed = parse_overrides(overrides)
     changes = {each.path[1]: each.value for each in parsed if each.path[:-1] == ("training",)}
-    _fit_length(values.get("training"), changes)
-    return validate(values, where, parsed)
-
-
-def _fit_length(training: Any, changes: Mapping[str, Any]) -> None:
-    """Make room in the recipe for an override of the training's length: it replaces the other measure of length, and
-    shortens a longer warm-up."""
-    if not isinstance(training, dict):
-        return
-    for one, other in (("steps", "epochs"), ("epochs", "steps")):
-        if one in changes and other not in changes:
-            training.pop(other, None)
-    steps, warmup = changes.get("steps"), training.get("warmup_steps")
-    if isinstance(steps, int) and isinstance(warmup, int) and steps < warmup:
-        training["warmup_steps"] = steps
+    if isinstance(training := values.get("training"), dict):
+        # An override of the length replaces the recipe's other measure of length, and shortens a longer warm-up.
+        for one, other in (("steps", "epochs"), ("epochs", "steps")):
+            if one in changes and other not in changes:
+                training.pop(other, None)
+        steps, warmup = changes.get("steps"), training.get("warmup_steps")
+        if isinstance(steps, int) and isinstance(warmup, int) and steps < warmup:
+            training["warmup_steps"] = steps
+    return _validated(recipe_model(), values, "a recipe", where, parsed)
 
 
 def load_evaluation(settings: Evaluation | Mapping[str, Any], overrides: Iterable[str] = ()) -> Evaluation:
@@ -69,9 +65,7 @@ def load_evaluation(settings: Evaluation | Mapping[str, Any], overrides: Iterabl
 
 
 def load_spec(model: str | Path | Mapping[str, Any]) -> ModelSpec:
-    """A model as a recipe names one: a folder, a hub id, or a mapping of `student`'s keys.
-
-    Unlike a student, which is trained, it may be in float16.
+    """A model by folder, by hub id or by a mapping of the keys of `student`. It may be in float16: nothing trains it.
 
     Raises:
         UserError: as for `load_recipe`.
@@ -79,22 +73,14 @@ def load_spec(model: str | Path | Mapping[str, Any]) -> ModelSpec:
     return _validated(ModelSpec, model if isinstance(model, Mapping) else {"path": str(model)}, "a model", "model")
 
 
-def validate(values: Mapping[str, Any], where: str | Path, overrides: Sequence[Override] = ()) -> Recipe:
-    """A `Recipe` from plain data with overrides, or a `UserError` that names its cause, the key and what to do.
-
-    where: the file of the data, or a word for its origin.
-    """
-    return _validated(recipe_model(), values, "a recipe", where, overrides)
-
-
 def _validated(
     section: type[S], values: Mapping[str, Any], kind: str, where: str | Path, overrides: Sequence[Override] = ()
 ) -> S:
-    values = _copy(values)
+    changed = deepcopy(dict(values))
     for override in overrides:
-        _apply(values, override)
+        _apply(changed, override)
     try:
-        return section.model_validate(values)
+        return section.model_validate(changed)
     except ValidationError as error:
         raise explain(error, kind, list(recipe_fields(section)), where, overrides) from None
 
@@ -118,12 +104,12 @@ def shipped_recipes() -> list[str]:
 
 def described_recipes() -> dict[str, str]:
     """The shipped recipes to run or to copy, each with the first line of its file."""
-    names = [name for name in shipped_recipes() if "/" not in name]  # those in folders made the embedded pair
+    names = [name for name in shipped_recipes() if "/" not in name]  # recipes in folders built the embedded pair
     return {name: (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name in names}
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a repeated key of a mapping is an error, as the standard says, and not silently the last one."""
+    """YAML in which a repeated key of a mapping is an error, as in the standard. PyYAML takes the last one."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
@@ -153,7 +139,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_overrides(texts: Iterable[str], section: str = "") -> list[Override]:
-    """`key=value` arguments. section: may stand before the keys and is then left out.
+    """`key=value` arguments. section: a prefix that the keys may have, and that is removed.
 
     Raises:
         UserError: not key=value, a value that is not YAML, or a key that an earlier argument has set.
@@ -174,7 +160,8 @@ def parse_overrides(texts: Iterable[str], section: str = "") -> list[Override]:
             message = f"override {text!r}: the value is not valid YAML{reason}"
             raise UserError(message, key=key, override=text) from None
         if isinstance(value, str):
-            value = _number(value)
+            with suppress(ValueError):
+                value = float(value)  # YAML 1.1 reads 1e-3 as a string; people mean a number
         new = Override(text, path[1:] if len(path) > 1 and path[0] == section else path, value)
         for earlier in overrides:
             if any(leaf[: len(new.path)] == new.path for leaf in _leaves(earlier.path, earlier.value)):
@@ -189,10 +176,6 @@ def _leaves(path: tuple[str, ...], value: object) -> list[tuple[str, ...]]:
     if not isinstance(value, dict) or not value:
         return [path]
     return [leaf for name, each in value.items() for leaf in _leaves((*path, str(name)), each)]
-
-
-def _copy(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in mapping.items()}
 
 
 def _apply(values: dict[str, Any], override: Override) -> None:
@@ -210,11 +193,3 @@ def _apply(values: dict[str, Any], override: Override) -> None:
         values[parent] = child or {}
         values = values[parent]
     values[last] = override.value
-
-
-def _number(text: str) -> str | float:
-    """YAML 1.1 reads 1e-3 as a string; people mean a number."""
-    try:
-        return float(text)
-    except ValueError:
-        return text

@@ -21,11 +21,11 @@ S = TypeVar("S", bound=Section)
 
 
 class Recipe(Section):
-    """A whole run, without the sections of single methods: `recipe_model` adds those. `load_recipe` makes one."""
+    """A whole run. `recipe_model` adds the sections of methods; `load_recipe` makes a recipe."""
 
     name: str = key(
         "run",
-        "name of the run; default: the recipe file's own name",
+        "name of the run; default: the name of the recipe file",
         free=True,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
     )
@@ -34,7 +34,7 @@ class Recipe(Section):
     method: str = key("akd", f"the objective: {', '.join(METHODS)}; see methods.md")
     template: str | None = key(
         None,
-        "how an instruction becomes a prompt, see below; default: alpaca, or the prompts that the data's rows contain",
+        "the prompt template for instructions; default: alpaca. Rows of data with a prompt of their own need none",
     )
     data: Data = key(Data(), "the training examples")
     training: Training = key(Training(), "the optimizer and the training loop")
@@ -100,17 +100,17 @@ class Recipe(Section):
 
     @property
     def instructions_template(self) -> str:
-        """The template for instructions without a prompt of their own."""
+        """The template for rows without a prompt of their own."""
         return self.template or "alpaca"
 
     @property
     def divergence(self) -> str | None:
-        """The divergence of the method; None: it has its own objective."""
+        """The method's divergence; None: the method has another objective."""
         return self.loss.divergence or METHODS[self.method].divergence
 
     @property
     def asks_teacher(self) -> bool:
-        """The teacher is needed while the student learns, not only before."""
+        """Whether training itself needs the teacher, and not only the responses written before it."""
         return METHODS[self.method].teacher and not self._text_only
 
     @property
@@ -120,17 +120,11 @@ class Recipe(Section):
         return bool(section) and getattr(getattr(self, section), field) == value
 
     def section(self, kind: type[S]) -> S:
-        """The section of this class, such as that of a method."""
+        """The section of a class, such as a method's settings."""
         return next(value for _, value in self if isinstance(value, kind))
 
-    def divergence_parameters(self) -> dict[str, float]:
-        """Every parameter of the divergence, defaults included."""
-        from codedistill.losses import divergences  # not above: torch would slow down every recipe
-
-        return divergences.divergence_parameters(self.divergence or "") | self.loss.parameters
-
     def ineffective(self) -> dict[str, str]:
-        """Keys of the sections that have no effect in this recipe, each with the key=value that makes it so."""
+        """Keys without effect in this recipe, each with the key=value that causes it."""
         entry, idle = METHODS[self.method], {}
         for name in (name for name in recipe_fields(type(self)) if "." in name):
             section, _, field = name.partition(".")
@@ -146,12 +140,13 @@ class Recipe(Section):
         return idle
 
     def dump(self) -> dict[str, Any]:
-        """The resolved recipe as plain data: every value that is used, and none that is not.
-        It is a recipe again, and its dump is the same: resuming compares them.
-        """
+        """The resolved recipe as plain data: the values that have an effect. Its dump as a recipe is the same again."""
         resolved, idle = self.model_dump(mode="json"), self.ineffective()
         if "loss.divergence" not in idle:
-            resolved["loss"] |= {"divergence": self.divergence, "parameters": self.divergence_parameters()}
+            from codedistill.losses import divergences  # not above: torch would slow down every recipe
+
+            parameters = divergences.divergence_parameters(self.divergence or "") | self.loss.parameters
+            resolved["loss"] |= {"divergence": self.divergence, "parameters": parameters}
         for name in idle:
             section, _, field = name.partition(".")
             del resolved[section][field]
@@ -177,7 +172,7 @@ class Recipe(Section):
 
 
 def recipe_model() -> type[Recipe]:
-    """`Recipe` with one section, of the method's name, for every entry of METHODS that has settings."""
+    """`Recipe` with a section for each method that has settings, under the method's name."""
     return _with_sections(tuple((name, entry.settings) for name, entry in METHODS.items() if entry.settings))
 
 
@@ -188,7 +183,7 @@ def _with_sections(sections: tuple[tuple[str, type[Section]], ...]) -> type[Reci
 
 
 def recipe_fields(model: type[Section] | None = None, prefix: str = "") -> dict[str, FieldInfo]:
-    """Every dotted key that a recipe (or a section) may have, sections included."""
+    """Every dotted key of a recipe (or of a section), with its field."""
     fields = {}
     for name, field in (model or recipe_model()).model_fields.items():
         fields[prefix + name] = field
@@ -197,18 +192,13 @@ def recipe_fields(model: type[Section] | None = None, prefix: str = "") -> dict[
     return fields
 
 
-def recipe_keys() -> list[str]:
-    """Every dotted key that a recipe may have, sections included."""
-    return list(recipe_fields())
-
-
 def free_keys() -> set[str]:
     """Keys and sections that a resumed run may change."""
     return {name for name, field in recipe_fields().items() if field.json_schema_extra == {"free": True}}
 
 
 def section_of(annotation: Any) -> type[Section] | None:
-    """The section that a field holds; None for a plain value."""
+    """The section in a field's type; None for a plain value."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     return next((found for each in get_args(annotation) if (found := section_of(each))), None)

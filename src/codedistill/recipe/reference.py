@@ -16,7 +16,7 @@ import yaml
 from pydantic_core import PydanticUndefined
 
 from codedistill.methods.settings import METHODS, readers
-from codedistill.prompts import TEMPLATES, Template
+from codedistill.prompts import TEMPLATES
 from codedistill.recipe.model import recipe_model, section_of
 from codedistill.recipe.sections import ModelSpec, Section
 
@@ -41,7 +41,8 @@ codedistill run mine.yaml training.steps=100 'student={path: /models/big, keep_l
 A key inside a section is written with a dot, as in `training.steps`. Values are YAML. Quote an argument with spaces,
 braces or brackets: the shell would split it. A key that does not exist, or that the chosen method does not read, is an
 error, and so is an argument that replaces an earlier one. `codedistill recipes show mine.yaml` prints every value that
-a run would use, and `codedistill recipes validate mine.yaml` checks the file without running it.
+a run would use. `codedistill recipes validate mine.yaml` checks the recipe, and that its models, data and benchmarks
+exist, without loading them or asking the hub.
 
 A `training.steps` on the command line replaces the file's `epochs`, and the other way round. It also shortens the
 file's `warmup_steps` if they are more than the steps.
@@ -61,6 +62,7 @@ if a task has none. `\\n` stands for the end of a line.
 """
 
 SCALARS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
+LIMITS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 
 
 def recipe_reference() -> str:
@@ -71,26 +73,74 @@ def recipe_reference() -> str:
     for name, field in model.model_fields.items():
         section = section_of(field.annotation)
         if section is not None and section is not ModelSpec:
-            methods = f" {_listed(readers(name))}" if readers(name) else ""
-            parts += [f"## `{name}`\n", f"{_with_links(section.__doc__ or '')}{methods}\n", _table(section, name)]
-    parts += [TEMPLATES_INTRODUCTION, _templates()]
-    return "\n".join(parts)
+            text = f"{_with_links(section.__doc__ or '')} {_listed(readers(name))}".strip()
+            parts += [f"## `{name}`\n", f"{text}\n", _table(section, name)]
+    parts += [TEMPLATES_INTRODUCTION, "| template | text | needs |", "|---|---|---|"]
+    for name, template in TEMPLATES.items():
+        shown = "the instruction and its input as one message of the user, in the tokenizer's own chat template"
+        needs = "a chat template in the tokenizer"
+        if template.text is not None:
+            shown = template.text("INSTRUCTION", "INPUT").replace("\n", "\\n")
+            shown, needs = f"`{shown}`", ", ".join(f"`{token}`" for token in template.requires)
+        parts.append(f"| `{name}` | {shown} | {needs} |")
+    return "\n".join(parts) + "\n"
 
 
 def with_meanings(resolved: Mapping[str, Any]) -> str:
-    """A resolved recipe as YAML, with the meaning of every key as a comment behind it."""
+    """A resolved recipe as YAML, with the meaning of every key in a comment."""
+
+    def commented(section: type[Section], values: Mapping[str, Any]) -> list[str]:
+        return [f"{key}: {_yaml(value)}  # {section.model_fields[key].description}" for key, value in values.items()]
+
     lines, model = [], recipe_model()
     for name, field in model.model_fields.items():
         section = section_of(field.annotation)
         if name in resolved and section is not None and isinstance(resolved[name], dict):
-            lines += [f"{name}:", *(f"  {line}" for line in _commented(section, resolved[name]))]
+            lines += [f"{name}:", *(f"  {line}" for line in commented(section, resolved[name]))]
         elif name in resolved:
-            lines += _commented(model, {name: resolved[name]})
+            lines += commented(model, {name: resolved[name]})
     return "\n".join(lines)
 
 
-def _commented(section: type[Section], values: Mapping[str, Any]) -> list[str]:
-    return [f"{key}: {_yaml(value)}  # {section.model_fields[key].description}" for key, value in values.items()]
+def _table(section: type[Section], name: str) -> str:
+    """A row for every key of a section."""
+    rows = ["| key | values | default | |", "|---|---|---|---|"]
+    schemas = section.model_json_schema()["properties"]
+    for key, field in section.model_fields.items():
+        kind = section_of(field.annotation)
+        if kind is None:
+            values = _values(schemas[key])
+        else:
+            values = "a model, see below" if kind is ModelSpec else "a section, see below"
+        default, shown = field.get_default(call_default_factory=True), ""
+        if default not in (None, PydanticUndefined) and not isinstance(default, Section):
+            plain = list(default) if isinstance(default, tuple) else default
+            shown = f"`{default:g}`" if isinstance(default, float) else f"`{_yaml(plain)}`"
+        meaning = _with_links(field.description or "") + ("; may change" if field.json_schema_extra else "")
+        dotted = f"{name}.{key}"
+        if any(dotted in entry.reads for entry in METHODS.values()):
+            meaning += f". {_listed(readers(dotted))}".removesuffix(".")
+        cells = (f"`{key}`", values, shown, meaning)
+        rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _values(field: Mapping[str, Any]) -> str:
+    """The allowed values, in words, from a field's JSON schema."""
+    if "anyOf" in field:
+        return " or ".join(_values(each) for each in field["anyOf"] if each.get("type") != "null")
+    if "enum" in field:
+        return ", ".join(f"`{value}`" for value in field["enum"])
+    if field["type"] == "array":
+        return "two numbers" if "prefixItems" in field else "list of text"
+    if field["type"] == "object":
+        return "mapping"
+    limits = [
+        f"{word} {field[key] if isinstance(field[key], int) else format(field[key], 'g')}"
+        for key, word in LIMITS.items()
+        if key in field
+    ]
+    return SCALARS[field["type"]] + (f", {' and '.join(limits)}" if limits else "")
 
 
 def _yaml(value: Any) -> str:
@@ -103,78 +153,12 @@ def _with_links(text: str) -> str:
     return re.sub(r"\b(\w+\.md)", r"[\1](\1)", text)
 
 
-def _table(section: type[Section], name: str) -> str:
-    """A row for every key of a section."""
-    rows = ["| key | values | default | |", "|---|---|---|---|"]
-    schemas = section.model_json_schema()["properties"]
-    for key, field in section.model_fields.items():
-        kind = section_of(field.annotation)
-        default = field.get_default(call_default_factory=True)
-        meaning = _with_links(field.description or "") + ("; may change" if field.json_schema_extra else "")
-        dotted = f"{name}.{key}"
-        if any(dotted in entry.reads for entry in METHODS.values()):
-            meaning += f". {_listed(readers(dotted))}".removesuffix(".")
-        place = "a model, see below" if kind is ModelSpec else "a section, see below"
-        cells = (f"`{key}`", _values(schemas[key]) if kind is None else place, _default(default), meaning)
-        rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    return "\n".join(rows) + "\n"
-
-
-def _values(field: Mapping[str, Any]) -> str:
-    """The allowed values, in words."""
-    if "anyOf" in field:
-        return " or ".join(_values(each) for each in field["anyOf"] if each.get("type") != "null")
-    if "enum" in field:
-        return ", ".join(f"`{value}`" for value in field["enum"])
-    if field["type"] == "array":
-        return "two numbers" if "prefixItems" in field else "list of text"
-    if field["type"] == "object":
-        return "mapping"
-    return SCALARS[field["type"]] + _range(field)
-
-
-def _range(field: Mapping[str, Any]) -> str:
-    words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    limits = [f"{word} {_exact(field[key])}" for key, word in words.items() if key in field]
-    return f", {' and '.join(limits)}" if limits else ""
-
-
-def _exact(number: float) -> str:
-    return str(number) if isinstance(number, int) else f"{number:g}"
-
-
-def _default(value: Any) -> str:
-    if value in (None, PydanticUndefined) or isinstance(value, Section):
-        return ""
-    if isinstance(value, float):
-        return f"`{value:g}`"
-    return f"`{_yaml(list(value) if isinstance(value, tuple) else value)}`"
-
-
 def _listed(methods: list[str]) -> str:
-    """The methods that read a key or section."""
-    names = [f"`{name}`" for name in methods]
-    return f"Read by {' and '.join([', '.join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]}."
-
-
-def _templates() -> str:
-    rows = ["| template | text | needs |", "|---|---|---|"]
-    for name, template in TEMPLATES.items():
-        rows.append(f"| `{name}` | {_text(template)} | {_needs(template)} |")
-    return "\n".join(rows) + "\n"
-
-
-def _text(template: Template) -> str:
-    if template.text is None:
-        return "the instruction and its input as one message of the user, in the tokenizer's own chat template"
-    shown = template.text("INSTRUCTION", "INPUT").replace("\n", "\\n")
-    return f"`{shown}`"
-
-
-def _needs(template: Template) -> str:
-    if template.text is None:
-        return "a chat template in the tokenizer"
-    return ", ".join(f"`{token}`" for token in template.requires)
+    """The methods that read a key or section; empty if all do."""
+    *names, last = [f"`{name}`" for name in methods] or [""]
+    if not last:
+        return ""
+    return f"Read by {', '.join(names)} and {last}." if names else f"Read by {last}."
 
 
 if __name__ == "__main__":

@@ -17,14 +17,14 @@ from codedistill.recipe import Dtype, Precision
 def key(default: Any, description: str, *, free: bool = False, **limits: Any) -> Any:
     """A key of a section.
 
-    free: a resumed run may change it, because it decides where things go or how much memory is used at once, not what
-    is trained. limits: `ge`, `gt`, `le`, `lt`, `pattern`, as of `pydantic.Field`.
+    free: a resumed run may change it, because it decides where files go or how much memory is used, not what is
+    trained. limits: `ge`, `gt`, `le`, `lt`, `pattern` of `pydantic.Field`.
     """
     return Field(default, description=description, json_schema_extra={"free": True} if free else None, **limits)
 
 
 def wrong(message: str, *keys: str) -> PydanticCustomError:
-    """A fault for a validator to raise. keys: those it concerns, the likeliest cause first, as named in the section."""
+    """A fault for a validator to raise. keys: the section's keys at fault, the likeliest cause first."""
     return PydanticCustomError("wrong", "{message}", {"message": message, "keys": keys})
 
 
@@ -34,8 +34,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def ineffective(self) -> dict[str, str]:
-        """Keys of this section that have no effect, each with the key=value that makes it so: setting them is an
-        error."""
+        """Keys without effect, each with the key=value that causes it. Setting them is an error."""
         return {}
 
 
@@ -51,7 +50,7 @@ class ModelSpec(Section):
         "(`model_type`, `hidden_size` and so on); needs `tokenizer`",
     )
     dtype: Dtype = key("float32", "the type that the weights are loaded in; a student cannot be trained in float16")
-    trust_remote_code: bool = key(False, "run Python code that the model or its tokenizer brings along")
+    trust_remote_code: bool = key(False, "run the Python code that comes with the model or its tokenizer")
 
     @model_validator(mode="after")
     def _one_origin(self) -> ModelSpec:
@@ -65,11 +64,7 @@ class ModelSpec(Section):
         return self.path or f"new {(self.architecture or {}).get('model_type', 'model')}"
 
 
-def _list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-TextList = Annotated[list[str], BeforeValidator(_list)]
+TextList = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 """Text alone is a list of one."""
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -90,7 +85,7 @@ class Data(Section):
     source: str = key(
         "tiny", "`tiny` and `tiny/text` (both embedded), a JSON, JSONL, Parquet or text file, or a hub id"
     )
-    limit: int | None = key(None, "use only the first so many rows", ge=1)
+    limit: int | None = key(None, "number of rows to use, from the start; default: all", ge=1)
     max_length: int = key(512, "maximum tokens of prompt and response together; longer examples are truncated", ge=8)
     turns: Literal["all", "last"] = key("all", "the assistant turns of a chat to train on: all, or the last one")
     strict: bool = key(False, "refuse the data if a row cannot be used, instead of skipping such rows")
@@ -157,7 +152,7 @@ class Evaluation(Section):
     """The benchmarks, and how the models answer them."""
 
     benchmarks: TextList = Field(default_factory=lambda: ["tiny"], description="names or files, see benchmarks.md")
-    limit: int | None = key(None, "only the first so many tasks of each benchmark", ge=1)
+    limit: int | None = key(None, "number of tasks of each benchmark, from the start; default: all", ge=1)
     form: Literal["complete", "instruct", "chat"] = key(
         "instruct",
         "`instruct`: a task is an instruction in the prompt template; `chat`: a message in the model's own chat "
@@ -167,7 +162,7 @@ class Evaluation(Section):
     temperature: float = key(0.0, "sampling temperature; 0: greedy, always the most likely token", ge=0)
     seed: int = key(0, "seed of the sampling", ge=0)
     max_new_tokens: int = key(512, "maximum length of a completion, in tokens", ge=1)
-    batch_size: int = key(32, "tasks that a model answers at once", ge=1)
+    batch_size: int = key(32, "tasks per batch", ge=1)
     timeout: float = key(5.0, "seconds of CPU time that a program may use", gt=0, le=86_400)
     isolation: Literal["data", "shared"] | None = key(
         None,

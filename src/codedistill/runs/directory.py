@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -40,7 +42,7 @@ class RunDirectory:
         self.markdown_report = path / "report.md"
 
     def evaluation(self, who: str, benchmark: str) -> EvaluationDirectory:
-        """The evaluation of `who` (teacher, base or student) on one benchmark."""
+        """The evaluation of a model (teacher, base or student) on one benchmark."""
         return EvaluationDirectory(self.evaluations / who / Path(benchmark).stem)
 
     @property
@@ -49,7 +51,7 @@ class RunDirectory:
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether a run was begun here, no process works on it, and its student or an evaluation is missing."""
+        """Whether a run was begun here, no process holds it, and its student or an evaluation is missing."""
         evaluating = self.evaluations.exists() and not self.summary.exists()
         return self.holds_a_run and (evaluating or not self.model.exists()) and not is_held(self.path)
 
@@ -71,9 +73,9 @@ class RunDirectory:
 
 
 def free_directory(name: str, root: Path = Path("runs")) -> Path:
-    """Claim runs/<name>, or runs/<name>-2 and so on when a run is there already or is about to start there.
+    """Claim runs/<name>, or the first of runs/<name>-2, ... in which no run is or is about to start.
 
-    The claim is an empty lock file, which only one of several processes can create; `hold` then takes it over.
+    The claim is an empty lock file, which only one of several processes can create; `hold` takes it over.
 
     Raises:
         UserError: the folder cannot be created.
@@ -102,14 +104,21 @@ def newest_directory(name: str, root: Path = Path("runs")) -> Path:
 
 
 def evaluation_folder(model: str, benchmark: str, root: Path = Path("runs")) -> Path:
-    """runs/evaluations/<model>/<benchmark>, with "--" for "/" in the model: a/b and a_b get different folders."""
-    name, is_assignment, _ = benchmark.partition("=")
-    return (
-        root
-        / "evaluations"
-        / Path(model).as_posix().replace("/", "--")
-        / Path(name if is_assignment else benchmark).stem
-    )
+    """runs/evaluations/<model>/<benchmark>, with "--" for "/" in the model.
+
+    A folder outside of the current one goes by its last two parts and a short hash of its path, so that two models
+    never share an evaluation.
+    """
+    path, here = Path(os.path.normpath(model)), Path.cwd()
+    if path.is_relative_to(here):
+        path = path.relative_to(here)
+    parts = [part for part in path.parts if part not in ("..", path.anchor)]
+    name = "--".join(parts)
+    if not parts or path.parts != tuple(parts) or any("--" in part for part in parts):
+        digest = hashlib.sha256(os.fsencode(here / path)).hexdigest()[:8]
+        name = "--".join([*parts[-2:], digest])
+    name_of_benchmark, is_assignment, _ = benchmark.partition("=")
+    return root / "evaluations" / name / Path(name_of_benchmark if is_assignment else benchmark).stem
 
 
 def require_no_run(folder: Path) -> None:

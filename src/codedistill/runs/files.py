@@ -17,12 +17,12 @@ from codedistill.errors import UserError
 
 
 class Record(BaseModel):
-    """What a file or a line of one holds. Values are never converted: "1" and true are not numbers."""
+    """The content of a file or of a line. Values are never converted: "1" and true are not numbers."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", populate_by_name=True)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data with the file's keys: the fields that were given, in the order of their declaration."""
+        """Plain data with the file's keys: the fields that were given, in the order of the declaration."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
@@ -70,7 +70,7 @@ def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True))
 
 
-def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in rows))
 
 
@@ -98,7 +98,19 @@ def load(model: type[Model], value: Any, where: str) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise UserError(f"{where}: {_explain(error)}") from None
+        fault = error.errors(include_url=False)[0]
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
+    if fault["type"] == "missing":
+        problem = "is missing"
+    elif fault["type"] == "extra_forbidden":
+        problem = "is not known here; was the file written by a newer version of codedistill?"
+    else:
+        problem = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        if fault["type"] == "value_error":
+            problem += "; evaluate again, or put the file back as it was"
+    if field:
+        where += f": {field if field.isprintable() else ascii(field)}"  # a key may hold control characters
+    raise UserError(f"{where}: {problem}")
 
 
 def write_model(path: Path, record: Record) -> None:
@@ -106,7 +118,7 @@ def write_model(path: Path, record: Record) -> None:
 
 
 def write_rows(path: Path, rows: Iterable[Record]) -> None:
-    write_jsonl(path, [row.to_json() for row in rows])
+    write_jsonl(path, (row.to_json() for row in rows))
 
 
 def append_row(path: Path, row: Record) -> None:
@@ -129,21 +141,6 @@ def read_rows(path: Path, model: type[Model]) -> list[Model]:
         UserError: it cannot be read, or a line does not fit the model; the message names file, line and field.
     """
     return [load(model, row, f"{path}: line {number}") for number, row in numbered_rows(path)]
-
-
-def _explain(error: ValidationError) -> str:
-    """The first fault in one line, as `models[0].pass@1: must be a number`."""
-    fault = error.errors(include_url=False)[0]
-    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
-    if fault["type"] == "missing":
-        problem = "is missing"
-    elif fault["type"] == "extra_forbidden":
-        problem = "is not known here; was the file written by a newer version of codedistill?"
-    else:
-        problem = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-        problem += "; evaluate again, or put the file back as it was" * (fault["type"] == "value_error")
-    where = field if field.isprintable() else ascii(field)  # a key of the file may hold control characters
-    return f"{where}: {problem}" if where else problem
 
 
 def read_bytes(path: Path) -> bytes:
@@ -245,10 +242,7 @@ def read_unfinished(path: Path) -> list[dict[str, Any]]:
 
 
 def set_aside(files: Iterable[Path]) -> Path | None:
-    """Move those files of one folder that exist to its first free subfolder of earlier-1, earlier-2, ...
-
-    Returns the subfolder, or None if no file exists.
-    """
+    """Move files of one folder to its first free subfolder of earlier-1, earlier-2, ...; None: no file exists."""
     found = [file for file in files if file.exists()]
     if not found:
         return None

@@ -16,7 +16,7 @@ this version does not know is refused: a newer version wrote the file, and its n
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, NonNegativeInt, model_validator
@@ -156,9 +156,9 @@ class ResultsRequest(Record):
 
 
 class FinishedRow(Record):
-    """One verdict as it came: `row` is the number of its sample in the samples file, from 0.
+    """A finished verdict: `row` is the number of its sample in the samples file, from 0.
 
-    `base_passed` of a verdict is None as long as the base inputs have not been tried.
+    `base_passed` of a verdict is None until the base inputs have been tried.
     """
 
     row: NonNegativeInt
@@ -175,22 +175,22 @@ class EvaluationSummary(Record):
     Model, parameters, form and template are absent where the samples came from a file.
     """
 
+    model_config = ConfigDict(alias_generator=lambda name: name.replace("pass_at_", "pass@"))
+
     model: str | None = None
     parameters: NonNegativeInt | None = None
     benchmark: str
     benchmark_tasks: NonNegativeInt | None = None
     tasks: NonNegativeInt
     samples: NonNegativeInt
-    pass_at_1: Fraction = Field(validation_alias="pass@1", serialization_alias="pass@1")
-    pass_at_5: Fraction | None = Field(None, validation_alias="pass@5", serialization_alias="pass@5")
-    pass_at_10: Fraction | None = Field(None, validation_alias="pass@10", serialization_alias="pass@10")
-    pass_at_100: Fraction | None = Field(None, validation_alias="pass@100", serialization_alias="pass@100")
-    base_pass_at_1: Fraction | None = Field(None, validation_alias="base_pass@1", serialization_alias="base_pass@1")
-    base_pass_at_5: Fraction | None = Field(None, validation_alias="base_pass@5", serialization_alias="base_pass@5")
-    base_pass_at_10: Fraction | None = Field(None, validation_alias="base_pass@10", serialization_alias="base_pass@10")
-    base_pass_at_100: Fraction | None = Field(
-        None, validation_alias="base_pass@100", serialization_alias="base_pass@100"
-    )
+    pass_at_1: Fraction
+    pass_at_5: Fraction | None = None
+    pass_at_10: Fraction | None = None
+    pass_at_100: Fraction | None = None
+    base_pass_at_1: Fraction | None = None
+    base_pass_at_5: Fraction | None = None
+    base_pass_at_10: Fraction | None = None
+    base_pass_at_100: Fraction | None = None
     interval: Interval
     complete: NonNegativeInt
     incomplete: NonNegativeInt
@@ -214,13 +214,12 @@ class EvaluationSummary(Record):
     @property
     def more_pass_at(self) -> dict[str, float]:
         """The shares beside pass@1 by their keys in the file, such as "pass@5"."""
-        return dict(self._more())
-
-    def _more(self) -> Iterator[tuple[str, float]]:
-        for name, field in type(self).model_fields.items():
+        found = {}
+        for name in type(self).model_fields:
             value = getattr(self, name)
             if "pass_at_" in name and name != "pass_at_1" and value is not None:
-                yield str(field.serialization_alias), value
+                found[name.replace("pass_at_", "pass@")] = value
+        return found
 
 
 class _ModelOfARun(Record):
@@ -229,7 +228,7 @@ class _ModelOfARun(Record):
 
 
 class ModelSummary(EvaluationSummary, _ModelOfARun):
-    """An evaluation of a run: an EvaluationSummary with who was evaluated and the accuracy loss before its fields.
+    """An evaluation of a run: `who` and `accuracy_loss`, then the fields of EvaluationSummary.
 
     `accuracy_loss` is in percent of the teacher's pass@1; None for the teacher, and where the teacher has 0.
     """
