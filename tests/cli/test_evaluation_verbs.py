@@ -54,7 +54,7 @@ def test_an_interrupted_generation_names_the_command_that_resumes(
 ) -> None:
     arguments = [verb, "tiny/student", "--benchmark", "tiny", "--output", tmp_path / "out", "limit=2"]
     with monkeypatch.context() as patch:
-        patch.setattr(generation, "generate", interrupt)
+        patch.setattr(generation, "generator_for", interrupt)
         assert call(patch, *arguments) == 130
     assert f"resume with: codedistill {verb} tiny/student --benchmark tiny" in capsys.readouterr().err
 

@@ -143,8 +143,8 @@ def execute(
             raise UserError(f"override {override}: has no effect here; programs are only run: give timeout=SECONDS")
     with RerunHint(), progress() as watch:
         result = api.execute(samples, benchmark, evaluation_settings(overrides), output, watch)
-    if result.tasks < (result.benchmark_tasks or 0):
-        typer.echo(f"{result.tasks} of {result.benchmark_tasks} tasks have samples", err=True)
+    if (tasks := result.tasks + result.tasks_without_verdict) < (result.benchmark_tasks or 0):
+        typer.echo(f"{tasks} of {result.benchmark_tasks} tasks have samples", err=True)
     _show_model({"model": str(samples), **result.to_json()}, output or samples.parent, as_json)
 
 
