@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -49,20 +50,22 @@ def probe_logits(model: Any) -> torch.Tensor:
     return logits
 
 
-def verify_saved(model: Any, tokenizer: Any, key: str) -> None:
+def verify_saved(model: Any, tokenizer: Any, key: str, saved: Path | None = None) -> None:
     """Save a model, load it with plain transformers, and compare logits and end tokens.
 
-    `key` names the model in messages.
+    `key` names the model in messages. `saved`: the folder that holds it already, if it does.
 
     Raises:
         UserError: the model cannot be saved, does not load, or is another one after loading.
     """
     inner = base_model(model)
     family = f"{key}: a {inner.config.model_type} model"
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = saved or Path(scratch)
         try:
-            inner.save_pretrained(folder)
-            tokenizer.save_pretrained(folder)
+            if saved is None:
+                inner.save_pretrained(folder)
+                tokenizer.save_pretrained(folder)
             loaded: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=inner.dtype, output_loading_info=True)
         except Exception as error:  # whatever a family's code raises
             raise UserError(f"{family} cannot be saved and loaded as it is now: {first_line(error)}") from None
