@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from codedistill import distill, evaluate
+from codedistill.api import ModelResult, summarize_run
 from codedistill.errors import UserError
 from codedistill.recipe.load import load_recipe
 from codedistill.recipe.sections import Evaluation
-from codedistill.runs.files import read_jsonl
+from codedistill.runs.directory import RunDirectory
+from codedistill.runs.files import read_jsonl, read_model, write_jsonl
+from codedistill.runs.schema import EvaluationSummary, PairedDifference, Who
+from tests.report.made_runs import write_run
 
 SMALL = [
     "training.steps=4",
@@ -40,6 +44,7 @@ def test_the_run_directory_is_the_contract(run: Any) -> None:
         )
         assert results[0].keys() == {
             "task_id", "sample", "passed", "status", "category", "error_type", "message", "line", "seconds", "sandbox",
+            "isolation",
         }  # fmt: skip
         summary = json.loads((folder / "summary.json").read_text())
         assert summary["complete"] + summary["incomplete"] == summary["samples"] == 6
@@ -123,3 +128,27 @@ def test_the_teacher_can_and_the_base_student_can_less() -> None:
     base = evaluate("tiny/student", "tiny", settings).pass_at_1
     assert teacher >= 0.7
     assert base <= teacher - 0.2
+
+
+def test_the_gain_is_over_tasks_on_which_both_have_a_verdict(tmp_path: Path) -> None:
+    """Of the tasks 0 to 7, the student solves all but 0 and 4, the base student 0, 3 and 6."""
+    directory = RunDirectory(write_run(tmp_path / "run", tasks=8, steps=3))
+    files = directory.evaluation("base", "tiny")
+    results: dict[tuple[Who, str], ModelResult] = {
+        (who, "tiny"): read_model(directory.evaluation(who, "tiny").summary, EvaluationSummary) for who in get_args(Who)
+    }
+
+    def gain() -> PairedDifference | None:
+        return summarize_run(load_recipe("tiny"), directory, results, None, 1.0).paired["tiny"]
+
+    whole = gain()
+    assert whole is not None
+    assert whole.difference == pytest.approx(3 / 8)
+    rows = read_jsonl(files.results)
+    rows[2] |= {"status": "broken_checks", "category": "broken checks"}
+    write_jsonl(files.results, rows)
+    without_one = gain()
+    assert without_one is not None
+    assert without_one.difference == pytest.approx(2 / 7)
+    write_jsonl(files.results, [row | {"status": "broken_checks", "category": "broken checks"} for row in rows])
+    assert gain() is None

@@ -1,12 +1,4 @@
-"""The stages of the project, joined by the files of the run directory. The command line and Python users call these.
-
-distill     train a student, evaluate it with its teacher and its base, write the report
-train       train a student
-generate    completions of a model on a benchmark
-execute     verdicts on a samples file
-evaluate    generate and execute
-compare     runs side by side
-"""
+"""The stages of the project, joined by the files of the run directory. The command line and Python users call these."""
 
 from __future__ import annotations
 
@@ -21,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from codedistill import benchmarks, evaluation, report
 from codedistill.errors import UserError
 from codedistill.harness.execute import execute as execute_samples
-from codedistill.harness.generate import require_template_is_used, write_samples
+from codedistill.harness.generate import write_samples
 from codedistill.methods import METHODS
 from codedistill.parallel import share_directory
 from codedistill.progress import TrainingStages, Watch
@@ -29,6 +21,7 @@ from codedistill.recipe.inputs import require_inputs
 from codedistill.recipe.load import load_evaluation, load_recipe, load_spec
 from codedistill.recipe.model import Recipe
 from codedistill.recipe.sections import Evaluation, ModelSpec
+from codedistill.report.results import NAMES
 from codedistill.runs.directory import (
     EvaluationDirectory,
     RunDirectory,
@@ -60,6 +53,9 @@ ModelLike = str | Path | Mapping[str, Any]
 """A folder, a hub id, "tiny/teacher" or "tiny/student"; or a mapping like a recipe's `student`, for example
 {"path": "my-model", "dtype": "bfloat16"}."""
 
+Settings = Evaluation | Mapping[str, Any]
+"""Keys of a recipe's `evaluation`."""
+
 ModelResult = EvaluationSummary
 """One model on one benchmark: its summary.json."""
 
@@ -90,34 +86,31 @@ def distill(recipe: RecipeLike | None = None, overrides: Iterable[str] = (), wat
         UserError: recipe, models, data or benchmark are wrong.
         CodedistillError: the run failed.
     """
-    watch, start = watch or Watch(), time.time()
+    watch, start = watch or Watch(), time.monotonic()
     resolved = load_recipe(recipe, overrides)
     require_inputs(resolved)
     loaded = _benchmarks(resolved)
-    directory = _open(resolved, watch)
+    directory = open_directory(resolved, watch)
     with directory.locked():
         trained = _train(resolved, directory, watch)
+        models: dict[Who, ModelSpec] = {} if resolved.teacher is None else {"teacher": resolved.teacher}
+        if resolved.student.path is not None:  # random weights are no base worth evaluating
+            models["base"] = resolved.student
+        models["student"] = ModelSpec(path=str(directory.model), dtype=resolved.student.dtype)
         results = {}
-        for who, spec in _models(resolved, directory):
+        for who, spec in models.items():
             for tasks in loaded:
-                watch.stage(f"evaluating {who} on {tasks.name}")
-                files = directory.evaluation(who, tasks.name)
-                results[who, tasks.name] = _evaluate(spec, tasks, resolved.evaluation, files, trained.template, watch)
-        training = TrainingSummary(
-            steps=trained.steps,
-            examples=trained.examples,
-            cut=trained.cut,
-            dropped=trained.dropped,
-            unfinished=trained.unfinished,
-            peak_memory_mb=trained.peak_memory_mb,
-        )
-        summary = summarize_run(resolved, directory, results, training, start)
+                watch.stage(f"evaluating {NAMES[who]} on {tasks.name}")
+                folder = directory.evaluation(who, tasks.name).path
+                results[who, tasks.name] = _evaluate(spec, tasks, resolved.evaluation, folder, trained.template, watch)
+        training = TrainingSummary(**{name: getattr(trained, name) for name in TrainingSummary.model_fields})
+        summary = summarize_run(resolved, directory, results, training, time.monotonic() - start)
         write_model(directory.summary, summary)
     return RunResult(directory, summary, report.write_report(directory.path))
 
 
 def take_part(recipe: RecipeLike | None, overrides: Iterable[str] = ()) -> None:
-    """What every process but the first does in a run on several processes: train, in the first one's directory."""
+    """Train in the first process's directory: for all other processes of a run on several."""
     from codedistill.training import train as train_student
 
     train_student(load_recipe(recipe, overrides), RunDirectory(share_directory(None)))
@@ -135,7 +128,7 @@ def train(recipe: RecipeLike, overrides: Iterable[str] = (), watch: Watch | None
     """
     resolved, watch = load_recipe(recipe, overrides), watch or Watch()
     require_inputs(resolved)
-    directory = _open(resolved, watch)
+    directory = open_directory(resolved, watch)
     with directory.locked():
         return _train(resolved, directory, watch).model
 
@@ -143,7 +136,7 @@ def train(recipe: RecipeLike, overrides: Iterable[str] = (), watch: Watch | None
 def generate(
     model: ModelLike,
     benchmark: str = "tiny",
-    settings: Evaluation | Mapping[str, Any] | None = None,
+    settings: Settings | None = None,
     output: str | Path | None = None,
     template: str | None = None,
     watch: Watch | None = None,
@@ -165,17 +158,17 @@ def generate(
         UserError: there is no such model or benchmark, a setting does not exist, or the output cannot be used.
     """
     spec, tasks, asked = _request(model, benchmark, settings, template)
-    files = EvaluationDirectory(Path(output or evaluation_folder(str(spec), benchmark)))
-    require_outside_of_runs(files.path)
-    with hold(files.path):
-        write_samples(spec, tasks, asked, files.path, template, watch or Watch())
-    return files.samples
+    folder = Path(output or evaluation_folder(str(spec), benchmark))
+    require_outside_of_runs(folder)
+    with hold(folder):
+        write_samples(spec, tasks, asked, folder, template, watch or Watch())
+    return EvaluationDirectory(folder).samples
 
 
 def execute(
     samples: str | Path,
     benchmark: str = "tiny",
-    settings: Evaluation | Mapping[str, Any] | None = None,
+    settings: Settings | None = None,
     output: str | Path | None = None,
     watch: Watch | None = None,
 ) -> ModelResult:
@@ -201,7 +194,7 @@ def execute(
 def evaluate(
     model: ModelLike,
     benchmark: str = "tiny",
-    settings: Evaluation | Mapping[str, Any] | None = None,
+    settings: Settings | None = None,
     output: str | Path | None = None,
     template: str | None = None,
     watch: Watch | None = None,
@@ -214,7 +207,7 @@ def evaluate(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(output or scratch)
         require_outside_of_runs(folder)
-        return _evaluate(spec, tasks, asked, EvaluationDirectory(folder), template, watch or Watch())
+        return _evaluate(spec, tasks, asked, folder, template, watch or Watch())
 
 
 def compare(runs: Sequence[str | Path]) -> Comparison:
@@ -226,31 +219,32 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
     return report.compare_runs([Path(run) for run in runs])
 
 
-def open_directory(recipe: Recipe) -> RunDirectory:
+def open_directory(recipe: Recipe, watch: Watch | None = None) -> RunDirectory:
     """The recipe's output, or runs/<name>, with a number if that holds a run already.
+
+    `watch` learns of it, and of an unfinished run of the same name that this one does not continue.
 
     Raises:
         UserError: the output holds a run and the recipe does not say resume=auto.
     """
+    unfinished = None
     if recipe.output is None:
-        return RunDirectory((newest_directory if recipe.resume == "auto" else free_directory)(recipe.name))
-    directory = RunDirectory(Path(recipe.output))
-    if recipe.resume == "never" and directory.holds_a_run:
-        with directory.locked():  # a live run is the likelier explanation, and locking says so
-            pass
-        raise UserError(
-            f"output {directory.path}: holds a run already; add resume=auto to continue it, or choose another output"
-        )
-    directory.require_own()
-    return directory
-
-
-def _open(recipe: Recipe, watch: Watch) -> RunDirectory:
-    """`open_directory`, with a word to `watch` about an unfinished run of the same name."""
-    directory = open_directory(recipe)
-    earlier = RunDirectory(newest_directory(recipe.name))
-    leaves_one = recipe.output is None and earlier.path != directory.path and earlier.is_unfinished
-    watch.directory(directory.path, earlier.path if leaves_one else None)
+        earlier = RunDirectory(newest_directory(recipe.name))
+        directory = earlier if recipe.resume == "auto" else RunDirectory(free_directory(recipe.name))
+        if earlier.path != directory.path and earlier.is_unfinished:
+            unfinished = earlier.path
+    else:
+        directory = RunDirectory(Path(recipe.output))
+        if recipe.resume == "never" and directory.holds_a_run:
+            with directory.locked():  # a live run is the likelier explanation, and locking says so
+                pass
+            raise UserError(
+                f"output {directory.path}: holds a run already; add resume=auto to continue it, or choose another "
+                "output"
+            )
+        directory.require_own()
+    if watch is not None:
+        watch.directory(directory.path, unfinished)
     return directory
 
 
@@ -259,9 +253,9 @@ def summarize_run(
     directory: RunDirectory,
     results: Mapping[tuple[Who, str], ModelResult],
     training: TrainingSummary | None,
-    start: float,
+    seconds: float,
 ) -> RunSummary:
-    """The table that the terminal shows. `results` are by (who, benchmark); `start` is the run's, in seconds (Unix)."""
+    """The table that the terminal shows. `results` are by (who, benchmark); `seconds` is the run's wall time."""
     models, losses, paired = [], {}, {}
     for (who, benchmark), result in results.items():
         teacher = results.get(("teacher", benchmark))
@@ -270,9 +264,8 @@ def summarize_run(
             loss = evaluation.accuracy_loss(teacher.pass_at_1, result.pass_at_1)
         if who == "student":
             losses[benchmark] = loss
-            paired[benchmark] = _paired(directory, benchmark) if ("base", benchmark) in results else None
+            paired[benchmark] = _gain(directory, benchmark) if ("base", benchmark) in results else None
         models.append(ModelSummary(who=who, accuracy_loss=loss, **result.to_json()))
-    end = time.time()
     return RunSummary(
         name=recipe.name,
         run_directory=str(directory.path),
@@ -281,26 +274,25 @@ def summarize_run(
         accuracy_loss=losses,
         paired=paired,
         training=training,
-        seconds=round(end - start, 1),
-        finished=datetime.fromtimestamp(end, UTC).isoformat("T", "seconds"),
+        seconds=round(seconds, 1),
+        finished=datetime.now(UTC).isoformat("T", "seconds"),
     )
 
 
-def _paired(directory: RunDirectory, benchmark: str) -> PairedDifference:
-    """Distilled student minus base student on the same tasks."""
-    shares: dict[str, dict[str, float]] = {}
-    for who in ("student", "base"):
-        passed: dict[str, list[bool]] = {}
-        for row in read_rows(directory.evaluation(who, benchmark).results, ResultRow):
-            passed.setdefault(row.task_id, []).append(row.passed)
-        shares[who] = {task: sum(verdicts) / len(verdicts) for task, verdicts in passed.items()}
-    student, base = shares["student"], shares["base"]
-    found = evaluation.paired_difference(list(student.values()), [base[task] for task in student])
+def _gain(directory: RunDirectory, benchmark: str) -> PairedDifference | None:
+    """Distilled student minus base student on the tasks on which both have a verdict."""
+    student, base = (
+        evaluation.pass_shares(read_rows(directory.evaluation(who, benchmark).results, ResultRow))
+        for who in ("student", "base")
+    )
+    found = evaluation.paired_by_task(student, base)
+    if found is None:
+        return None
     return PairedDifference(difference=found.difference, interval=found.interval, p=found.p, test=found.test)
 
 
 def _benchmarks(recipe: Recipe) -> list[benchmarks.Benchmark]:
-    """The recipe's benchmarks. Their names must differ, because they become folders."""
+    """The recipe's benchmarks. Their names must differ, because folders are named after them."""
     loaded: dict[str, benchmarks.Benchmark] = {}
     for asked in recipe.evaluation.benchmarks:
         found = benchmarks.load_benchmark(asked, recipe.evaluation.limit)
@@ -328,21 +320,12 @@ def _train(recipe: Recipe, directory: RunDirectory, watch: Watch) -> TrainingRes
         raise
 
 
-def _models(recipe: Recipe, directory: RunDirectory) -> list[tuple[Who, ModelSpec]]:
-    """Who is evaluated. A student that began with random weights has no base worth evaluating."""
-    found: list[tuple[Who, ModelSpec]] = []
-    if recipe.teacher is not None:
-        found.append(("teacher", recipe.teacher))
-    if recipe.student.path is not None:
-        found.append(("base", recipe.student))
-    return [*found, ("student", ModelSpec(path=str(directory.model), dtype=recipe.student.dtype))]
-
-
 def _request(
-    model: ModelLike, benchmark: str, settings: Evaluation | Mapping[str, Any] | None, template: str | None
+    model: ModelLike, benchmark: str, settings: Settings | None, template: str | None
 ) -> tuple[ModelSpec, benchmarks.Benchmark, Evaluation]:
     spec, asked = load_spec(model), load_evaluation(settings or {})
-    require_template_is_used(template, asked)
+    if template is not None and asked.form != "instruct":
+        raise UserError(f"template {template}: has no effect with form={asked.form}; drop one of the two")
     return spec, benchmarks.load_benchmark(benchmark, asked.limit), asked
 
 
@@ -350,10 +333,10 @@ def _evaluate(
     spec: ModelSpec,
     tasks: benchmarks.Benchmark,
     settings: Evaluation,
-    files: EvaluationDirectory,
+    folder: Path,
     template: str | None,
     watch: Watch,
 ) -> ModelResult:
-    with hold(files.path):
-        request = write_samples(spec, tasks, settings, files.path, template, watch)
-        return execute_samples(files.samples, tasks, settings, files.path, watch, request)
+    with hold(folder):
+        request = write_samples(spec, tasks, settings, folder, template, watch)
+        return execute_samples(EvaluationDirectory(folder).samples, tasks, settings, folder, watch, request)

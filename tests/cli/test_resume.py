@@ -15,7 +15,7 @@ import pytest
 import typer
 import yaml
 
-from codedistill.api import _open
+from codedistill.api import open_directory
 from codedistill.cli.resume import RerunHint, ResumeHint
 from codedistill.progress import Watch
 from codedistill.recipe.load import load_recipe
@@ -139,7 +139,7 @@ def test_an_unfinished_run_of_the_same_name_is_said(
     first = RunDirectory(Path("runs/tiny"))
 
     def opened() -> str:
-        assert _open(recipe, ResumeHint().listen(Watch())).path == Path("runs/tiny-2")
+        assert open_directory(recipe, ResumeHint().listen(Watch())).path == Path("runs/tiny-2")
         shutil.rmtree("runs/tiny-2")
         return capsys.readouterr().err
 

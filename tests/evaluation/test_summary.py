@@ -8,8 +8,16 @@ from typing import Any
 
 import pytest
 
-from codedistill.evaluation import Category, pass_at_k, summarize, wilson_interval
-from codedistill.evaluation.summary import check_identities
+from codedistill.evaluation import (
+    Category,
+    Summary,
+    paired_by_task,
+    paired_difference,
+    pass_at_k,
+    pass_shares,
+    summarize,
+    wilson_interval,
+)
 from codedistill.evaluation.taxonomy import COMPLETE
 
 
@@ -60,7 +68,7 @@ def test_two_samples_of_one_task_are_not_certain(category: str) -> None:
 def test_tasks_with_different_numbers_of_samples_count_the_same() -> None:
     rows = [row("a"), *[row("b", "wrong answer")] * 9]
     assert summarize(rows).pass_at_1 == 0.5
-    assert list(summarize(rows).pass_at) == [1]
+    assert summarize(rows).more_pass_at == {}
 
 
 def test_pass_at_k_is_the_mean_over_tasks() -> None:
@@ -70,7 +78,7 @@ def test_pass_at_k_is_the_mean_over_tasks() -> None:
         right = [rng.random() < 0.3 for _ in range(12)]
         rows += [row(str(task), "passed" if r else "wrong answer") for r in right]
         expected.append(pass_at_k(12, sum(right), 10))
-    assert summarize(rows).pass_at[10] == pytest.approx(sum(expected) / 7)
+    assert summarize(rows).pass_at_10 == pytest.approx(sum(expected) / 7)
 
 
 def test_the_order_of_rows_changes_nothing() -> None:
@@ -114,10 +122,9 @@ BROKEN = pytest.mark.parametrize(
 
 @BROKEN
 def test_a_broken_identity_is_an_error(change: dict[str, Any], message: str) -> None:
-    counts = {name: getattr(SOUND, name) for name in ("samples", "complete", "incomplete", "correct", "categories")}
-    check_identities(**counts)
+    assert Summary(**SOUND.to_json()) == SOUND
     with pytest.raises(ValueError, match=message):
-        check_identities(**counts | change)
+        Summary(**SOUND.to_json() | change)
 
 
 def test_a_passing_program_with_a_failure_s_category_is_an_error() -> None:
@@ -130,3 +137,26 @@ def test_a_passing_program_with_a_failure_s_category_is_an_error() -> None:
 def test_no_rows() -> None:
     with pytest.raises(ValueError, match="no results"):
         summarize([])
+
+
+def test_tasks_with_broken_checks_are_left_out_of_every_number() -> None:
+    judged = [row("0"), row("0", "wrong answer"), row("1", "missing key"), row("1", "missing key")]
+    broken = [row("2", "broken checks"), row("2", "unbalanced delimiters"), row("3", "broken checks")]
+    assert summarize([*judged, *broken]).to_json() == {
+        **summarize(judged).to_json(),
+        "tasks_without_verdict": 2,
+        "without_verdict": 3,
+    }
+    assert pass_shares([*judged, *broken]) == {"0": 0.5, "1": 0.0}
+    with pytest.raises(ValueError, match="no results"):
+        summarize(broken)
+
+
+def test_pairs_are_of_tasks_that_both_have() -> None:
+    a, b = {"0": 1.0, "1": 1.0, "2": 0.0, "3": 1.0}, {"1": 0.0, "0": 1.0, "2": 0.0, "9": 1.0}
+    found = paired_by_task(a, b)
+    assert found == paired_difference([1.0, 1.0, 0.0], [1.0, 0.0, 0.0])
+    assert found is not None
+    assert found.difference == pytest.approx(1 / 3)
+    assert (found.wins, found.losses) == (1, 0)
+    assert paired_by_task({"0": 1.0}, {"1": 1.0}) is None

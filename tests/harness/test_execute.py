@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import logging
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -244,9 +246,31 @@ def test_broken_checks_of_one_task_leave_the_others_their_verdicts(
         result = execute(samples, Benchmark("own", problems, "0" * 64, "here"), SETTINGS, tmp_path)
     rows = read_jsonl(tmp_path / "results.jsonl")
     assert [row["status"] for row in rows] == ["passed", "broken_checks", "passed", "failed", "broken_checks", "failed"]
-    assert (result.without_verdict, result.correct, result.samples) == (2, 2, 6)
+    assert (result.correct, result.samples, result.pass_at_1) == (2, 4, 0.5)
+    assert (result.tasks, result.tasks_without_verdict, result.without_verdict) == (2, 1, 2)
+    assert "broken checks" not in result.categories
     (record,) = caplog.records
     assert "b: its checks are broken" in record.getMessage()
+
+
+def test_one_program_that_never_reached_broken_checks_gives_its_task_no_verdict(tmp_path: Path) -> None:
+    """Whether the checks of a task work is not a matter of who is judged by them."""
+    problems = (Problem("a", "", "f", "import nowhere\n" + CHECKS), Problem("b", "", "f", CHECKS))
+    rows = [("a", "def f(:\n"), ("a", returning(1)), ("b", returning(1))]
+    write_jsonl(tmp_path / "samples.jsonl", [{"task_id": task, "solution": source} for task, source in rows])
+    result = execute(tmp_path / "samples.jsonl", Benchmark("own", problems, "0" * 64, "here"), SETTINGS, tmp_path)
+    assert (result.tasks, result.samples, result.pass_at_1) == (1, 1, 1.0)
+    assert (result.tasks_without_verdict, result.without_verdict) == (1, 2)
+
+
+def test_a_clock_that_is_set_back_changes_no_duration(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = itertools.count(2_000_000_000, -3600)
+    monkeypatch.setattr(time, "time", lambda: float(next(moments)))
+    seconds = execute(samples, TASKS, SETTINGS, tmp_path).seconds
+    assert seconds is not None
+    assert 0 <= seconds < 60
 
 
 def test_broken_checks_everywhere_are_the_benchmarks_fault(samples: Path, tmp_path: Path) -> None:

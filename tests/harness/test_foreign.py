@@ -10,8 +10,7 @@ import pytest
 
 from codedistill.benchmarks import Benchmark, load_benchmark
 from codedistill.errors import UserError
-from codedistill.harness.foreign import sample_rows, samples_hash
-from codedistill.harness.samples import read_samples
+from codedistill.harness.samples import read_samples, sample_rows, samples_hash
 from tests.benchmarks.rows import HUMANEVAL, write
 
 PROGRAMS = [str(row["prompt"]) + str(row["canonical_solution"]) for row in HUMANEVAL]

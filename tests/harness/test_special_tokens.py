@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from codedistill.benchmarks import Problem, program_source
@@ -30,6 +31,11 @@ class Token:
 
 
 class Tokenizer:
+    bos_token_id = eos_token_id = 2
+
+    def __call__(self, text: str) -> dict[str, list[int]]:
+        return {"input_ids": []}
+
     added_tokens_decoder = {id: Token(PIECES[id], True) for id in SPECIAL} | {3: Token(PIECES[3], False)}
 
     def decode(self, ids: Any, skip_special_tokens: bool, clean_up_tokenization_spaces: bool) -> str:
@@ -54,7 +60,7 @@ class Done:
 def text_and_program(ids: tuple[int, ...], finish: str = "eos", stops: tuple[str, ...] = ()) -> tuple[str, str]:
     done: Any = Done(ids, finish)
     model: Any = Model()
-    text, tokens = text_with_special_tokens(done, stops, model)
+    text, tokens = text_with_special_tokens(done, "", stops, model)
     return text, program_source(Problem("t/0", "def f(x):\n", "f", ""), text, finish=finish, special_tokens=tokens)
 
 
@@ -71,3 +77,23 @@ def test_a_special_token_ends_the_answer() -> None:
 def test_a_text_without_special_tokens_stays_as_it_is() -> None:
     assert text_and_program((4, 2)) == (PIECES[4], PIECES[4])
     assert text_and_program((4,), "length") == (PIECES[4], PIECES[4])
+
+
+def test_the_blank_at_the_start_stays_with_decoders_that_drop_it() -> None:
+    """As Llama's do; an indented first line would otherwise not fit the code it continues."""
+    from tokenizers import Tokenizer as Core
+    from tokenizers import decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Core(models.WordLevel({"<unk>": 0, "</s>": 1, "\u2581def": 2, "\u2581return": 3, "\u25811": 4}, "<unk>"))
+    core.pre_tokenizer, core.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>", unk_token="<unk>")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[THINK]"]})
+    special = tokenizer.convert_tokens_to_ids("[THINK]")
+    model: Any = Model()
+    model.tokenizer = tokenizer
+    done: Any = SimpleNamespace(ids=(3, 4, special, 3, 1), finish="eos", text="")
+    assert tokenizer.decode([3, 4]) == "return 1"
+    text, tokens = text_with_special_tokens(done, "def", (), model)
+    assert text.startswith(" return 1[THINK]")
+    assert tokens == ["[THINK]"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from codedistill.report import render_terminal, results_table, write_report
 from codedistill.report.blocks import Table
 from codedistill.report.charts import (
     CHARTED,
@@ -26,7 +27,7 @@ from codedistill.report.facts import environment_facts, files, flat, run_facts, 
 from codedistill.report.load import load_run
 from codedistill.report.run_page import KINDS, kind_of, shown_tasks
 from codedistill.runs.schema import StepMetrics
-from tests.report.made_runs import table_row, write_run
+from tests.report.made_runs import table_row, tell_again, write_run
 
 
 def test_paired_differences(made_run: Path) -> None:
@@ -243,3 +244,35 @@ def test_what_an_evaluation_left_out_is_a_fact(tmp_path: Path) -> None:
     facts = dict(run_facts(load_run(folder)))
     assert facts["tiny: isolation"] == "data+shared"
     assert (facts["tiny: programs with broken checks"], facts["tiny: inputs left out"]) == ("1", "2")
+
+
+def test_remarks_below_the_table_say_what_was_left_out_and_cut_off() -> None:
+    base = {"model": "m", "benchmark": "b", "benchmark_tasks": 9, "tasks": 4, "samples": 4, "pass@1": 0.5}
+    base |= {"interval": [0.1, 0.9], "complete": 2, "incomplete": 2, "correct": 2, "categories": {"crash": 2}}
+    broken = {"without_verdict": 2, "tasks_without_verdict": 1}
+    rows = [
+        {"who": "teacher", **base, **broken},
+        {"who": "base", **base, **broken, "truncated": 3, "context_full": 1},
+        {"who": "student", **base},
+    ]
+    table = results_table({"models": rows})
+    first, second, third = table.remarks
+    assert first.startswith("teacher, base student: 2 of 6 programs have no verdict")
+    assert "1 task" in first
+    assert second.startswith("base student: 2 of 6 completions")
+    assert "evaluation.max_new_tokens" in second
+    assert third.startswith("base student: 1 of 6 completions")
+    assert all(text in render_terminal(table) for text in table.remarks)
+    assert not results_table({"models": rows[2:]}).remarks
+
+
+def test_the_page_has_the_remarks_too(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", tasks=4, steps=3)
+    path = folder / "evaluation/student/tiny/summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"truncated": 3}))
+    tell_again(folder)
+    page = write_report(folder)
+    (remark,) = load_run(folder).table.remarks
+    assert "3 of 4 completions" in remark
+    assert remark in page.read_text()
+    assert remark in page.with_suffix(".md").read_text().replace("\n", " ").replace("\\", "")

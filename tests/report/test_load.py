@@ -12,7 +12,11 @@ import pytest
 
 from codedistill.errors import UserError
 from codedistill.report import write_report
+from codedistill.report.differences import differences
 from codedistill.report.load import load_run
+from codedistill.report.run_page import shown_tasks
+from codedistill.runs.directory import RunDirectory
+from codedistill.runs.files import read_jsonl, write_jsonl
 from tests.report.made_runs import tell_again, write_run
 
 RESULTS, SAMPLES = "evaluation/student/tiny/results.jsonl", "evaluation/student/tiny/samples.jsonl"
@@ -197,3 +201,19 @@ def test_run_values(made_run: Path) -> None:
     )
     assert list(run.evaluations) == [("teacher", "tiny"), ("base", "tiny"), ("student", "tiny")]
     assert run.evaluations["teacher", "tiny"].results["tiny/1"][0].passed
+
+
+def test_a_task_without_a_verdict_is_in_no_comparison(tmp_path: Path) -> None:
+    """Neither in the paired difference nor among the shown tasks, whichever model's checks were broken."""
+    folder = write_run(tmp_path / "run", tasks=8, steps=3)
+    directory = RunDirectory(folder)
+    results = directory.evaluation("base", "tiny").results
+    rows = read_jsonl(results)
+    rows[2] |= {"passed": False, "status": "broken_checks", "category": "broken checks"}
+    write_jsonl(results, rows)
+    tell_again(folder)
+    run = load_run(folder)
+    base = run.evaluations["base", "tiny"]
+    assert set(base.shares) == set(base.samples) == {f"tiny/{i}" for i in range(8) if i != 2}
+    assert {(d.second, d.tasks) for d in differences(run)} == {("base", 7), ("teacher", 8)}
+    assert all("tiny/2:" not in task.title for task in shown_tasks(run, "tiny"))

@@ -41,8 +41,8 @@ RESULT = {
 COUNTS = {
     "benchmark": "tiny", "benchmark_tasks": 300, "tasks": 4, "samples": 4, "pass@1": 0.25, "interval": [0.0, 0.7],
     "complete": 3, "incomplete": 1, "correct": 1, "categories": {"wrong answer": 2, "missing import": 1},
-    "sandbox": "namespaces", "isolation": "data+shared", "sha256": "ab" * 32, "without_verdict": 1,
-    "inputs_left_out": 2, "seconds": 0.5,
+    "tasks_without_verdict": 1, "without_verdict": 2, "sandbox": "namespaces", "isolation": "data+shared",
+    "sha256": "ab" * 32, "inputs_left_out": 2, "truncated": 2, "context_full": 1, "seconds": 0.5,
 }  # fmt: skip
 EVALUATION = {"model": "m", "parameters": 5, **COUNTS, "prompt_form": "complete", "template": None}
 PAIRED = {"difference": 0.25, "interval": [0.0, 0.5], "p": 0.5, "test": "McNemar"}

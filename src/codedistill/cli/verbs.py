@@ -163,8 +163,8 @@ def execute(
     chosen = evaluation_settings(settings, *(Evaluation.model_fields.keys() - {"timeout", "isolation"}))
     with RerunHint(), progress() as watch:
         result = api.execute(samples, benchmark, chosen, output, watch)
-    if result.tasks < (result.benchmark_tasks or 0):
-        typer.echo(f"{result.tasks} of {result.benchmark_tasks} tasks have samples", err=True)
+    if (tasks := result.tasks + result.tasks_without_verdict) < (result.benchmark_tasks or 0):
+        typer.echo(f"{tasks} of {result.benchmark_tasks} tasks have samples", err=True)
     _show_models([{"model": str(samples), **result.to_json()}], [output or samples.parent], as_json)
 
 

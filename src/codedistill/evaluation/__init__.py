@@ -19,7 +19,7 @@ from codedistill.evaluation.statistics import (
     share_interval,
     wilson_interval,
 )
-from codedistill.evaluation.summary import Summary, summarize
+from codedistill.evaluation.summary import Summary, paired_by_task, pass_shares, summarize, with_verdict
 from codedistill.evaluation.taxonomy import Category, Verdict, classify
 
 __all__ = [
@@ -34,9 +34,12 @@ __all__ = [
     "classify",
     "crossed_difference",
     "holm",
+    "paired_by_task",
     "paired_difference",
     "pass_at_k",
+    "pass_shares",
     "share_interval",
     "summarize",
     "wilson_interval",
+    "with_verdict",
 ]

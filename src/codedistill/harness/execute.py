@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,8 @@ from codedistill.benchmarks import Benchmark, Problem
 from codedistill.benchmarks.evalplus.plus import base_only
 from codedistill.errors import InfrastructureError, UserError
 from codedistill.harness.expected import with_checks
-from codedistill.harness.foreign import samples_hash
 from codedistill.harness.limits import judge
-from codedistill.harness.samples import read_samples
+from codedistill.harness.samples import read_samples, samples_hash
 from codedistill.progress import Watch
 from codedistill.recipe.sections import Evaluation
 from codedistill.runs.directory import EvaluationDirectory, require_no_run
@@ -62,7 +61,7 @@ def execute(
             overwritten; or the benchmark's own checks are broken.
         InfrastructureError: the sandbox failed, so that no verdict can be trusted.
     """
-    start, watch, files = time.time(), watch or Watch(), EvaluationDirectory(folder)
+    start, watch, files = time.monotonic(), watch or Watch(), EvaluationDirectory(folder)
     _require_own_files(samples, files)
     rows = read_samples(samples, tasks)
     asked = {row.task_id for row in rows}
@@ -83,25 +82,24 @@ def execute(
     _run(rows, ready, settings.timeout, finished, files.unfinished_results, watch)
     verdicts = [finished[number] for number in range(len(rows))]
     write_rows(files.results, verdicts)
-    unjudged = _unjudged(verdicts, tasks.source)
-    left_out = sum(problem.inputs_left_out for problem in ready.problems)
-    fields: dict[str, Any] = {}
+    _note_broken_checks(verdicts, tasks.source)
+    truncated = [row for row in rows if row.finish == "length"]
+    fields: dict[str, Any] = {
+        "inputs_left_out": sum(problem.inputs_left_out for problem in ready.problems),
+        "truncated": len(truncated),
+        "context_full": sum((row.tokens or math.inf) < request.max_new_tokens for row in truncated) if request else 0,
+    }
+    fields = {name: count for name, count in fields.items() if count}
     if request is not None:
         fields |= {"model": request.model, "parameters": request.parameters}
         fields |= {"prompt_form": request.form, "template": request.template}
-    if unjudged:
-        fields["without_verdict"] = unjudged
-    if left_out:
-        fields["inputs_left_out"] = left_out
-    if truncated := sum(row.finish == "length" for row in rows):
-        fields["truncated"] = truncated
     summary = EvaluationSummary(
         benchmark=tasks.name,
         benchmark_tasks=tasks.size or len(tasks.problems),
-        sandbox=sandbox.sandbox_layer(),
+        sandbox=wanted.sandbox,
         isolation="+".join(sorted({verdict.isolation for verdict in verdicts if verdict.isolation})),
         sha256=tasks.sha256,
-        seconds=round(time.time() - start, 2),
+        seconds=round(time.monotonic() - start, 2),
         **evaluation.summarize(verdicts).to_json(),
         **fields,
     )
@@ -110,20 +108,20 @@ def execute(
     return summary
 
 
-def _unjudged(verdicts: list[ResultRow], source: str) -> int:
-    """How many programs have no verdict, because the checks of their task are broken. A warning names the first task.
+def _note_broken_checks(verdicts: list[ResultRow], source: str) -> None:
+    """Warn about tasks whose checks are broken; the warning names the first one.
 
     Raises:
-        UserError: none has a verdict.
+        UserError: no program has a verdict.
     """
     broken = [verdict for verdict in verdicts if verdict.status == "broken_checks"]
-    if broken:
-        tasks = {verdict.task_id for verdict in broken}
-        text = f"{source}: {broken[0].task_id}: its checks are broken: {broken[0].message}"
-        if len(broken) == len(verdicts):
-            raise UserError(f"{text}; no program has a verdict")
-        log.warning("%s; %d programs of %d tasks have no verdict and count as failed", text, len(broken), len(tasks))
-    return len(broken)
+    if not broken:
+        return
+    judged, tasks = evaluation.with_verdict(verdicts), len({verdict.task_id for verdict in broken})
+    text = f"{source}: {broken[0].task_id}: its checks are broken: {broken[0].message}"
+    if not judged:
+        raise UserError(f"{text}; no program has a verdict")
+    log.warning("%s; %d programs of %d tasks have no verdict", text, len(verdicts) - len(judged), tasks)
 
 
 def _require_own_files(samples: Path, files: EvaluationDirectory) -> None:
@@ -136,13 +134,11 @@ def _require_own_files(samples: Path, files: EvaluationDirectory) -> None:
     for file in files.verdicts:
         if file.exists() and samples.exists() and file.samefile(samples):
             raise UserError(f"{samples}: the results would overwrite it; rename it or choose another output")
-    ours: dict[Path, Callable[[Path], object]] = {
-        files.results: lambda file: read_rows(file, ResultRow),
-        files.summary: lambda file: read_model(file, EvaluationSummary),
-    }
-    for file, read in ours.items():
+    for file in (files.results, files.summary):
+        if not file.exists():
+            continue
         try:
-            is_ours = not file.exists() or bool(read(file))
+            is_ours = bool(read_rows(file, ResultRow) if file == files.results else read_model(file, EvaluationSummary))
         except UserError:
             is_ours = False
         if not is_ours:
@@ -173,10 +169,10 @@ def _run(
     def keep(number: int, verdict: ResultRow) -> None:
         finished[number] = verdict
         append_row(file, FinishedRow(row=number, verdict=verdict))
+        watch.count("executed", len(finished), len(rows))
 
     def keep_whole(number: int, result: sandbox.Result) -> None:
         keep(number, _verdict(rows[number], problems[rows[number].task_id], result))
-        watch.count("executed", len(finished), len(rows))
 
     def keep_base(number: int, result: sandbox.Result) -> None:
         keep(number, finished[number].model_copy(update={"base_passed": result.passed}))

@@ -39,7 +39,7 @@ Samples = dict[tuple[str, int], SampleRow]
 def write_samples(
     spec: ModelSpec, tasks: benchmarks.Benchmark, settings: Evaluation, folder: Path, template: str | None, watch: Watch
 ) -> SamplesRequest:
-    """Write a model's completions to folder/samples.jsonl, and what decides them to folder/request.json.
+    """Write a model's completions to folder/samples.jsonl, and all that they depend on to folder/request.json.
 
     Samples of an earlier call with the same request are reused; those that are not wanted now stay in
     samples.partial.jsonl. Files of another request are moved to folder/earlier-N.
@@ -63,7 +63,9 @@ def write_samples(
     make_folder(folder)
     model = load_model(spec, "model")
     request = describe_request(spec, model, tasks, settings, template)
-    _to_accelerator(model)
+    if torch.accelerator.is_available():
+        network: Any = model.model
+        network.to(torch.accelerator.current_accelerator())
     prompts = {problem.task_id: prompt_for(problem, request.template, model) for problem in tasks.problems}
     rows = _earlier_samples(files, request, prompts)
     wanted = [(problem.task_id, sample) for problem in tasks.problems for sample in range(settings.samples)]
@@ -78,7 +80,8 @@ def write_samples(
     write_model(files.request, request)
     for number, done in enumerate(generator_for(model).generate(missing, sampling), len(wanted) - len(missing) + 1):
         problem = tasks.problems[done.index]
-        prompt, (text, tokens) = prompts[problem.task_id], text_with_special_tokens(done, stops, model)
+        prompt = prompts[problem.task_id]
+        text, tokens = text_with_special_tokens(done, prompt, stops, model)
         row = SampleRow(
             task_id=problem.task_id,
             sample=done.sample,
@@ -98,32 +101,36 @@ def write_samples(
     return request
 
 
-def text_with_special_tokens(done: Completion, stops: tuple[str, ...], model: Loaded) -> tuple[str, list[str]]:
+def text_with_special_tokens(
+    done: Completion, prompt: str, stops: tuple[str, ...], model: Loaded
+) -> tuple[str, list[str]]:
     """The text with the special tokens in it, if the model wrote any before its end token, and these tokens.
 
-    Without them, the marks of thoughts, channels and further turns would be missing from the text.
+    Without them, the marks of thoughts, channels and further turns would be missing from the text. As in generation,
+    the text is decoded after its prompt: some decoders drop the blank that a text begins with.
     """
-    special = {id: str(token) for id, token in model.tokenizer.added_tokens_decoder.items() if token.special}
-    made = done.ids[:-1] if done.finish == "eos" else done.ids
+    from codedistill.data.encode import encode_prompt
+
+    tokenizer = model.tokenizer
+    special = {id: str(token) for id, token in tokenizer.added_tokens_decoder.items() if token.special}
+    made = list(done.ids[:-1] if done.finish == "eos" else done.ids)
     if special.keys().isdisjoint(made):
         return done.text, []
-    text = str(model.tokenizer.decode(made, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def decoded(ids: list[int]) -> str:
+        return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    before = list(encode_prompt(prompt, tokenizer))
+    head, whole = decoded(before), decoded([*before, *made])
+    text = whole[len(head) :] if whole.startswith(head) else decoded(made)
     ends = [at for stop in stops if (at := text.find(stop)) >= 0] if done.finish == "stop" else []
     return text[: min(ends, default=None)], [special[id] for id in special.keys() & set(made)]
-
-
-def _to_accelerator(model: Loaded) -> None:
-    import torch
-
-    if torch.accelerator.is_available():
-        network: Any = model.model
-        network.to(torch.accelerator.current_accelerator())
 
 
 def describe_request(
     spec: ModelSpec, model: Loaded, tasks: benchmarks.Benchmark, settings: Evaluation, template: str | None
 ) -> SamplesRequest:
-    """What decides a model's completions.
+    """All that a model's completions depend on.
 
     Raises:
         UserError: the template does not exist.
@@ -139,25 +146,11 @@ def describe_request(
         model=str(spec),
         keep_layers=spec.keep_layers,
         template=chosen,
-        form=settings.form,
-        samples=settings.samples,
-        temperature=settings.temperature,
-        seed=settings.seed,
-        max_new_tokens=settings.max_new_tokens,
+        **settings.model_dump(include={"form", "samples", "temperature", "seed", "max_new_tokens"}),
         parameters=model.parameters,
         weights=model.fingerprint(),
         benchmark=tasks.sha256,
     )
-
-
-def require_template_is_used(template: str | None, settings: Evaluation) -> None:
-    """Refuse a template where the form of the prompts does not use one.
-
-    Raises:
-        UserError: it would have no effect.
-    """
-    if template is not None and settings.form != "instruct":
-        raise UserError(f"template {template}: has no effect with form={settings.form}; drop one of the two")
 
 
 def prompt_for(problem: benchmarks.Problem, template: str | None, model: Loaded) -> str:

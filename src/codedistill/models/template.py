@@ -13,7 +13,7 @@ TEMPLATE_FILE = "codedistill.json"
 def saved_template(spec: ModelSpec) -> str | None:
     """The template that a student of ours was trained with, if `spec` is one's folder."""
     try:
-        name: str = json.loads((Path(spec.path or "") / TEMPLATE_FILE).read_text())["template"]
-        return name
-    except (OSError, ValueError, KeyError):
+        name = json.loads((Path(spec.path or "") / TEMPLATE_FILE).read_text())["template"]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+    return name if isinstance(name, str) else None

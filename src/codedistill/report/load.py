@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codedistill.errors import UserError
+from codedistill.evaluation import with_verdict
 from codedistill.recipe.load import read_yaml
 from codedistill.report.results import ResultsTable, TableRow
 from codedistill.report.text import visible
@@ -22,9 +23,9 @@ class Evaluated:
 
     Attributes:
         summary: None if the file is missing.
-        samples: the first sample of each task.
-        results: the verdicts of all samples of each task, in the file's order.
-        shares: the share of passing samples of each task.
+        samples: the first sample of each task that has a verdict.
+        results: the verdicts of all samples of each of these tasks, in the file's order.
+        shares: the share of passing samples of each of these tasks.
     """
 
     who: str
@@ -124,10 +125,12 @@ def _evaluated(directory: RunDirectory, model: ModelSummary) -> Evaluated:
     files = directory.evaluation(model.who, model.benchmark)
     summary = read_model(files.summary, EvaluationSummary) if files.summary.exists() else None
     samples = {row.key: row for row in read_rows(files.samples, SampleRow)}
-    results: dict[str, list[ResultRow]] = {}
-    for number, row in enumerate(read_rows(files.results, ResultRow), 1):
+    rows = read_rows(files.results, ResultRow)
+    for number, row in enumerate(rows, 1):
         if row.key not in samples:
             raise UserError(f"{files.results}: row {number}: samples.jsonl has no sample {row.sample} of {row.task_id}")
+    results: dict[str, list[ResultRow]] = {}
+    for row in with_verdict(rows):
         results.setdefault(row.task_id, []).append(row)
     verdicts = [row.passed for rows in results.values() for row in rows]
     for path, what, found, listed in (

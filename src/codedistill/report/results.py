@@ -35,6 +35,24 @@ class TableRow(EvaluationSummary):
         """Share of correct programs among the complete ones; None if no program is complete."""
         return self.correct / self.complete if self.complete else None
 
+    @property
+    def remarks(self) -> list[str]:
+        """What the numbers leave out, and what a setting cut off."""
+        found = []
+        programs, cut_off = self.samples + self.without_verdict, self.truncated - self.context_full
+        if self.without_verdict:
+            found.append(
+                f"{self.without_verdict} of {programs} programs have no verdict and are not counted, because the "
+                f"checks of {self.tasks_without_verdict} tasks are broken"
+            )
+        if cut_off:
+            found.append(
+                f"{cut_off} of {programs} completions reached the token limit; raise evaluation.max_new_tokens"
+            )
+        if self.context_full:
+            found.append(f"{self.context_full} of {programs} completions filled the model's context")
+        return found
+
     def to_json(self) -> dict[str, Any]:
         """The values under the names that they have in a summary."""
         names = ("who", "model", "parameters", "benchmark", "tasks", "samples", "accuracy_loss")
@@ -59,6 +77,16 @@ class ResultsTable:
     def of(self, benchmark: str) -> dict[str, TableRow]:
         """The rows of a benchmark by model: "teacher", "base" and "student"."""
         return {row.who: row for row in self.rows if row.benchmark == benchmark}
+
+    @property
+    def remarks(self) -> list[str]:
+        """The rows' remarks, each after the names of the models that it is about."""
+        names: dict[str, list[str]] = {}
+        for row in self.rows:
+            where = f" on {row.benchmark}" if len(self.benchmarks) > 1 else ""
+            for remark in row.remarks:
+                names.setdefault(f"{where}: {remark}.", []).append(row.name)
+        return [f"{', '.join(models)}{text}" for text, models in names.items()]
 
     def table(self) -> Table:
         """The table of a page and of the terminal. The number of tasks is shown only if a benchmark was cut short."""

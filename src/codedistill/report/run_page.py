@@ -14,7 +14,7 @@ from codedistill.report.differences import Difference, chance, difference_table,
 from codedistill.report.facts import environment_facts, files, run_facts, titles
 from codedistill.report.load import Run, load_run
 from codedistill.report.plots import Measured, interval_chart
-from codedistill.report.render import html, markdown, terminal_table
+from codedistill.report.render import html, markdown, paragraph, terminal_table
 from codedistill.report.results import ResultsTable
 from codedistill.report.text import clipped, percent, points
 from codedistill.runs.directory import RunDirectory
@@ -64,8 +64,8 @@ def write_report(run_directory: Path) -> Path:
 
 
 def render_terminal(table: ResultsTable) -> str:
-    """The table of results for a terminal, fitted to its width; in full if standard output is a file or a pipe."""
-    return terminal_table(table.table())
+    """The table of results and its remarks, fitted to a terminal; in full if standard output is a file or a pipe."""
+    return "".join([terminal_table(table.table()), *map(paragraph, table.remarks)])
 
 
 def run_page(run: Run) -> Page:
@@ -83,7 +83,7 @@ def run_page(run: Run) -> Page:
         table = run.table.table()
         last = ("parameters", "model")
         table = table.pick([*(name for name in table.header if name not in last), *last])
-        results = [table, Text(ABOUT_RESULTS, "note")]
+        results = [table, *(Text(remark, "remark") for remark in run.table.remarks), Text(ABOUT_RESULTS, "note")]
     intervals: list[Chart] = []
     for benchmark in benchmarks:
         rows = list(run.table.of(benchmark).values())

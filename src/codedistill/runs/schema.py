@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, NonNegativeInt, model_validator
 
-from codedistill.evaluation.summary import check_identities
+from codedistill.evaluation.summary import Summary
 from codedistill.runs.files import Record
 
 Who = Literal["teacher", "base", "student"]
@@ -31,8 +31,6 @@ Status = Literal["passed", "failed", "timeout", "memory", "crashed", "exited", "
 
 Isolation = Literal["data", "shared"]
 """Whether the checks ran in another process or in the program's, see docs/sandbox.md."""
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 Interval = Annotated[tuple[float, float], Field(strict=False)]  # JSON has no tuples
 
@@ -165,61 +163,31 @@ class FinishedRow(Record):
     verdict: ResultRow
 
 
-class EvaluationSummary(Record):
-    """One model on one benchmark. Counts are of programs; `categories` counts every failing program.
-
-    `tasks` were evaluated, of `benchmark_tasks`. `pass_at_k` is absent where some task has fewer than k samples,
-    `base_pass_at_k` where the benchmark is not of EvalPlus. `interval` is the 95% interval of pass@1. `isolation` joins
-    the rows' with "+". `sha256` is of the benchmark's data. `without_verdict` counts programs whose checks are broken,
-    `inputs_left_out` test inputs without an expected output, `truncated` completions that stopped at the token limit.
-    Model, parameters, form and template are absent where the samples came from a file.
-    """
-
-    model_config = ConfigDict(alias_generator=lambda name: name.replace("pass_at_", "pass@"))
-
+class _Subject(Record):
     model: str | None = None
     parameters: NonNegativeInt | None = None
     benchmark: str
     benchmark_tasks: NonNegativeInt | None = None
-    tasks: NonNegativeInt
-    samples: NonNegativeInt
-    pass_at_1: Fraction
-    pass_at_5: Fraction | None = None
-    pass_at_10: Fraction | None = None
-    pass_at_100: Fraction | None = None
-    base_pass_at_1: Fraction | None = None
-    base_pass_at_5: Fraction | None = None
-    base_pass_at_10: Fraction | None = None
-    base_pass_at_100: Fraction | None = None
-    interval: Interval
-    complete: NonNegativeInt
-    incomplete: NonNegativeInt
-    correct: NonNegativeInt
-    categories: dict[str, NonNegativeInt]
+
+
+class EvaluationSummary(Summary, _Subject):
+    """One model on one benchmark: what was evaluated, an `evaluation.Summary`, and how.
+
+    `tasks` of `benchmark_tasks` were evaluated. `isolation` joins the rows' with "+". `sha256` is of the benchmark's
+    data. `inputs_left_out` counts test inputs without an expected output, `truncated` the completions that did not end
+    by themselves, and `context_full` those of them that ended with the model's context, before `max_new_tokens`. Model,
+    parameters, form and template are absent where the samples came from a file.
+    """
+
     sandbox: str | None = None
     isolation: str | None = None
     sha256: str | None = None
-    without_verdict: NonNegativeInt = 0
     inputs_left_out: NonNegativeInt = 0
     truncated: NonNegativeInt = 0
+    context_full: NonNegativeInt = 0
     seconds: float | None = None
     prompt_form: str | None = None
     template: str | None = None
-
-    @model_validator(mode="after")
-    def _identities(self) -> EvaluationSummary:
-        check_identities(self.samples, self.complete, self.incomplete, self.correct, self.categories)
-        return self
-
-    @property
-    def more_pass_at(self) -> dict[str, float]:
-        """The shares beside pass@1 by their keys in the file, such as "pass@5"."""
-        found = {}
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            if "pass_at_" in name and name != "pass_at_1" and value is not None:
-                found[name.replace("pass_at_", "pass@")] = value
-        return found
 
 
 class _ModelOfARun(Record):
