@@ -155,7 +155,8 @@ def test_a_refused_run_leaves_nothing(
     command = [sys.executable, "-m", "codedistill", "train", str(file), *overrides, f"output={tmp_path / 'run'}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **variable})
     assert done.returncode == 2, done.stderr
-    where, stage, *rest = done.stderr.strip().splitlines()
+    lines = [line for line in done.stderr.strip().splitlines() if not line.endswith(" elapsed")]  # a slow machine
+    where, stage, *rest = lines
     assert where == f"run directory: {tmp_path / 'run'}"
     assert stage.startswith("training with")
     assert len(rest) == 1
