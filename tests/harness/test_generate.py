@@ -13,7 +13,7 @@ import pytest
 
 import codedistill
 from codedistill import generation
-from codedistill.benchmarks import Benchmark, load_benchmark
+from codedistill.benchmarks import Benchmark, Problem, load_benchmark
 from codedistill.errors import UserError
 from codedistill.generation import OwnEngine
 from codedistill.harness.execute import execute
@@ -271,3 +271,10 @@ def test_completions_that_were_cut_off_are_counted_by_what_cut_them(model: Path,
     (model / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 60}))
     summary = evaluate(model, tmp_path / "small", Evaluation(max_new_tokens=100))
     assert summary.truncated == summary.context_full > 0
+
+
+def test_a_benchmark_that_can_judge_nothing_is_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
+    tasks = Benchmark("own", (Problem("own/3", "", "f", "assert f(1)\n"),), "0" * 64, "own.jsonl")
+    with pytest.raises(UserError, match=r"^own\.jsonl: own/3: "):
+        write_samples(ModelSpec(path="no such model"), tasks, SETTINGS, tmp_path / "out", None, Watch())
+    assert not (tmp_path / "out").exists()
