@@ -70,14 +70,15 @@ def verify_saved(model: Any, tokenizer: Any, key: str, folder: Path | None = Non
         except Exception as error:  # whatever a family's code raises
             raise UserError(f"{family} cannot be saved and loaded as it is now: {first_line(error)}") from None
     again, report = loaded
+    for name in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if keys := sorted(map(str, report.get(name) or ())):
+            change = f"{len(keys)} {name.replace('_', ' ')}, {keys[0]}"
+            raise UserError(f"{family} changes when it is saved and loaded: {change}")
     again.to(inner.device).eval()
     ours, theirs = probe_logits(inner), probe_logits(again)
     before, after = (each.generation_config.eos_token_id for each in (inner, again))
     change = ""
-    for name in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if report.get(name):
-            change = change or f"{len(report[name])} {name.replace('_', ' ')}, {min(map(str, report[name]))}"
-    if not change and not same_logits(theirs, ours, inner.dtype):
+    if not same_logits(theirs, ours, inner.dtype):
         apart = float((ours - theirs).abs().max()) if ours.shape == theirs.shape else float("nan")
         change = f"its logits differ by up to {apart:.3g}"
     if not change and before != after:
