@@ -3,9 +3,10 @@
 statistics.py    pass@k, accuracy loss, intervals, paired comparison, correction for many comparisons
 taxonomy.py      one failing program -> its category
 known_names.py   the names that programs import, for the taxonomy
-summary.py       the results of one model on one benchmark -> one table row, with its identities checked
+aggregate.py     the results of one model on one benchmark -> one table row, with its identities checked
 """
 
+from codedistill.evaluation.aggregate import Summary, paired_by_task, pass_shares, summarize, with_verdict
 from codedistill.evaluation.statistics import (
     Crossed,
     Interval,
@@ -19,7 +20,6 @@ from codedistill.evaluation.statistics import (
     share_interval,
     wilson_interval,
 )
-from codedistill.evaluation.summary import Summary, paired_by_task, pass_shares, summarize, with_verdict
 from codedistill.evaluation.taxonomy import Category, Verdict, classify
 
 __all__ = [

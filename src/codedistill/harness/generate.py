@@ -135,7 +135,7 @@ def describe_request(
     Raises:
         UserError: the template does not exist.
     """
-    from codedistill.models.template import saved_template
+    from codedistill.models.saved_template import saved_template
     from codedistill.prompts import TEMPLATES
 
     by_form: dict[str, str | None] = {"complete": None, "chat": "chat"}

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, NonNegativeInt, model_validator
 
-from codedistill.evaluation.summary import Summary
+from codedistill.evaluation.aggregate import Summary
 from codedistill.runs.files import Record
 
 Who = Literal["teacher", "base", "student"]

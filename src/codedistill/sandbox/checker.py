@@ -98,36 +98,36 @@ def _exception(failure: dict[str, Any], bases: list[Any]) -> BaseException:
     return error
 
 
-def serve(zygote: socket.socket) -> None:
+def serve(supervisor: socket.socket) -> None:
     """Run the checks of one program after the other, each time in a process that no other checks have changed."""
     gc.freeze()  # a collection in a child would copy every page of these objects
     while True:
         pid = os.fork()
         if pid == 0:
-            _serve(zygote)
+            _serve(supervisor)
         _, status = os.waitpid(pid, 0)
         if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == FAULT:
-            wire.send_facts(zygote, [LOST, pid, 0.0])
+            wire.send_facts(supervisor, [LOST, pid, 0.0])
         elif os.WEXITSTATUS(status) == DONE:
             return
 
 
 STARTED, FINISHED, HUNG_UP, LOST = "started", "finished", "hung up", "lost"
-"""What the zygote is told, with the process and its CPU time. HUNG_UP: the program did, and is about to end."""
+"""What the supervisor is told, with the process and its CPU time. HUNG_UP: the program did, and is about to end."""
 
 DONE, WORN, FAULT = 0, 1, 70
 
 
-def _serve(zygote: socket.socket) -> NoReturn:
+def _serve(supervisor: socket.socket) -> NoReturn:
     """Take a job and a program's channel at a time, until some checks may have left something behind."""
     try:
         system.prctl(system.DEATH_SIGNAL, signal.SIGKILL)
         gc.enable()
         while True:
-            word, descriptors, _, _ = socket.recv_fds(zygote, 1, 2)
+            word, descriptors, _, _ = socket.recv_fds(supervisor, 1, 2)
             if not word:
                 os._exit(DONE)
-            wire.send_facts(zygote, [STARTED, os.getpid(), time.process_time()])
+            wire.send_facts(supervisor, [STARTED, os.getpid(), time.process_time()])
             with contextlib.ExitStack() as stack:
                 job, channel = (stack.enter_context(socket.socket(fileno=each)) for each in descriptors)
                 news, stateful = FINISHED, False
@@ -139,7 +139,7 @@ def _serve(zygote: socket.socket) -> NoReturn:
                     verdict = _judge(job, candidate, source, marshal.loads(code))
                     news = HUNG_UP if candidate.codedistill_gone else FINISHED
                     job.sendall(token if verdict is None else json.dumps(verdict).encode())
-            wire.send_facts(zygote, [news, os.getpid(), time.process_time()])
+            wire.send_facts(supervisor, [news, os.getpid(), time.process_time()])
             if stateful:
                 os._exit(WORN)
             # What the program returned, and functions that know each other, would be in the next checks' way.

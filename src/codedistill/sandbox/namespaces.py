@@ -1,8 +1,8 @@
 """The strongest layer: a program sees a file system, a network and a process table made for it alone.
 
-A worker's zygote lives in namespaces of its own, made once. A root folder in memory shows the interpreter and the
+A worker's supervisor lives in namespaces of its own, made once. A root folder in memory shows the interpreter and the
 system's libraries read-only; beside them there is only the program's home, in memory too and limited in size. Programs
-run in a process namespace below the zygote's, so they see neither it nor the checks, and one signal ends them all.
+run in a process namespace below the supervisor's, so they see neither it nor the checks, and one signal ends them all.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class NamespaceLayer(Layer):
             _, status = os.waitpid(pid, 0)
             os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
         system.mount("none", "/", None, system.MS_REC | system.MS_PRIVATE)
-        # In the kernel's eyes the zygote is still the caller here, who alone may be able to reach these places.
+        # In the kernel's eyes the supervisor is still the caller here, who alone may be able to reach these places.
         places = readable_places()
         hidden = hidden_places(places, self.third_party)
         trees: dict[str, tuple[int | str, bool]] = {}
@@ -150,16 +150,16 @@ class NamespaceLayer(Layer):
             finally:
                 os._exit(0)
         theirs.close()
-        # The zygote needs no privilege any more and is out of a program's reach: its children inherit all of it.
+        # The supervisor needs no privilege any more and is out of a program's reach: its children inherit all of it.
         super().separate()
-        # The zygote, its parent, the checker, its child for checks of some kinds and the sweeper are of the same user.
+        # Supervisor, its parent, checker, the checker's child for some checks, and sweeper run as the same user.
         set_limit(resource.RLIMIT_NPROC, self.limits.processes + 5)
         system.drop_capabilities()
         if self.filter is not None:
             system.filter_system_calls(self.filter)
 
     def confine(self) -> None:
-        """Done once for all by the zygote."""
+        """Done once for all by the supervisor."""
 
     def sweep(self) -> None:
         assert self._sweeper is not None

@@ -23,11 +23,11 @@ USERS = range(61_184, 65_520)
 reach nothing of another's. No account has these numbers: systemd keeps them for users that come and go."""
 
 DESCRIPTORS = 256
-"""More than a zygote ever has open."""
+"""More than a supervisor ever has open."""
 
 
 class Layer:
-    """The weakest layer; the others build on it. One instance per zygote, which outlives many programs.
+    """The weakest layer; the others build on it. One instance per supervisor, which outlives many programs.
 
     Order of calls: `prepare` and `separate` once; then per program `enter_program` in the forked process, `sweep` and
     `tidy`.
@@ -50,7 +50,7 @@ class Layer:
         self.filtered = system.takes_filters()
 
     def prepare(self) -> None:
-        """Make the zygote itself ready. Raises OSError where this machine cannot have the layer."""
+        """Make the supervisor itself ready. Raises OSError where this machine cannot have the layer."""
         if not self.filtered:
             # Nothing else keeps a program from starting a process that outlives it, or from signals to other ones.
             raise OSError("the kernel takes no filter of system calls, or this machine's system calls are not known")
@@ -75,7 +75,7 @@ class Layer:
     def separate(self) -> None:
         """Called once, after the checker has been forked: every process forked from here on is a program's.
 
-        What the zygote can take upon itself is done here: its children inherit it, and no program pays for it.
+        What the supervisor can take upon itself is done here: its children inherit it, and no program pays for it.
         """
         os.chdir(self.home)
         os.environ.clear()
@@ -87,7 +87,7 @@ class Layer:
         system.prctl(system.NO_NEW_PRIVILEGES, 1)
         # In the open, a child that its program leaves behind could not be told from any other process.
         self.filter = seccomp.instructions(self.in_the_open, forks=not self.in_the_open) if self.filtered else None
-        # The zygote watches the CPU time of the program's first process; this is for the processes that it starts.
+        # The supervisor watches the CPU time of the program's first process; this is for the processes that it starts.
         self.cpu = ceil(self.limits.cpu_seconds) + 1
         self.tidy()  # the first program finds the same as those after it
 

@@ -1,4 +1,4 @@
-"""The caller's end of one zygote: starts it, hands it programs, makes Results of its reports."""
+"""The caller's end of one supervisor: starts it, hands it programs, makes Results of its reports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from codedistill.sandbox.places import third_party_places
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 30.0
-"""How long after a program's last moment the zygote's silence means that it is stuck."""
+"""How long after a program's last moment the supervisor's silence means that it is stuck."""
 
 ANSWER_LIMIT = 65_536
 """Bytes that are kept of what the process with the checks says. The rest is read and dropped."""
@@ -36,11 +36,11 @@ gc.disable()
 for name, path in (("codedistill", sys.argv[6]), ("codedistill.sandbox", sys.argv[7])):
     sys.modules[name] = module = types.ModuleType(name)
     module.__path__ = [path]
-from codedistill.sandbox import zygote
-zygote.main()
+from codedistill.sandbox import supervisor
+supervisor.main()
 """
-# The package's own __init__ files are not run: a zygote is to hold nothing but the standard library. What it holds, it
-# keeps: looking for garbage would cost a tenth of its start.
+# The package's own __init__ files are not run: a supervisor should hold nothing but the standard library. It keeps
+# what it holds: a garbage collection would cost a tenth of its start.
 
 _ISOLATED = ("-s", "-P", "-S")
 """With `_ENVIRONMENT` as it is, the same as -I and -S: nothing of the user's, and no third-party packages. But -I would
@@ -51,7 +51,7 @@ _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0
 
 
 class WorkerError(Exception):
-    """The zygote failed, not the program. `passing`: it may be otherwise the next time."""
+    """The supervisor failed, not the program. `passing`: it may be otherwise the next time."""
 
     def __init__(self, message: str, passing: bool = True) -> None:
         super().__init__(message)
@@ -59,7 +59,7 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """One zygote and the programs that run in it, one after the other. `layer` names the layer it stands on."""
+    """One supervisor and the programs that run in it, one after the other. `layer` names the layer it stands on."""
 
     def __init__(self, layer: str, limits: Limits) -> None:
         self.limits = limits
@@ -134,7 +134,7 @@ class Worker:
         )
 
     def close(self) -> None:
-        """End the zygote and everything that it started, and remove its folder."""
+        """End the supervisor and everything that it started, and remove its folder."""
         self._control.close()
         process = getattr(self, "_process", None)
         if process is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from codedistill.methods.base import Student
 from codedistill.models import verify_saved
-from codedistill.models.template import TEMPLATE_FILE
+from codedistill.models.saved_template import TEMPLATE_FILE
 from codedistill.prompts import TEMPLATES, Template
 from codedistill.recipe.model import Recipe
 from codedistill.recipe.sections import ModelSpec

@@ -67,12 +67,12 @@ def main() -> None:
         importlib.import_module(name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, who then hangs up
     try:
-        zygote = Zygote(control, LAYERS[sys.argv[2]](sys.argv[3], limits, json.loads(sys.argv[5])), limits)
+        supervisor = Supervisor(control, LAYERS[sys.argv[2]](sys.argv[3], limits, json.loads(sys.argv[5])), limits)
     except OSError as error:
         wire.send_facts(control, {"fault": error.strerror or str(error), "passing": error.errno in PASSING_FAULTS})
         return
-    wire.send_facts(control, {"layer": zygote.layer.name + "+seccomp" * zygote.layer.filtered})
-    zygote.serve()
+    wire.send_facts(control, {"layer": supervisor.layer.name + "+seccomp" * supervisor.layer.filtered})
+    supervisor.serve()
     os._exit(0)  # what an interpreter does at its end would keep the caller waiting
 
 
@@ -108,7 +108,7 @@ class _Run:
         return used
 
 
-class Zygote:
+class Supervisor:
     """Serves one caller, one program at a time."""
 
     def __init__(self, control: socket.socket, layer: Layer, limits: Any) -> None:
