@@ -199,6 +199,19 @@ def test_a_flipped_byte_is_noticed_and_the_checkpoint_before_is_offered(
     assert (directory.model / "model.safetensors").read_bytes() == expected
 
 
+def test_a_checkpoint_without_checksums_is_refused_as_an_older_versions(micro_recipe: dict[str, Any]) -> None:
+    directory = RunDirectory(Path(micro_recipe["output"]))
+    train(load_recipe(micro_recipe), directory)
+    shutil.rmtree(directory.model)
+    (directory.checkpoints / "step-6" / SUMS).unlink()
+    with pytest.raises(UserError) as error:
+        train(load_recipe(micro_recipe, ["resume=auto"]), directory)
+    for part in (str(directory.checkpoints / "step-6"), SUMS, "0.1.0"):
+        assert part in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not directory.model.exists()
+
+
 def test_a_kill_while_an_old_checkpoint_is_removed_leaves_no_half_of_it(
     micro_recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -163,8 +163,14 @@ def read_state(path: Path) -> TrainState:
     """A checkpoint without its weights, after a check of all its files.
 
     Raises:
-        UserError: a file is damaged; the message says how to continue from the checkpoint before.
+        UserError: a file is damaged; the message says how to continue from the checkpoint before. Or an older version
+            wrote the checkpoint, without checksums.
     """
+    if not (path / SUMS).exists():
+        raise UserError(
+            f"{path}: has no {SUMS}: version 0.1.0 or a copy that lost it wrote this checkpoint; "
+            "resume with that version, or choose another output"
+        )
     with _one_line(path / SUMS):
         sums = json.loads((path / SUMS).read_text())
         expected = {name: sums[name] for name in (WEIGHTS, STATE)}
