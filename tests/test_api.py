@@ -60,7 +60,9 @@ def test_the_run_directory_is_the_contract(run: Any) -> None:
     ):
         assert (root / name).is_file(), name
     assert load_recipe(root / "recipe.yaml").training.steps == 4
-    assert json.loads((root / "environment.json").read_text())["fingerprints"].keys() == {"data", "tokenizer"}
+    assert json.loads((root / "environment.json").read_text())["fingerprints"].keys() == {
+        "data", "tokenizer", "student", "teacher",
+    }  # fmt: skip
 
 
 def test_metrics_have_a_line_per_step(run: Any) -> None:

@@ -97,13 +97,14 @@ def assert_same(a: Any, b: Any, where: str = "") -> None:
 def test_a_killed_run_goes_on_bit_for_bit(micro_recipe: dict[str, Any], tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     straight = start(long_recipe(micro_recipe, whole), tmp_path)
-    assert straight.wait(120) == 0, straight.stderr
+    _, messages = straight.communicate(timeout=120)
+    assert straight.returncode == 0, messages
 
     step = random.randint(1, STEPS - 2)  # any step must do; the number is in the failure message
     process = start(long_recipe(micro_recipe, killed), tmp_path)
     wait_for_step(process, killed / "metrics.jsonl", step)
     process.send_signal(signal.SIGKILL)
-    process.wait(30)
+    process.communicate(timeout=30)
     again = start(long_recipe(micro_recipe, killed), tmp_path, "resume=auto")
     _, messages = again.communicate(timeout=120)
     assert again.returncode == 0, (step, messages)
@@ -306,4 +307,5 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(micro_recipe: dict[str, An
     assert "step-4" in message
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-4"]
     again = start(recipe, tmp_path, "resume=auto")
-    assert again.wait(120) == 0
+    _, messages = again.communicate(timeout=120)
+    assert again.returncode == 0, messages
