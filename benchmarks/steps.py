@@ -1,4 +1,4 @@
-"""Optimiser steps of codedistill's own training loop, timed from the outside.
+"""Optimizer steps of codedistill's own training loop, timed from the outside.
 
 Run as a script it takes one job as JSON and prints what it found as one line of JSON: every measurement has a process
 of its own.
@@ -22,7 +22,7 @@ from typing import Any
 from pairs import Counts
 from resident import peak_megabytes, resident_megabytes
 
-PHASES = ("teacher", "student forward", "loss", "backward", "optimiser")
+PHASES = ("teacher", "student forward", "loss", "backward", "optimizer")
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _watch(clock: Clock, counts: list[Counts]) -> None:
         (kd, "fused_divergence", "loss"),
         (sft, "fused_cross_entropy", "loss"),
         (torch.Tensor, "backward", "backward"),
-        (torch.optim.AdamW, "step", "optimiser"),
+        (torch.optim.AdamW, "step", "optimizer"),
     ):
         setattr(place, name, clock.timed(phase, getattr(place, name)))
     collate = data.collate

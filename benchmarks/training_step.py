@@ -1,4 +1,4 @@
-"""Where an optimiser step's time goes, what each method costs beside KD, and how far the step is from its floor.
+"""Where an optimizer step's time goes, what each method costs beside KD, and how far the step is from its floor.
 
     python benchmarks/training_step.py tiny small-49k small-152k --methods sft kd rkd akd
 

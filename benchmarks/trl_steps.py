@@ -1,4 +1,4 @@
-"""Optimiser steps of trl's trainers, for `against_trl.py`: runs where trl is installed, prints one JSON line.
+"""Optimizer steps of trl's trainers, for `against_trl.py`: runs where trl is installed, prints one JSON line.
 
 `gkd` is trl.experimental.gkd's trainer with lmbda 0, which leaves the data's responses as they are. `distillation` is
 trl's DistillationTrainer, which only knows responses that the student writes: it is handed the data's responses in

@@ -1,4 +1,4 @@
-"""Distil the embedded pair from Python, compare the student with its base, and evaluate it once more by itself.
+"""Distill the embedded pair from Python, compare the student with its base, and evaluate it once more by itself.
 
 python examples/distil_from_python.py [key=value ...]
 """
@@ -20,7 +20,7 @@ def main(overrides: list[str]) -> None:
     gained = run.to_json()["paired"]["tiny"]
     low, high = gained["interval"]
     print(f"gained by distilling: {gained['difference']:+.1%}  (95% interval {low:+.1%} to {high:+.1%})")
-    print(f"the run lies in {run.directory.path}")
+    print(f"the run is in {run.directory.path}")
 
     # A student is an ordinary transformers folder: evaluate it alone, with samples instead of greedy decoding.
     settings = Evaluation(limit=5, samples=2, temperature=0.8, max_new_tokens=120)

@@ -148,7 +148,7 @@ def generate(
         benchmark: a benchmark's name or a file.
         settings: an `Evaluation` or a mapping of its keys such as {"limit": 10}; default: greedy, one sample.
         output: folder for the files; default: runs/evaluations/<model>/<benchmark>.
-        template: prompt template; default: the one that the model was trained with, else alpaca.
+        template: prompt template; default: that of the model's training, else alpaca.
         watch: callbacks for progress.
 
     Returns:
@@ -222,7 +222,7 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
 def open_directory(recipe: Recipe, watch: Watch | None = None) -> RunDirectory:
     """The recipe's output, or runs/<name>, with a number if that holds a run already.
 
-    `watch` learns of it, and of an unfinished run of the same name that this one does not continue.
+    `watch` is told the directory, and an unfinished run of the same name that this one does not continue.
 
     Raises:
         UserError: the output holds a run and the recipe does not say resume=auto.
@@ -255,7 +255,7 @@ def summarize_run(
     training: TrainingSummary | None,
     seconds: float,
 ) -> RunSummary:
-    """The table that the terminal shows. `results` are by (who, benchmark); `seconds` is the run's wall time."""
+    """The run's summary.json. `results` are by (who, benchmark); `seconds` is the run's wall time."""
     models, losses, paired = [], {}, {}
     for (who, benchmark), result in results.items():
         teacher = results.get(("teacher", benchmark))
@@ -294,8 +294,8 @@ def _gain(directory: RunDirectory, benchmark: str) -> PairedDifference | None:
 def _benchmarks(recipe: Recipe) -> list[benchmarks.Benchmark]:
     """The recipe's benchmarks. Their names must differ, because folders are named after them."""
     loaded: dict[str, benchmarks.Benchmark] = {}
-    for asked in recipe.evaluation.benchmarks:
-        found = benchmarks.load_benchmark(asked, recipe.evaluation.limit)
+    for name in recipe.evaluation.benchmarks:
+        found = benchmarks.load_benchmark(name, recipe.evaluation.limit)
         if found.name in loaded:
             raise UserError(f"evaluation.benchmarks: two are called {found.name}; remove or rename one")
         loaded[found.name] = found

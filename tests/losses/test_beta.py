@@ -94,16 +94,16 @@ def test_the_objective_by_hand() -> None:
 def test_two_hundred_steps_against_torch(strategy: str, regulariser: str) -> None:
     machine = controller(strategy, initial=0.35, regulariser=regulariser)
     beta = torch.nn.Parameter(torch.tensor(0.35, dtype=torch.float64))
-    optimiser = torch.optim.AdamW([beta], lr=0.01, weight_decay=0.0)
+    optimizer = torch.optim.AdamW([beta], lr=0.01, weight_decay=0.0)
     generator = torch.Generator().manual_seed(1)
     for _ in range(200):
         forward, reverse = (2 * torch.rand(2, generator=generator, dtype=torch.float64)).tolist()
         sign = 1.0 if strategy == "M1" else -1.0
         loss = sign * (beta * reverse + (1 - beta) * forward)
         loss = loss + (0.0 if strategy == "M1" else 0.5) * in_torch(regulariser, beta)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         with torch.no_grad():
             beta.clamp_(0.0, 1.0)
         assert machine.update(BetaStatistics(forward, reverse)) == pytest.approx(loss.item(), rel=1e-9)

@@ -48,7 +48,7 @@ class Bench:
         return cut
 
     def step(self, number: int = 0) -> Batch:
-        """The batch of an optimiser step, as the method wants to see it."""
+        """The batch of an optimizer step, as the method wants to see it."""
         return collate(self.method.start_step(number, self.examples), self.student.tokenizer.pad_token_id)
 
     def gradients(self, loss: torch.Tensor) -> list[torch.Tensor]:

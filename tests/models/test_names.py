@@ -34,7 +34,7 @@ def not_found() -> RepositoryNotFoundError:
     [
         (
             ConnectionError("[Errno -2] Name or service not known"),
-            "the hub cannot be asked: [Errno -2] Name or service",
+            "[Errno -2] Name or service",
         ),
         (not_found(), "the hub has no such model, or it is private"),
     ],

@@ -1,6 +1,6 @@
-"""Problems, and how a completion becomes a program. Nothing here runs a program, and no problem holds its solution.
+"""Problems, and the extraction of a program from a completion. No program is run here, and no problem has its solution.
 
-problems.py     Problem, Benchmark, and how a model is asked
+problems.py     Problem, Benchmark, and the instruction for a task
 loading.py      a name, a file or both -> Benchmark; the table of names; reference solutions
 formats.py      rows in the formats of HumanEval, MBPP and EvalPlus -> Problem
 evalplus/       EvalPlus's inputs, and checks by the reference's outputs

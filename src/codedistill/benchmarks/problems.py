@@ -1,4 +1,4 @@
-"""What a benchmark consists of: its tasks, and the form in which a model is asked them."""
+"""A benchmark and its tasks, and the instruction for a task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this machine can do, and what is missing."""
+"""Checks of this machine: hardware, packages, sandbox, embedded pair."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last line of an interrupted verb: the command that resumes it, ready to paste."""
+"""The last line of an interrupted verb: the command that resumes it."""
 
 from __future__ import annotations
 

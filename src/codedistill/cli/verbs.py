@@ -133,11 +133,8 @@ def generate(
     from codedistill import api
     from codedistill.cli.bars import progress
 
-    chosen, folders, written = (
-        evaluation_settings(settings, "timeout", "isolation"),
-        _folders(model, benchmark, output),
-        [],
-    )
+    chosen = evaluation_settings(settings, "timeout", "isolation")
+    folders, written = _folders(model, benchmark, output), []
     with RerunHint(), progress() as watch:
         for name, folder in zip(benchmark, folders, strict=True):
             spec = {"path": model, "dtype": dtype}

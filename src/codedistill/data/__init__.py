@@ -1,7 +1,7 @@
-"""Where examples come from, and how they become token batches.
+"""Examples, and batches of their tokens.
 
 examples.py   files and the embedded data -> Example
-encode.py     Example + template + tokenizer -> Encoded, with what was truncated or dropped
+encode.py     Example + template + tokenizer -> Encoded, with counts of truncated and dropped examples
 batches.py    Encoded -> padded batches in a seeded order with an exact cursor
 """
 

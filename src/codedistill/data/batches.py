@@ -11,7 +11,7 @@ import torch
 from codedistill.data.encode import Encoded
 
 POOL_BATCHES = 32
-"""Batches are cut from pools of so many batches sorted by length: little padding, and still a random order."""
+"""Batches in a pool, which is sorted by length before it is cut: little padding, and still a random order."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class BatchPlan:
     seed: int
 
     def __len__(self) -> int:
-        """Optimiser steps per epoch."""
+        """Optimizer steps per epoch."""
         return -(-len(self.lengths) // self.batch_size)
 
     def epoch(self, epoch: int) -> list[list[int]]:

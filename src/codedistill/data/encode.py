@@ -38,9 +38,10 @@ class Encoded:
 
 @dataclass(frozen=True)
 class EncodingReport:
-    """What became of the examples. `cut`: their end was truncated. `dropped`: their whole response was. `empty`: their
-    response holds nothing but its end. `unfinished`: their response has no end. `template`: made most of the prompts.
-    `ends`: the end tokens that were appended.
+    """Counts of examples. `cut`: the end was truncated. `dropped`: the whole response was. `empty`: the response is
+    only its end token. `unfinished`: the response has no end token.
+
+    `template` made most of the prompts. `ends` are the end tokens that were appended.
     """
 
     examples: int
@@ -114,7 +115,7 @@ def check_templates(examples: Iterable[Example], template: Template, tokenizer: 
 
 
 class _Codec:
-    """A tokenizer with what must be known of it to encode many examples."""
+    """A tokenizer with the facts about it that encoding needs."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
@@ -124,7 +125,7 @@ class _Codec:
 
     @cached_property
     def turn_end(self) -> int:
-        """The token that the chat template writes after what the assistant says."""
+        """The token that the chat template writes after an assistant turn."""
         mark = "codedistill"
         turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": mark}]
         try:
@@ -227,7 +228,7 @@ def fingerprint(examples: Iterable[Encoded]) -> str:
 
 
 def prompt_text(example: Example, template: Template, tokenizer: Any) -> str:
-    """What the models are shown before the response."""
+    """The prompt, as text."""
     if example.prompt is not None:
         return example.prompt
     if example.messages is not None:
@@ -238,7 +239,7 @@ def prompt_text(example: Example, template: Template, tokenizer: Any) -> str:
 def encode_prompt(text: str, tokenizer: Any) -> list[int]:
     """Token ids of a prompt, never empty: without text it is the token that separates documents."""
     ids = list(tokenizer(text)["input_ids"])
-    if ids and ids[-1] == tokenizer.eos_token_id:  # tokenizers that close every text: the prompt goes on
+    if ids and ids[-1] == tokenizer.eos_token_id:  # added by the tokenizer; a response follows
         ids.pop()
     if len(ids) > 1 and ids[0] == ids[1] == tokenizer.bos_token_id:  # a chat template wrote the first one
         ids.pop(0)

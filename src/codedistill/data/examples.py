@@ -39,10 +39,10 @@ Rows = list[tuple[str, Any]]
 
 @dataclass(frozen=True)
 class Example:
-    """One training example. Exactly one of `instruction`, `prompt`, `messages` says what is asked.
+    """One training example. Exactly one of `instruction`, `prompt` and `messages` is given.
 
-    messages: the turns before the response. answer: the last turn as the row has it, where it holds more than text.
-    tools: what the chat template shows as tools. origin: file and row, for messages.
+    messages: the turns before the response. answer: the last turn as the row has it, if it holds more than text. tools:
+    for the chat template. origin: file and row, for error messages.
     """
 
     id: int  # the row in the source, from 0
@@ -150,7 +150,7 @@ def _clean(value: Any) -> tuple[Any, bool]:
 
 
 def _kind(path: Path) -> str:
-    """The suffix that tells what is in a file, packed or not."""
+    """The suffix of a file without .gz."""
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
@@ -276,7 +276,7 @@ def _chat(conversation: Any, row: Mapping[str, Any], number: int, where: str) ->
 
 
 def _turn(turn: Any, where: str) -> dict[str, Any]:
-    """A turn as the chat template wants it: role, content, and what else it holds, such as tool_calls."""
+    """A turn for the chat template: role, content, and its other fields, such as tool_calls."""
     if isinstance(turn, Mapping) and {"from", "value"} <= turn.keys():
         speaker, value = _text(turn, "from", where), _text(turn, "value", where)
         if speaker == "function_call":

@@ -1,4 +1,4 @@
-"""What verdicts mean: metrics with their uncertainty, and a taxonomy of failures. Pure functions.
+"""Metrics with their uncertainty, and a taxonomy of failures. Pure functions.
 
 statistics.py    pass@k, accuracy loss, intervals, paired comparison, correction for many comparisons
 taxonomy.py      one failing program -> its category

@@ -1,6 +1,6 @@
 """Names that programs import rather than define, to tell a forgotten import from other unknown names.
 
-The names of the standard library are looked up in its modules. The lists below hold what cannot be looked up.
+Names of the standard library are looked up in its modules. The lists below hold all others.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ _CONSTANTS = (
 CONSTANTS = frozenset(_CONSTANTS.split())
 """Members that are neither functions nor common variable names."""
 
-_HELPERS = (
+_OWN_NAMES = (
     "add sub mod index pos contains concat compress merge search match split replace unique fill wrap indent shorten "
     "verify member fields"
 )
-HELPERS = frozenset(_HELPERS.split())
-"""Members whose names programs give to their own functions at least as often as they import them."""
+OWN_NAMES = frozenset(_OWN_NAMES.split())
+"""Members whose names are at least as often those of a program's own functions."""
 
 
 def is_class_or_constant(name: str) -> bool:
-    """Whether a name is an imported one however it is used: `Counter`, `List`, `pi`."""
+    """Whether a name is an import however it is used: `Counter`, `List`, `pi`."""
     return name in CONSTANTS or (name[:1].isupper() and name in _members())
 
 
 def is_function(name: str) -> bool:
-    """Whether a name that is used as a function is an imported one."""
-    return name in _members() and name not in HELPERS
+    """Whether a name that is used as a function is an import."""
+    return name in _members() and name not in OWN_NAMES
 
 
 def is_module_member(module: str, attribute: str) -> bool:

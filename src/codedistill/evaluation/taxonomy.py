@@ -209,8 +209,8 @@ def _name(verdict: Verdict) -> str:
     if tree is None or quoted is None:
         return "NameError"
     missing, nodes = quoted.group(1), list(ast.walk(tree))
-    asked = re.split(r"\W", verdict.entry_point, maxsplit=1)[0]
-    if missing == asked and _function(verdict.source, missing) is None:
+    wanted = re.split(r"\W", verdict.entry_point, maxsplit=1)[0]
+    if missing == wanted and _function(verdict.source, missing) is None:
         has_other = any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in nodes)
         return Category.WRONG_FUNCTION_NAME if has_other else no_answer
     attributes = [node.attr for node in nodes if isinstance(node, ast.Attribute) and _is_name(node.value, missing)]
@@ -246,7 +246,7 @@ def _is_name(node: ast.expr, name: str) -> bool:
 
 
 def _syntax(verdict: Verdict, error: str) -> str:
-    """What does not parse. Python raises IndentationError too for a function that is cut off after its first line."""
+    """A syntax error. Python raises IndentationError for a function that is cut off after its first line."""
     if _overflows(verdict):
         return Category.FUNCTION_OVERFLOW
     if error != "SyntaxError":
@@ -269,7 +269,7 @@ def _syntax(verdict: Verdict, error: str) -> str:
 
 
 def _overflows(verdict: Verdict) -> bool:
-    """At the token limit, with a whole entry point, and what does not parse is the last of further definitions."""
+    """Whether generation stopped at the token limit, in a later definition after a whole entry point."""
     lines = verdict.source.split("\n")
     starts = [number for number, line in enumerate(lines) if re.match(r"(?:async[ \t]+)?(?:def|class)\b", line)]
     if not verdict.hit_token_limit or len(starts) < 2:

@@ -60,8 +60,8 @@ def generator_for(loaded: Loaded, mixture: Mixture | None = None) -> Generator:
 def _probe(loaded: Loaded) -> Way:
     """The fastest way whose logits are right.
 
-    Right is what the model computes without a cache, one sequence at a time. Where later tokens change earlier logits,
-    so that this is no causal model, right is what transformers generates.
+    The reference is the model's computation without a cache, one sequence at a time. If later tokens change earlier
+    logits, so that the model is not causal, it is the generation by transformers.
     """
     model: Any = loaded.model
     size = min(model.get_input_embeddings().weight.shape[0], len(loaded.tokenizer))
@@ -102,7 +102,7 @@ def _probe(loaded: Loaded) -> Way:
             return Way.UNCACHED
     except Exception as error:
         fault = fault or error
-    reason = "what transformers generates is not what the model computes" if fault is None else first_line(fault)
+    reason = "transformers generates from other logits than the model's own" if fault is None else first_line(fault)
     raise UserError(f"{loaded.name}: {model.config.model_type} cannot generate: {reason}; choose another model")
 
 

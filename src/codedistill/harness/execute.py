@@ -1,4 +1,4 @@
-"""From samples.jsonl to results.jsonl and summary.json: every program is run, every verdict is kept as it comes."""
+"""From samples.jsonl to results.jsonl and summary.json: runs every program, and keeps each verdict at once."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def execute(
 ) -> EvaluationSummary:
     """Run every program of a samples file; write results.jsonl, in the samples' order, and summary.json to `folder`.
 
-    Verdicts are kept as they come: an interrupted call continues if samples and settings are the same. `request` says
-    which model wrote the samples, for the summary.
+    Each verdict is kept at once: an interrupted call continues if samples and settings are the same. `request`
+    describes the model that wrote the samples, for the summary.
 
     Raises:
         UserError: the file is malformed (the message names the line), has tasks that the benchmark lacks, or would be
@@ -64,8 +64,8 @@ def execute(
     start, watch, files = time.monotonic(), watch or Watch(), EvaluationDirectory(folder)
     _require_own_files(samples, files)
     rows = read_samples(samples, tasks)
-    asked = {row.task_id for row in rows}
-    problems = [problem for problem in tasks.problems if problem.task_id in asked]
+    sampled = {row.task_id for row in rows}
+    problems = [problem for problem in tasks.problems if problem.task_id in sampled]
     if settings.isolation is not None:
         problems = [replace(problem, isolation=settings.isolation) for problem in problems]
     ready = with_checks(replace(tasks, problems=tuple(problems)), watch)

@@ -61,7 +61,7 @@ def with_checks(tasks: Benchmark, watch: Watch | None = None) -> Benchmark:
 def reference_seconds(tasks: Benchmark, problems: Sequence[Problem], timeout: float, watch: Watch) -> dict[str, float]:
     """CPU time of the reference solutions of these problems in the sandbox, by task id.
 
-    Problems without a solution are left out, and those whose solution fails or takes more than PATIENCE * `timeout`.
+    Without problems that have no solution, or one that fails or takes more than PATIENCE * `timeout`.
 
     Raises:
         InfrastructureError: the sandbox failed.
@@ -139,7 +139,7 @@ def _run(problems: list[Problem], solutions: Mapping[str, str], source: str, wat
 
 
 def _outputs(problem: Problem, stdout: str, where: str) -> dict[str, Any]:
-    """What a program of `expected_program` printed: the cases, the time, and how many inputs are left out and why."""
+    """The output of an `expected_program`: cases, seconds, number of inputs, and the reasons of those left out."""
     assert problem.cases is not None
     inputs = [*problem.cases.base, *problem.cases.plus]
     try:
@@ -168,7 +168,7 @@ def _bind(problem: Problem, found: Mapping[str, Any], source: str) -> Problem:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """The cache, or nothing where it cannot be read: then it is made again."""
+    """The cache; empty if it cannot be read, and is then made again."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

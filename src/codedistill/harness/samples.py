@@ -1,6 +1,6 @@
-"""Samples files of any tool, read as rows of ours.
+"""Samples files of any tool, as rows of samples.jsonl.
 
-A file is read only where its meaning is certain. Besides rows of `task_id` with `completion` or `solution`, these forms
+A file is read only if its meaning is certain. Besides rows of `task_id` with `completion` or `solution`, these forms
 are read:
 
 bigcode         a JSON list of lists: the programs of each task, in the benchmark's order
@@ -92,7 +92,7 @@ def _sample(given: dict[str, Any], problem: Problem, where: str) -> tuple[Sample
 def sample_rows(path: Path, tasks: Benchmark) -> list[tuple[str, dict[str, Any]]]:
     """The rows of a samples file or folder, each with its place in it, such as "line 3".
 
-    Rows have `task_id`, `completion` or `solution`, and what else the file has. They are not validated further.
+    Rows have `task_id`, `completion` or `solution`, and any other fields of the file. They are not validated further.
 
     Raises:
         UserError: it cannot be read, or it is not certain which task or text a row means.
@@ -154,7 +154,7 @@ def _mapping(content: dict[str, Any], path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _in_order(content: list[list[Any]], path: Path, tasks: Benchmark) -> list[tuple[str, dict[str, Any]]]:
-    """Programs without task ids. That they follow the benchmark's order is seen by the functions that they define."""
+    """Programs without task ids. The functions that they define show whether they follow the benchmark's order."""
     if len(content) > len(tasks.problems):
         raise UserError(f"{path}: has programs of {len(content)} tasks, {tasks.name} has {len(tasks.problems)}")
     pairs = list(zip(tasks.problems, content, strict=False))

@@ -1,7 +1,7 @@
 """Divergences as pure functions, the fused pass over the vocabulary, and the controllers of beta.
 
 divergences.py   the plain reference: logits in, one value per row out
-signal.py        output heads, and the forms of a teacher's answer: hidden states, logits, top-k with tail
+signal.py        output heads, and a teacher's distributions: hidden states, logits, top-k with tail
 objective.py     the objective of a fused loss, and its results
 fused.py         the same numbers and their gradients from hidden states, without full logits
 rows.py          the fused pass's input and output: logits by the chunk, collected gradients

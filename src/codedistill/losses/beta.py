@@ -62,7 +62,7 @@ class BetaPolicy:
         self.value = self.draw(epoch=0)
 
     def draw(self, epoch: int) -> float:
-        """beta at the start of an epoch: the one value, or a uniform draw that depends on seed and epoch alone."""
+        """beta at the start of an epoch: `initial`, or a uniform draw from it that depends on seed and epoch alone."""
         if not isinstance(self.config.initial, tuple):
             return float(self.config.initial)
         low, high = self.config.initial

@@ -1,4 +1,4 @@
-"""What a run may choose about beta: the strategies, the regularizers and their settings.
+"""Beta's strategies, regularizers and settings.
 
 A new strategy is one class in `beta.py` and one entry in STRATEGIES. Nothing here imports torch: recipes are checked
 against these tables.

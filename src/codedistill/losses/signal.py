@@ -1,7 +1,7 @@
-"""What a model says about the next token at N positions, in the forms that the losses read.
+"""A model's next-token distributions at N positions, in the forms that the losses read.
 
 `Hidden` comes from a live model or an exact cache, `TopK` from a truncated cache or a server, `Logits` from a caller
-who has them already. A loss takes any of them as its teacher; only `rows.py` looks inside.
+that has them already. A loss takes any of them as its teacher; only `rows.py` looks inside.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ class TopK:
 
     ids: int64 [N, k], without duplicates in a row. log_probs: [N, k], log-probabilities of these ids. log_tail: [N],
     log of the mass of the V - k entries that are not listed, -inf if there is none. Compute it from the full
-    distribution at capture: 1 minus the sum of rounded probabilities is noise. temperature: the one at which the
-    probabilities were taken. A loss must use the same, since the tail of a tempered distribution does not follow from
+    distribution at capture: 1 minus the sum of rounded probabilities is noise. temperature: that of the
+    probabilities. A loss must use the same, since the tail of a tempered distribution does not follow from
     these numbers.
 
     Raises UserError for shapes that do not fit.

@@ -1,4 +1,4 @@
-"""The interface between a training method and the loop: what a method is built from, and what it gives back."""
+"""The interface between a training method and the loop."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Student:
 
 @dataclass(frozen=True)
 class MethodContext:
-    """What a method is built from. teacher: None for methods that learn from text alone."""
+    """The input of a method's constructor. teacher: None for methods that learn from text alone."""
 
     recipe: Recipe
     student: Student
@@ -101,7 +101,7 @@ class Rewritten:
 
 @dataclass(frozen=True)
 class RewriteContext:
-    """What a rewrite works with: its folder, device and processes, and a callback (responses done, total).
+    """The input of a rewrite: its folder, device and processes, and a callback (responses done, total).
 
     resuming: training has started on the responses in the folder, so they must be there and fit.
     """

@@ -1,4 +1,4 @@
-"""On-policy distillation: part of the responses are the student's own. Agarwal et al. 2024 (GKD).
+"""On-policy distillation: the student writes some of the responses. Agarwal et al. 2024 (GKD).
 
 L = (1 - lambda) E_data[ D(p || q) ] + lambda E_student[ D(p || q) ]        no gradient through the sampling
 """

@@ -125,7 +125,7 @@ class MiniLLM(Method):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if state["corpus"] != fingerprint(self._corpus):
             raise UserError(
-                "minillm.corpus: the text is not the one this run started with; restore it or choose another output"
+                "minillm.corpus: the text changed after this run started; restore it or choose another output"
             )
         for row in state["rollouts"]:
             example = Encoded(row["id"], tuple(row["ids"]), row["prompt_length"])
@@ -156,7 +156,7 @@ class MiniLLM(Method):
                     self._rollouts[example.id] = Rollout(example, log_p[own].cpu(), log_q[own].cpu())
 
     def _policy_loss(self, hidden: Tensor, batch: Batch, weights: Tensor) -> Tensor:
-        """The weighted sum of PPO's loss. Its gradient is the one of the tokens' cross entropy, suitably weighted."""
+        """The weighted sum of PPO's loss. Its gradient is that of the tokens' cross entropy with other weights."""
         signal, settings = Hidden(hidden.detach(), self._head), (self._student.vocabulary, self._loss.chunk_rows)
         log_q = target_log_probs(signal, batch.targets, *settings)
         advantage, mixed = (_rows(batch, each, weights) for each in (self._advantages, self._mixed))

@@ -100,12 +100,12 @@ class Minillm(Section):
 class MethodEntry:
     """A method as the recipe knows it, before any of it is imported.
 
-    build: `module:name` of a function or class that makes the method from its ingredients. settings: the method's own
+    build: `module:name` of a function or class that makes the method from a `MethodContext`. settings: the method's own
     section. reads: keys or whole sections that only some methods read; they are errors with any other method.
-    teacher: the method needs one. divergence: what it compares the two models by, unless it reads loss.divergence and
-    the recipe names another. rewrite: `module:name` of a function that replaces the data's examples before training
+    teacher: the method needs one. divergence: its default, which a method that reads loss.divergence may replace.
+    rewrite: `module:name` of a function that replaces the data's examples before training
     starts. warm: a student with random weights is refused. text_only: the key=value with which the student learns from
-    text alone, and the teacher is asked for nothing else.
+    text alone, and the losses need no teacher.
     """
 
     build: str

@@ -53,7 +53,7 @@ def probe_logits(model: Any) -> torch.Tensor:
 def verify_saved(model: Any, tokenizer: Any, key: str, folder: Path | None = None) -> None:
     """Save a model, load it with plain transformers, and compare logits and end tokens.
 
-    `key` names the model in messages. `folder`: where it has been saved already, instead of a temporary folder.
+    `key` names the model in messages. `folder` holds the saved model already; by default a temporary folder is used.
 
     Raises:
         UserError: the model cannot be saved, does not load, or is another one after loading.

@@ -1,4 +1,4 @@
-"""What a model's configuration says, wherever its family keeps it."""
+"""A model's configuration, wherever its family keeps it."""
 
 from __future__ import annotations
 

@@ -84,6 +84,6 @@ def check_head(model: Any, name: str) -> None:
     tolerance = 1e-3 if head.weight.dtype == torch.float32 else 5e-2
     if not bool((own - ours).abs().max() <= tolerance * own.abs().max()):
         raise UserError(
-            f"{name}: {inner.config.model_type} does something to its logits that is not known here, so losses would "
-            "be wrong; choose another family"
+            f"{name}: {inner.config.model_type} changes its logits in an unknown way, so losses would be wrong; choose "
+            "another family"
         )

@@ -20,7 +20,7 @@ from codedistill.models.names import EMBEDDED, require_on_hub, resolve
 from codedistill.recipe.sections import ModelSpec
 
 INCIDENTAL = frozenset({"_name_or_path", "transformers_version", "architectures", "use_cache"})
-"""Settings of a model that do not decide what it writes."""
+"""Settings of a model that its output does not depend on."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Loaded:
         return list(dict.fromkeys(t for t in (self.tokenizer.eos_token_id, *more) if t is not None))
 
     def fingerprint(self) -> str:
-        """SHA-256 of all that decides what the model writes: weights, settings, tokenizer."""
+        """SHA-256 of everything that the model's output depends on: weights, settings, tokenizer."""
         settings = {k: v for k, v in self.model.config.to_dict().items() if k not in INCIDENTAL}
         ends = getattr(self.model.generation_config, "eos_token_id", None)
         digest = hashlib.sha256(repr((sorted(settings.items(), key=str), ends, self._tokens())).encode())
@@ -59,7 +59,7 @@ class Loaded:
         return digest.hexdigest()
 
     def _tokens(self) -> tuple[Any, ...]:
-        """What the tokenizer does to texts, as text."""
+        """The tokenizer's rules and special tokens."""
         fast = getattr(self.tokenizer, "backend_tokenizer", None)
         rules = sorted(self.tokenizer.get_vocab().items()) if fast is None else fast.to_str()
         return rules, self.tokenizer.chat_template, self.tokenizer.eos_token_id, self.tokenizer.bos_token_id

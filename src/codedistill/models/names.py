@@ -71,5 +71,5 @@ def require_on_hub(name: str, file: str, key: str) -> None:
     except HFValidationError as error:
         reason = first_line(error)
     except Exception as error:  # whatever the network raises
-        reason = f"the hub cannot be asked: {first_line(error)}"
+        reason = f"the hub cannot be reached: {first_line(error)}"
     raise UserError(f"{key} {name}: no such folder; as a hub id: {reason}", key=key)

@@ -1,4 +1,4 @@
-"""Does this processor compute bfloat16 correctly?"""
+"""Whether this processor computes bfloat16 correctly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do teacher and student speak the same tokens?
+"""Whether teacher and student have the same tokens.
 
 Two models may pad their vocabularies to different sizes (Qwen2.5-Coder 0.5B: 151,936; 7B: 152,064) while their
 tokenizers agree on every real token. Both heads are then cut to the real entries; nothing is zero-padded.
@@ -53,5 +53,5 @@ def own_vocabulary(model: Loaded) -> int:
 def _mismatch(teacher: Loaded, student: Loaded, why: str) -> str:
     return (
         f"teacher {teacher.name} and student {student.name} have different tokenizers: {why}; "
-        "choose a pair of one family, or distil by text: method=seqkd seqkd.objective=cross_entropy"
+        "choose a pair of one family, or distill by text: method=seqkd seqkd.objective=cross_entropy"
     )

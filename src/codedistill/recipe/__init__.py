@@ -1,10 +1,11 @@
-"""What a run is asked to do.
+"""The recipe: every setting of a run.
 
-model.py      the recipe, validated
+model.py      the recipe and its validation
 sections.py   its sections; those of methods are in methods/settings.py
 load.py       recipes from files, shipped names and mappings, with overrides
 explain.py    validation errors in one line
-reference.py  what every key means, for docs/recipe.md and `recipes show`
+inputs.py     whether models, data and benchmarks exist
+reference.py  the meaning of every key, for docs/recipe.md and `recipes show`
 shipped/      the recipes that come with the package
 """
 

@@ -58,7 +58,7 @@ OTHER_NAMES = {
     "output_dir": "output",
     "resume_from_checkpoint": "resume",
 }
-"""What papers and other tools call our divergences and keys, with a section where the name alone is ambiguous."""
+"""Names of our divergences and keys in papers and other tools, with a section where the name alone is ambiguous."""
 
 IN_WORDS = {
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "should be a whole number"),

@@ -1,4 +1,4 @@
-"""Whether the models and files that a recipe names exist, found in a moment and before anything is loaded."""
+"""Whether the models and files that a recipe names exist; nothing is loaded."""
 
 from __future__ import annotations
 

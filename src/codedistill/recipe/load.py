@@ -54,7 +54,7 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe | None = None, o
 def load_evaluation(settings: Evaluation | Mapping[str, Any], overrides: Iterable[str] = ()) -> Evaluation:
     """Settings of an evaluation without a run: keys of the recipe's section, with overrides.
 
-    An override may name the section, as in evaluation.limit=10, or leave it out.
+    An override may name the section, as in evaluation.limit=10, or omit it.
 
     Raises:
         UserError: as for `load_recipe`.
@@ -161,7 +161,7 @@ def parse_overrides(texts: Iterable[str], section: str = "") -> list[Override]:
             raise UserError(message, key=key, override=text) from None
         if isinstance(value, str):
             with suppress(ValueError):
-                value = float(value)  # YAML 1.1 reads 1e-3 as a string; people mean a number
+                value = float(value)  # YAML 1.1 reads 1e-3 as a string
         new = Override(text, path[1:] if len(path) > 1 and path[0] == section else path, value)
         for earlier in overrides:
             if any(leaf[: len(new.path)] == new.path for leaf in _leaves(earlier.path, earlier.value)):

@@ -1,4 +1,4 @@
-"""What every recipe key means, from the descriptions of the fields: docs/recipe.md, and comments in a recipe.
+"""The meaning of every recipe key, from the descriptions of the fields: docs/recipe.md, and comments in a recipe.
 
 A test compares docs/recipe.md with the output; after a change to a section, write the file again:
 

@@ -38,7 +38,7 @@ class Table:
 
     @classmethod
     def of(cls, caption: str, columns: Sequence[Column[T]], items: Iterable[T]) -> Table:
-        """A row for each item. A column that is unknown for all items is left out."""
+        """A row for each item. A column without any known cell is left out."""
         items = list(items)
         filled = [(column, cells) for column in columns if any(cells := [column.cell(item) for item in items])]
         rows = zip(*([cell or UNKNOWN for cell in cells] for _, cells in filled), strict=True)

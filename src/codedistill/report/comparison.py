@@ -86,7 +86,7 @@ def compare_runs(paths: Sequence[Path]) -> Comparison:
     results = [results_on(name, recipes) for name in dict.fromkeys(b for run in runs for b in run.table.benchmarks)]
     differences, remarks = matched_differences(recipes)
     remarks += [
-        f"Over seeds, means on {result.benchmark} are over the {result.tasks} tasks that all students were asked."
+        f"Over seeds, means on {result.benchmark} are over the {result.tasks} tasks that all students share."
         for result in results
         if result.tasks and result.partial and any(len(recipe.runs) > 1 for recipe in result.recipes)
     ]
@@ -118,9 +118,9 @@ def comparison_headlines(results: Sequence[BenchmarkResults]) -> list[str]:
         where = f" on {result.benchmark}" if len(results) > 1 else ""
         if not result.tasks:
             if result.partial:
-                sentences.append(f"The students were not asked the same tasks{where}, so there is no ranking.")
+                sentences.append(f"The students share no tasks{where}, so there is no ranking.")
             continue
-        shared = f"the {result.tasks} tasks{where} that all students were asked"
+        shared = f"the {result.tasks} tasks{where} that all students share"
         tasks = shared if result.partial else f"the tasks{where}"
         best, *others = sorted(result.recipes, key=lambda r: -r.mean)  # as given where means are equal
         base = max((r.base for r in result.recipes if r.base), key=lambda runs: mean(map(mean, runs)), default=None)

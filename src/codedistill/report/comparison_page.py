@@ -30,7 +30,7 @@ TERMINAL = ("results", "paired", "seeds")
 """The sections whose tables are also printed on a terminal."""
 
 ABOUT_PAIRS = (
-    "Each row compares two students on the tasks that both were asked: a run with the run of the first recipe that has "
+    "Each row compares two students on their shared tasks: a run with the run of the first recipe that has "
     "the same seed. The difference is in pass@1, with its bootstrap interval; there is none (-) if the difference is "
     "the same on every task. Better and worse count the tasks on which the first of the two does better or worse. p is "
     "from McNemar's exact test, or from the sign test if tasks have several samples. p (Holm) is corrected for the "
@@ -38,14 +38,14 @@ ABOUT_PAIRS = (
 )
 
 ABOUT_SEEDS = (
-    "One row for each recipe that was run with several seeds, over the tasks that all students were asked, or else "
-    "those that its own students were asked. Mean, standard deviation (deviation) and range are of pass@1, and the "
+    "One row for each recipe that was run with several seeds, over the tasks that all students share, or else "
+    "those that its own students share. Mean, standard deviation (deviation) and range are of pass@1, and the "
     "accuracy loss is that of the mean. The difference is between two means, in points of pass@1. Its interval covers "
     "both other seeds and other tasks. With two or three seeds it is wide, since so few runs say little about how much "
     "seeds matter. Training time and peak memory are means."
 )
 
-NO_PAIRS = "No two students were asked the same tasks."
+NO_PAIRS = "No two students share a task."
 
 ABOUT_BARS = "A bar is the mean over the runs of its recipe; the table shows each run."
 

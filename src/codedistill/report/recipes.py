@@ -161,14 +161,14 @@ def matched_differences(recipes: Sequence[Recipe]) -> tuple[list[Difference], li
             names = f"{later.name} and {first.name}"
             item = difference(a, b, (later.name, first.name))
             if item is None:
-                remarks.append(f"{names} were not asked the same tasks of {benchmark}: no difference.")
+                remarks.append(f"{names} share no tasks of {benchmark}: no difference.")
                 continue
             found.append((first, item))
             if item.tasks < max(len(a.results), len(b.results)):
                 remarks.append(f"{names} share {item.tasks} tasks of {benchmark}.")
             prompts = {(e.summary.prompt_form, e.summary.template) if e.summary else (None, None) for e in (a, b)}
             if len(prompts) > 1:
-                remarks.append(f"{names} were asked {benchmark} with different prompts.")
+                remarks.append(f"{names} had different prompts on {benchmark}.")
     p_holm: dict[int, float] = {}
     for run in recipes[0].runs:
         family = [i for i, (first, _) in enumerate(found) if first is run]
@@ -181,7 +181,7 @@ def _pairs(recipes: Sequence[Recipe]) -> tuple[list[tuple[Run, Run]], list[str]]
     first, *others = recipes
     if not others:
         each_its_own = len({run.seed for run in first.runs}) == len(first.runs)
-        remark = "All runs are of one recipe: the differences show what the seed alone changes."
+        remark = "All runs have one recipe: the differences show the effect of the seed alone."
         return [(run, first.runs[0]) for run in first.runs[1:]], [remark] if each_its_own else []
     partners = {run.seed: run for run in reversed(first.runs)}
     pairs: list[tuple[Run, Run]] = []

@@ -37,7 +37,7 @@ class TableRow(EvaluationSummary):
 
     @property
     def remarks(self) -> list[str]:
-        """What the numbers leave out, and what a setting cut off."""
+        """Programs that the numbers leave out, and completions that were cut off."""
         found = []
         programs, cut_off = self.samples + self.without_verdict, self.truncated - self.context_full
         if self.without_verdict:

@@ -95,7 +95,7 @@ def run_page(run: Run) -> Page:
         title = f"programs by kind of error on {benchmark}"
         errors += [*heading, error_grid({row.name: row for row in rows}, bars, benchmark, title)]
         shown: list[Block] = [*shown_tasks(run, benchmark)]
-        samples += [*heading, *(shown or [Text("No task was asked of all models.")])]
+        samples += [*heading, *(shown or [Text("The models share no task.")])]
 
     results += [Grid(tuple(intervals))] if intervals else []
     compared = difference_table(pairs, len(benchmarks) > 1)
@@ -159,7 +159,7 @@ def kind_of(passed: Mapping[str, bool]) -> str:
 
 
 def shown_tasks(run: Run, benchmark: str, limit: int = SHOWN) -> list[ShownTask]:
-    """Up to `limit` tasks that every evaluated model was asked, with each model's program.
+    """Up to `limit` tasks that all evaluated models share, with each model's program.
 
     Kinds take turns. Within a kind the benchmark's order decides, but a task whose category for the student was not
     shown yet goes first. The first sample decides, since it is the one that is shown.

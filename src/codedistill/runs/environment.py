@@ -1,4 +1,4 @@
-"""What a run ran on: versions, hardware, code state."""
+"""The environment of a run: versions, hardware, git commit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = ("codedistill", "torch", "transformers", "accelerate", "peft", "safet
 def describe_environment(fingerprints: dict[str, str]) -> dict[str, Any]:
     """Plain data for environment.json; `fingerprints` are SHA-256 sums of the run's inputs.
 
-    What cannot be found out is None, as is `git` outside of a repository.
+    Unknown values are None, as is `git` outside of a repository.
     """
     import torch
 

@@ -124,7 +124,7 @@ class ResultRow(Record):
 
 
 class SamplesRequest(Record):
-    """What decides a model's completions. Samples are used again only for an equal request.
+    """Everything that a model's completions depend on. Samples are reused only for an equal request.
 
     `weights` and `benchmark` are SHA-256 sums. `template` is None where the prompt is code to continue.
     """
@@ -143,7 +143,7 @@ class SamplesRequest(Record):
 
 
 class ResultsRequest(Record):
-    """What decides the verdicts. `samples` and `benchmark` are SHA-256 sums, `timeout` is in seconds."""
+    """Everything that the verdicts depend on. `samples` and `benchmark` are SHA-256 sums, `timeout` is in seconds."""
 
     samples: str
     benchmark: str
@@ -171,7 +171,7 @@ class _Subject(Record):
 
 
 class EvaluationSummary(Summary, _Subject):
-    """One model on one benchmark: what was evaluated, an `evaluation.Summary`, and how.
+    """One model on one benchmark: the subject, an `evaluation.Summary`, and the conditions.
 
     `tasks` of `benchmark_tasks` were evaluated. `isolation` joins the rows' with "+". `sha256` is of the benchmark's
     data. `inputs_left_out` counts test inputs without an expected output, `truncated` the completions that did not end
@@ -212,8 +212,10 @@ class PairedDifference(Record):
 
 
 class TrainingSummary(Record):
-    """What training did: optimizer steps; examples used, truncated, dropped, and with an unfinished response of the
-    teacher. Memory is in megabytes."""
+    """Optimizer steps; examples used, truncated (`cut`), dropped, and with an unfinished response of the teacher.
+
+    Memory is in megabytes.
+    """
 
     steps: NonNegativeInt
     examples: NonNegativeInt

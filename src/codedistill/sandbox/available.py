@@ -1,4 +1,4 @@
-"""Which layers work on this machine: found out by running a program on each."""
+"""The layers that work on this machine, found by running a program on each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHOICE = "CODEDISTILL_SANDBOX"
 """Environment variable with the name of the layer to use, instead of the strongest one that works."""
 
 ATTEMPTS = 3
-"""Tries of a layer before a weaker one is taken, where it failed for a want of something: it may be there again."""
+"""Tries of a layer before a weaker one is taken, if it failed for lack of a resource that may be free again."""
 
 PROBE = Program(
     "def one():\n    return 1\n", "def check(candidate):\n    assert candidate() == 1\n", "one", Isolation.DATA
@@ -29,7 +29,7 @@ PROBE = Program(
 
 @functools.cache
 def sandbox_layer() -> str:
-    """Name of the strongest layer that works on this machine, tried once per process; a weaker one is warned of.
+    """Name of the strongest layer that works on this machine, tried once per process. A weaker one causes a warning.
 
     `+seccomp` at its end: system calls are filtered too, sockets among them. The environment variable
     CODEDISTILL_SANDBOX names a layer to use instead.

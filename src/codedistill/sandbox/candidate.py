@@ -34,7 +34,7 @@ Namespace = dict[str, Any]
 
 
 def make_namespace() -> Namespace:
-    """The namespace of the program's module. All that a program can reach by name is its own or Python's."""
+    """The namespace of the program's module. It names only the program's own objects and Python's."""
     # The program's `builtins` are a copy: what it patches is not the harness's.
     own = types.ModuleType("builtins")
     own.__dict__.update(vars(builtins), **{name: Quitter(name, "Ctrl-D (i.e. EOF)") for name in ("exit", "quit")})
@@ -64,7 +64,7 @@ def serve(descriptor: int, namespace: Namespace) -> NoReturn:
             leave(error)
         except BaseException as error:
             failure = describe(error, source) | ({"raised_in": "source"} if in_source else {})
-            # What `except` clauses of the checks go by.
+            # `except` clauses of the checks match these.
             bases = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins"]
             message = wire.dumps(["error", failure, bases])
         if os.getpid() != process:  # a child that the program forked must not speak for it
@@ -136,18 +136,19 @@ def run_with_checks(descriptor: int, namespace: Namespace) -> NoReturn:
 
 
 class _Guard:
-    """Notices a program that replaces what its checks rely on.
+    """Detects whether a program replaced something that its checks rely on.
 
-    That is: built-ins that the checks use, functions and classes that they define or find in the modules that they
-    import, and methods of these classes. What the checks may replace themselves (`assigned`) is left alone.
+    It covers the built-ins that the checks use, the functions and classes that they define or find in the modules that
+    they import, and the methods of these classes. Names that the checks may replace themselves (`assigned`) are
+    skipped.
     """
 
     def __init__(self, modules: list[str], builtins: list[str], assigned: list[str]) -> None:
         self.assigned = frozenset(assigned)
         self.kept: list[tuple[Mapping[str, Any], str, str, Any, list[Any]]] = []
-        """Where a thing is, that place's name, the thing's name, the thing, and what it consisted of."""
+        """For each object: the mapping that holds it, the mapping's name, the object's name, the object, its parts."""
         self.classes: list[tuple[Mapping[str, Any], str, frozenset[str]]] = []
-        """Of the library: a method that is added can take the place of an inherited one."""
+        """Classes of libraries, with their names: an added method can take the place of an inherited one."""
         for name in modules:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
@@ -173,7 +174,7 @@ class _Guard:
                     self.classes.append((vars(thing), f"{where}.{name}", frozenset(vars(thing))))
 
     def changed(self) -> str:
-        """The first thing that is not what it was, '' if there is none."""
+        """The name of the first object that was replaced or changed; '' if there is none."""
         for place, where, name, thing, parts in self.kept:
             now = _parts(thing)
             same = len(now) == len(parts) and all(a is b for a, b in zip(now, parts, strict=True))
@@ -187,7 +188,7 @@ class _Guard:
 
 
 def _parts(thing: Any) -> list[Any]:
-    """What can be replaced within a thing that stays the same."""
+    """The parts of an object that can be replaced while the object stays the same."""
     if type(thing) in (staticmethod, classmethod):
         thing = thing.__func__
     if type(thing) is not types.FunctionType:
@@ -202,7 +203,7 @@ def flush() -> None:
 
 
 def leave(error: SystemExit) -> NoReturn:
-    """End this process as the interpreter would, without what the program has registered for its end."""
+    """End this process as the interpreter would, without the program's exit handlers."""
     flush()
     code = error.code
     os._exit(code & 0xFF if isinstance(code, int) else 0 if code is None else 1)

@@ -28,11 +28,11 @@ class Gone(BaseException):
 
 
 class ChecksFault(Exception):
-    """No program could pass these checks here."""
+    """No program could pass these checks in `data` isolation."""
 
 
 class Candidate:
-    """What the checks get as `candidate`."""
+    """The `candidate` that the checks call."""
 
     def __init__(self, channel: socket.socket, name: str) -> None:
         self.__name__ = name
@@ -45,9 +45,9 @@ class Candidate:
         try:
             message = wire.dumps([arguments, keywords])
         except Exception as error:
-            raise ChecksFault(f"their arguments cannot be handed over: {message_of(error)}") from None
+            raise ChecksFault(f"their arguments cannot be sent: {message_of(error)}") from None
         if b'{"opaque":' in message:
-            raise ChecksFault("they hand over an object that is no plain data; use isolation 'shared'")
+            raise ChecksFault("they pass an object that is not plain data; use isolation 'shared'")
         return self.exchange(message)
 
     def exchange(self, message: bytes | None = None) -> Any:
@@ -113,7 +113,7 @@ def serve(supervisor: socket.socket) -> None:
 
 
 STARTED, FINISHED, HUNG_UP, LOST = "started", "finished", "hung up", "lost"
-"""What the supervisor is told, with the process and its CPU time. HUNG_UP: the program did, and is about to end."""
+"""News for the supervisor, with the process and its CPU time. HUNG_UP: the program closed its channel and will end."""
 
 DONE, WORN, FAULT = 0, 1, 70
 
@@ -131,7 +131,7 @@ def _serve(supervisor: socket.socket) -> NoReturn:
             with contextlib.ExitStack() as stack:
                 job, channel = (stack.enter_context(socket.socket(fileno=each)) for each in descriptors)
                 news, stateful = FINISHED, False
-                with contextlib.suppress(EOFError, OSError):  # hung up by the caller, who wants no verdict then
+                with contextlib.suppress(EOFError, OSError):  # the caller has gone and needs no verdict
                     token, facts, source, code = (wire.receive_frame(job) for _ in range(4))
                     about = json.loads(facts)
                     stateful = about["stateful"]
@@ -142,7 +142,7 @@ def _serve(supervisor: socket.socket) -> NoReturn:
             wire.send_facts(supervisor, [news, os.getpid(), time.process_time()])
             if stateful:
                 os._exit(WORN)
-            # What the program returned, and functions that know each other, would be in the next checks' way.
+            # Free the program's values and the functions that refer to each other before the next checks.
             sys.modules.pop("checks", None)
             gc.collect()
     finally:
@@ -153,7 +153,7 @@ def _judge(job: socket.socket, candidate: Candidate, source: bytes, code: types.
     """None: every check held."""
     reached = False
     try:
-        with contextlib.suppress(OSError):  # it died early: the answer tells
+        with contextlib.suppress(OSError):  # it ended early; the answer says how
             wire.send_frame(candidate._channel, wire.to_bytes(candidate.__name__))
             wire.send_frame(candidate._channel, source)
         candidate.exchange()
@@ -183,6 +183,6 @@ def _judge(job: socket.socket, candidate: Candidate, source: bytes, code: types.
                 )
                 return failure | {"status": "broken_checks", "message": why}
             return failure | {"reached_checks": reached}
-    if candidate.codedistill_gone:  # whatever the checks made of it
+    if candidate.codedistill_gone:  # even if the checks caught it
         return {"status": "gone", "message": candidate.codedistill_gone, "reached_checks": reached}
     return None

@@ -1,4 +1,4 @@
-"""What the text of checks tells before they run: whether they are any, and what they rely on."""
+"""Facts from the text of checks before they run: whether a program could pass them, and what they rely on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ChecksText(NamedTuple):
     assigned: tuple[str, ...] = ()
     """Names that they may replace themselves: global and attributes, and the last parts of strings ("time.sleep")."""
     stateful: bool = False
-    """They may leave something behind in their process for the next checks to fall over."""
+    """They may leave something behind in their process that disturbs the next checks."""
 
 
 STATELESS_MODULES = frozenset(

@@ -16,7 +16,7 @@ NAME_LIMIT = 100
 _NAME: Any = type.__dict__["__name__"]
 _TRACEBACK: Any = BaseException.__dict__["__traceback__"]
 _SYNTAX_ERROR_LINE: Any = SyntaxError.__dict__["lineno"]
-# Read past what the program's class may have put in their places.
+# Read through the built-in descriptors, past attributes of the program's own class.
 
 
 def describe(error: BaseException, source: str) -> dict[str, Any]:

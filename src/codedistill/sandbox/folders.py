@@ -1,4 +1,4 @@
-"""Deleting what programs leave behind, whatever they made of it."""
+"""Deleting the folders of programs, whatever they contain."""
 
 from __future__ import annotations
 

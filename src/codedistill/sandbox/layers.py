@@ -1,4 +1,4 @@
-"""What stands between a program and the machine, from the strongest layer to the weakest.
+"""The layers between a program and the machine, from the strongest to the weakest.
 
     namespaces   own user, process, network, IPC and mount namespaces: another file system, no network, no other process
     landlock     the kernel's Landlock rules over the real file system

@@ -1,4 +1,4 @@
-"""What goes into the sandbox and what comes out of it."""
+"""The input and output of the sandbox: programs, limits and results."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one program."""
+    """The end of one program."""
 
     status: Status
     error_type: str | None = None
@@ -103,7 +103,7 @@ class Result:
     """CPU time that counts against `Limits.cpu_seconds`."""
     stdout: str = ""
     layer: str = ""
-    """What stood between the program and the machine: `sandbox_layer()` says what the names mean."""
+    """The layer that confined the program; docs/sandbox.md describes the layers."""
 
     @property
     def passed(self) -> bool:

@@ -1,4 +1,4 @@
-"""The strongest layer: a program sees a file system, a network and a process table made for it alone.
+"""The strongest layer: a program sees a file system, a network and a process table of its own.
 
 A worker's supervisor lives in namespaces of its own, made once. A root folder in memory shows the interpreter and the
 system's libraries read-only; beside them there is only the program's home, in memory too and limited in size. Programs
@@ -33,7 +33,7 @@ _HOMES = ("/tmp", "/home", "/program")
 
 
 class NamespaceLayer(Layer):
-    """`Layer` without anything in common with the machine but the kernel."""
+    """`Layer` that shares nothing with the machine but the kernel."""
 
     name = "namespaces"
     protects = "file system, process table and network of its own"
@@ -46,7 +46,7 @@ class NamespaceLayer(Layer):
         """How the empty home folder looks."""
 
     def prepare(self) -> None:
-        """Raises OSError where one of the namespaces is not to be had."""
+        """Raises OSError if one of the namespaces cannot be made."""
         root = os.getuid() == 0
         self._leave_the_machine()
         pid = os.fork()
@@ -55,7 +55,7 @@ class NamespaceLayer(Layer):
             _, status = os.waitpid(pid, 0)
             os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
         system.mount("none", "/", None, system.MS_REC | system.MS_PRIVATE)
-        # In the kernel's eyes the supervisor is still the caller here, who alone may be able to reach these places.
+        # To the kernel the supervisor is still the caller, and only the caller may be able to reach these places.
         places = readable_places()
         hidden = hidden_places(places, self.third_party)
         trees: dict[str, tuple[int | str, bool]] = {}
@@ -81,8 +81,8 @@ class NamespaceLayer(Layer):
         user, group = os.getuid(), os.getgid()
         outside = (_NOBODY, _NOBODY) if user == 0 else (user, group)
         ours, theirs = socket.socketpair()
-        helper = os.fork()
-        if helper == 0:
+        mapper = os.fork()
+        if mapper == 0:
             # Only a process that stayed outside may write the maps.
             try:
                 theirs.recv(1)
@@ -100,7 +100,7 @@ class NamespaceLayer(Layer):
             system.unshare(flags | system.CLONE_NEWIPC | system.CLONE_NEWUTS)
         finally:
             ours.sendall(b"m")
-            _, status = os.waitpid(helper, 0)
+            _, status = os.waitpid(mapper, 0)
             ours.close()
             theirs.close()
         if status != 0:
@@ -136,7 +136,7 @@ class NamespaceLayer(Layer):
         self._sweeper, theirs = socket.socketpair()
         if os.fork() == 0:
             try:
-                signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans end here; nobody asks how
+                signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans end here, and their status is not needed
                 os.closerange(3, theirs.fileno())
                 os.closerange(theirs.fileno() + 1, 65_536)
                 system.prctl(system.DEATH_SIGNAL, signal.SIGKILL)
@@ -170,7 +170,7 @@ class NamespaceLayer(Layer):
                 return
             if not answer:
                 raise OSError("the sweeper has ended")
-            # A program without a filter can make children of its parent, this process: dead, they stay until asked for.
+            # A program without a filter can make children of its parent, this process, which must reap them.
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass

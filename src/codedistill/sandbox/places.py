@@ -1,4 +1,4 @@
-"""What a program may read of the machine's files: the interpreter, its library and the system's, and nothing installed.
+"""The files of the machine that a program may read: the interpreter, its library and the system's, and no packages.
 
 Benchmarks are distributed as packages, answers included. So no package is shown, and of a Python installation nothing
 but its programs and its library: environments full of packages may lie anywhere in the rest of it.

@@ -29,8 +29,8 @@ def run_programs(
     could pass give the status BROKEN_CHECKS.
 
     Raises:
-        InfrastructureError: no layer works here, or a program's processes failed three times, and those of a program
-            that is known to be good failed after it. Nothing that a program does by itself raises.
+        InfrastructureError: no layer works here, or a program's processes failed three times, and so did those of a
+            program that is known to be good. No program can cause it by its own actions.
     """
     return run_on(sandbox_layer().partition("+")[0], programs, limits, on_result)
 
@@ -38,7 +38,7 @@ def run_programs(
 def run_on(
     layer: str, programs: Sequence[Program], limits: Limits, on_result: Callable[[int, Result], None] | None = None
 ) -> list[Result]:
-    """`run_programs` on a layer of one's choice."""
+    """`run_programs` on a given layer."""
     todo = iter(range(len(programs)))
     news: queue.SimpleQueue[tuple[int, Result] | BaseException] = queue.SimpleQueue()
     stop = threading.Event()
@@ -91,18 +91,18 @@ class _Lane:
                 fault = str(error) or type(error).__name__
                 self.close()
                 continue
-            # The kernel, out of memory, kills processes so, and not only those whose fault that is.
+            # The kernel kills processes with SIGKILL when memory is exhausted, innocent ones too.
             if result.error_type != "SIGKILL" or attempt + 1 == ATTEMPTS:
                 return result
-        said = f"could not be run, tried {ATTEMPTS} times: {fault[:300]}"
+        failure = f"could not be run, tried {ATTEMPTS} times: {fault[:300]}"
         try:
             good = self._try(PROBE)
         except (WorkerError, OSError, EOFError) as error:
             self.close()
-            raise InfrastructureError(f"sandbox: program {index} {said}; nor could a good one: {error}") from None
+            raise InfrastructureError(f"sandbox: program {index} {failure}; nor could a good one: {error}") from None
         if not good.passed:
-            raise InfrastructureError(f"sandbox: program {index} {said}; a good one got the verdict {good.status}")
-        return Result(Status.CRASHED, "WorkerError", f"it {said}", layer=good.layer)
+            raise InfrastructureError(f"sandbox: program {index} {failure}; a good one got the verdict {good.status}")
+        return Result(Status.CRASHED, "WorkerError", f"it {failure}", layer=good.layer)
 
     def _try(self, program: Program) -> Result:
         if self.worker is None:

@@ -34,7 +34,7 @@ class Layer:
     """
 
     name = "rlimits"
-    protects = "limits only: what the user may read and write, a program may"
+    protects = "limits only: a program may read and write what the user may"
     in_the_open = True
     """Other processes and the machine's own files are visible to the program."""
     guards_files = False
@@ -43,7 +43,7 @@ class Layer:
     def __init__(self, folder: str, limits: Limits, third_party: list[str]) -> None:
         self.limits = limits
         self.third_party = third_party
-        """Folders with packages, which are not for programs to read."""
+        """Folders with packages, which programs must not read."""
         self.folder = folder
         self.home = os.path.join(folder, "program")
         self.user: int | None = None
@@ -85,7 +85,7 @@ class Layer:
         set_limit(resource.RLIMIT_NOFILE, self.limits.open_files)
         set_limit(resource.RLIMIT_AS, self.limits.memory_mb * 2**20)
         system.prctl(system.NO_NEW_PRIVILEGES, 1)
-        # In the open, a child that its program leaves behind could not be told from any other process.
+        # In the open, a child that outlives its program could not be told apart from other processes.
         self.filter = seccomp.instructions(self.in_the_open, forks=not self.in_the_open) if self.filtered else None
         # The supervisor watches the CPU time of the program's first process; this is for the processes that it starts.
         self.cpu = ceil(self.limits.cpu_seconds) + 1

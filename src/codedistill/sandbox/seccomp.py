@@ -30,7 +30,7 @@ FORBIDDEN: dict[str, tuple[int | None, int | None]] = {
     # Marks on the home folder itself, which is the next program's.
     "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "removexattr": (197, 14),
     "lremovexattr": (198, 15), "fremovexattr": (199, 16), "setxattrat": (463, 463), "removexattrat": (466, 466),
-    # The pace of other processes, such as the one that ends programs.
+    # Priorities of other processes, such as the one that ends programs.
     "setpriority": (141, 140), "ioprio_set": (251, 30), "sched_setaffinity": (203, 122),
     "sched_setscheduler": (144, 119), "sched_setparam": (142, 118), "sched_setattr": (314, 274),
 }  # fmt: skip
@@ -66,7 +66,7 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _MASK, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x5
 # Offsets in struct seccomp_data; of the arguments, the low half.
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 PROCESS = struct.pack("<I", 0x7EDCBA98)
-"""Stands for the process in a filter that is made ahead of it."""
+"""Stands for the process in a filter that is made before it starts."""
 
 _ALLOW, _KILL, _FAIL = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _EAGAIN, _ENOSYS = 1, 11, 38

@@ -1,4 +1,4 @@
-"""The clean process from which programs are forked: it supervises them and never runs or reads what they consist of.
+"""The clean process from which programs are forked: it supervises them, and never runs or reads their code.
 
 Started as a fresh isolated interpreter, never forked from the caller. It forks one checker, which runs the checks of
 `data` isolation, and one candidate per program. It keeps the clocks, collects the output, kills what is left, reports.
@@ -31,10 +31,10 @@ OUTPUT, CHANNEL = 1, 3
 """Descriptors of a candidate, beside /dev/null for 0 and 2. CHANNEL leads to the checks or, `shared`, to the caller."""
 
 DATA, SHARED = b"d", b"s"
-"""What comes with a job: the isolation."""
+"""The isolation, sent with a job."""
 
 IDLE_SHARE = 0.05
-"""A program that had less than this of a CPU has waited for something. On a busy machine one still gets more."""
+"""A program with less than this share of a CPU counts as idle. On a busy machine a computing one still gets more."""
 
 TICK = 0.25
 """Seconds between looks at the clocks."""
@@ -49,23 +49,23 @@ PRELOADED = (
 """Modules that programs commonly import: loaded once. Few, because the cost of a fork grows with the process."""
 
 PASSING_FAULTS = (errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE, errno.EBUSY, errno.EINTR, errno.ENOSPC)
-"""A want of something that others use; the last one is what there is to say of too many namespaces."""
+"""Resources that other processes use up. ENOSPC also stands for too many namespaces."""
 
 
 def main() -> None:
     """argv: control descriptor, layer, work folder, and limits and folders with packages as JSON.
 
-    Says the layer's name, then serves until hung up on.
+    Sends the layer's name, then serves until the caller closes the connection.
     """
     control = socket.socket(fileno=int(sys.argv[1]))
     sys.path[:] = map(os.path.realpath, sys.path)  # programs are shown no links to them
     sys.executable = os.path.realpath(sys.executable)
     limits: Any = types.SimpleNamespace(**json.loads(sys.argv[4]))
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write("1000")  # where memory runs out, a program goes first, not the training beside it
+        file.write("1000")  # if memory is exhausted, a program ends first, not the training beside it
     for name in PRELOADED:
         importlib.import_module(name)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, who then hangs up
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, which then closes the connection
     try:
         supervisor = Supervisor(control, LAYERS[sys.argv[2]](sys.argv[3], limits, json.loads(sys.argv[5])), limits)
     except OSError as error:
@@ -73,7 +73,7 @@ def main() -> None:
         return
     wire.send_facts(control, {"layer": supervisor.layer.name + "+seccomp" * supervisor.layer.filtered})
     supervisor.serve()
-    os._exit(0)  # what an interpreter does at its end would keep the caller waiting
+    os._exit(0)  # the interpreter's own shutdown would keep the caller waiting
 
 
 Body = Callable[[int, candidate.Namespace], NoReturn]
@@ -122,14 +122,14 @@ class Supervisor:
             system.prctl(system.DEATH_SIGNAL, signal.SIGKILL)
             control.close()
             self.checks.close()
-            # It holds a copy of every value that a program returns, beside its own expected one.
+            # It holds a copy of every value that a program returns, beside the expected one.
             set_limit(resource.RLIMIT_AS, 2 * limits.memory_mb * 2**20)
             checker.serve(theirs)
 
         _fork(check)
         theirs.close()
         layer.separate()
-        # On a pipe, as programs have it: Python finds out once, here, that it cannot be rewound.
+        # Opened on a pipe, as in programs, so that Python finds out once that it cannot seek.
         reader, writer = os.pipe()
         os.dup2(writer, OUTPUT)
         raw = io.FileIO(OUTPUT, "w", closefd=False)
@@ -198,17 +198,17 @@ class Supervisor:
     def _start(self, run: _Run, channel: int, body: Body) -> int:
         """Fork the candidate; its confinement has succeeded when this returns. The reading end of its output."""
         reader, writer = os.pipe()
-        told, tell = os.pipe()
+        ready, news = os.pipe()
         os.set_blocking(reader, False)
 
         def live() -> None:
-            news = os.dup(tell) if tell == CHANNEL else tell
+            report = os.dup(news) if news == CHANNEL else news
             try:
                 os.dup2(channel, CHANNEL)
                 os.dup2(writer, OUTPUT)
-                self.layer.enter_program(CHANNEL)  # closes all others, `news` among them
+                self.layer.enter_program(CHANNEL)  # closes all others, `report` among them
             except BaseException as error:
-                os.write(news, f"{type(error).__name__}: {error}".encode())
+                os.write(report, f"{type(error).__name__}: {error}".encode())
                 raise
             gc.enable()
             body(CHANNEL, self.namespace)
@@ -217,9 +217,9 @@ class Supervisor:
             run.pid = _fork(live)
         finally:
             os.close(writer)
-            os.close(tell)
+            os.close(news)
         run.pidfd = os.pidfd_open(run.pid)
-        with open(told, "rb") as file:
+        with open(ready, "rb") as file:
             fault = file.read()
         if fault:
             raise OSError(f"a program's process could not be made ready: {fault.decode()}")
@@ -262,7 +262,7 @@ class Supervisor:
         run.checks_pid, run.checks_cpu = 0, max(0.0, cpu - run.checks_began)
         run.checks_lost = news == checker.LOST
         if news == checker.HUNG_UP and run.status is None:
-            # A process that dies closes its descriptors before it can be asked what it died of.
+            # A process that ends closes its descriptors before its status can be read.
             poll = select.poll()
             poll.register(run.pidfd, select.POLLIN)
             if poll.poll(LAST_MOMENTS * 1000):

@@ -1,4 +1,4 @@
-"""Linux system calls that Python's os module of this version does not offer. Every failure is an OSError."""
+"""Linux system calls that the os module of Python 3.11 lacks. Every failure is an OSError."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""A sandbox for tests: it runs programs for real or as a script says, remembers them, and fails when it is told to.
+"""A sandbox for tests: runs programs for real or returns prepared results, records the calls, and fails on demand.
 
     with FakeSandbox() as box:
         box.fail_after(4, InfrastructureError("no processes"))
         ...
     assert [len(call.programs) for call in box.calls] == [6]
 
-For tests of what hands programs to `sandbox.run_programs` and reads its results.
+For tests of code that calls `sandbox.run_programs`.
 """
 
 from __future__ import annotations

@@ -24,11 +24,11 @@ _INTEGERS = frozenset({int, bool})
 
 
 class WireError(Exception):
-    """The other side sent something that is not of this protocol."""
+    """The other side broke the protocol."""
 
 
 class Opaque:
-    """Stands for an object that is no plain data. It has a truth value and equals nothing but itself."""
+    """Stands for an object that is not plain data. It has a truth value and equals nothing but itself."""
 
     def __init__(self, kind: str, truth: bool) -> None:
         self._kind, self._truth = kind, truth
@@ -78,12 +78,12 @@ def to_text(data: bytes) -> str:
 
 
 def dumps(value: Any) -> bytes:
-    """Encode a value. Raises RecursionError for one that is too deep or contains itself."""
+    """Encode a value. Raises RecursionError if it is nested too deeply or contains itself."""
     return to_bytes(_ENCODER.encode(_pack(value)))
 
 
 def loads(data: bytes) -> Any:
-    """Decode a value. Raises WireError for what `dumps` would not make."""
+    """Decode a value. Raises WireError for anything that `dumps` does not write."""
     try:
         return _DECODER.decode(to_text(data))
     except MemoryError:
@@ -93,10 +93,10 @@ def loads(data: bytes) -> Any:
 
 
 def _pack(value: Any) -> Any:
-    """The JSON form of a value, made once: what an object says of itself cannot change any more.
+    """The JSON form of a value, made once, so that an object cannot change its answers later.
 
-    A subclass of a built-in type goes as that type, read by the base's own methods: what the program overrode, `__eq__`
-    above all, does not travel.
+    A subclass of a built-in type becomes that type, read by the base's own methods. Methods that the program overrode,
+    `__eq__` above all, are lost.
     """
     kind = type(value)
     packer = _PACKERS.get(kind)

@@ -28,7 +28,7 @@ GRACE_SECONDS = 30.0
 """How long after a program's last moment the supervisor's silence means that it is stuck."""
 
 ANSWER_LIMIT = 65_536
-"""Bytes that are kept of what the process with the checks says. The rest is read and dropped."""
+"""Bytes that are kept of the message of the process with the checks. The rest is read and dropped."""
 
 _BOOT = """
 import gc, sys, types
@@ -39,19 +39,19 @@ for name, path in (("codedistill", sys.argv[6]), ("codedistill.sandbox", sys.arg
 from codedistill.sandbox import supervisor
 supervisor.main()
 """
-# The package's own __init__ files are not run: a supervisor should hold nothing but the standard library. It keeps
-# what it holds: a garbage collection would cost a tenth of its start.
+# The package's own __init__ files are not run, so that a supervisor holds nothing but the standard library. It needs no
+# garbage collection, which would cost a tenth of its start.
 
 _ISOLATED = ("-s", "-P", "-S")
-"""With `_ENVIRONMENT` as it is, the same as -I and -S: nothing of the user's, and no third-party packages. But -I would
-also make the interpreter deaf to PYTHONHASHSEED."""
+"""With `_ENVIRONMENT`, the same as -I and -S: nothing of the user's, and no third-party packages. But -I would also
+make the interpreter ignore PYTHONHASHSEED."""
 
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}
-"""The same hashes in every worker: else the order of a set, and with it a verdict, could depend on the worker."""
+"""The same hashes in every worker; otherwise the order of a set, and with it a verdict, could depend on the worker."""
 
 
 class WorkerError(Exception):
-    """The supervisor failed, not the program. `passing`: it may be otherwise the next time."""
+    """The supervisor failed, not the program. `passing`: another attempt may succeed."""
 
     def __init__(self, message: str, passing: bool = True) -> None:
         super().__init__(message)
@@ -71,11 +71,12 @@ class Worker:
         wall = 12 * (limits.cpu_seconds + idle)
         self._patience = wall + GRACE_SECONDS
         settings = asdict(limits) | {"idle_seconds": idle, "wall_seconds": wall}
-        told = [layer, self.folder, json.dumps(settings), json.dumps(third_party_places())]
+        command = [sys.executable, *_ISOLATED, "-c", _BOOT, str(theirs.fileno()), layer, self.folder]
+        command += [json.dumps(settings), json.dumps(third_party_places()), str(here.parent), str(here)]
         try:
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, *_ISOLATED, "-c", _BOOT, str(theirs.fileno()), *told, str(here.parent), str(here)],
+                    command,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
@@ -123,8 +124,8 @@ class Worker:
             raise WorkerError(f"{type(error).__name__}: {error}") from error
         if report["fault"]:
             raise WorkerError(report["fault"])
-        reached, said = answer[:1] == b"r", bytes(answer.removeprefix(b"r"))
-        fields = _settle(said, said == token, program.isolation, report, self.limits)
+        reached, message = answer[:1] == b"r", bytes(answer.removeprefix(b"r"))
+        fields = _settle(message, message == token, program.isolation, report, self.limits)
         return Result(
             **{"reached_checks": reached} | fields,
             seconds=report["seconds"],
@@ -152,14 +153,14 @@ class Worker:
 
 
 def _settle(
-    said: bytes, has_token: bool, isolation: Isolation, report: dict[str, Any], limits: Limits
+    message: bytes, has_token: bool, isolation: Isolation, report: dict[str, Any], limits: Limits
 ) -> dict[str, Any]:
-    """The verdict's fields of Result, from what the process with the checks said and how the processes ended.
+    """The verdict's fields of Result, from the message of the process with the checks and the end of the processes.
 
     Raises:
         WorkerError: neither explains the end.
     """
-    verdict = _read(said, isolation)
+    verdict = _read(message, isolation)
     if verdict.get("status") == "broken_checks":
         return _ended(Status.BROKEN_CHECKS, "ChecksError", verdict["message"]) | {"reached_checks": False}
     if report["cpu_seconds"] > limits.cpu_seconds:
@@ -188,10 +189,13 @@ def _settle(
     return _ended(Status.EXITED, "SystemExit", f"ended with exit code {code} before the checks were done")
 
 
-def _read(said: bytes, isolation: Isolation) -> dict[str, Any]:
-    """What is no pass, or nothing. In `shared` isolation the program may have written it: each field is checked."""
+def _read(message: bytes, isolation: Isolation) -> dict[str, Any]:
+    """The fields of a failure; empty for any other message.
+
+    In `shared` isolation the program may have written the message, so each field is checked.
+    """
     try:
-        found = json.loads(said)
+        found = json.loads(message)
         status = found["status"]
     except (ValueError, LookupError, TypeError, RecursionError):
         return {}
@@ -199,11 +203,11 @@ def _read(said: bytes, isolation: Isolation) -> dict[str, Any]:
         return dict(found)
     if status not in ("failed", "memory"):
         return {}
-    error_type, message, line = found.get("error_type"), found.get("message"), found.get("line")
+    error_type, text, line = found.get("error_type"), found.get("message"), found.get("line")
     return {
         "status": status,
         "error_type": error_type[:100] if isinstance(error_type, str) else "Exception",
-        "message": message[:500] if isinstance(message, str) else "",
+        "message": text[:500] if isinstance(text, str) else "",
         "line": line if type(line) is int and line > 0 else None,
         "raised_in": "source" if found.get("raised_in") == "source" else "checks",
         "raised_deliberately": found.get("raised_deliberately") is True,

@@ -1,4 +1,4 @@
-"""Teachers: everything that can tell the next token's distribution at the rows of a batch.
+"""Teachers: sources of next-token distributions at the rows of a batch.
 
 live.py        a model in memory
 responses.py   responses that a teacher writes before training, kept in the run directory
@@ -19,7 +19,7 @@ __all__ = ["LiveTeacher", "Teacher", "TeacherSignal"]
 
 
 class Teacher(Protocol):
-    """What a method asks while the student learns."""
+    """A method's view of the teacher during training."""
 
     @property
     def loaded(self) -> Loaded | None:

@@ -26,7 +26,7 @@ FILE = "teacher_responses.jsonl"
 
 @dataclass(frozen=True)
 class Order:
-    """What to write: the teacher, a prompt per example id, the sampling.
+    """The responses to write: the teacher, a prompt per example id, the sampling.
 
     provenance: written beside the fingerprint, for people.
     """
@@ -37,7 +37,7 @@ class Order:
     provenance: dict[str, Any]
 
     def fingerprint(self) -> str:
-        """SHA-256 of what decides the responses: not the batch size, and the seed only if tokens are drawn."""
+        """SHA-256 of everything that the responses depend on. The seed counts only if tokens are drawn."""
         seed = self.sampling.seed if self.sampling.temperature > 0 else None
         deciding = (self.sampling.max_new_tokens, float(self.sampling.temperature), seed)
         digest = hashlib.sha256(repr((sorted(self.prompts.items()), deciding)).encode())

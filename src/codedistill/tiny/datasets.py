@@ -54,10 +54,11 @@ def instructions(count: int, seed: int = 0) -> list[dict[str, str]]:
     rows = []
     for task in draw_training_tasks(Partition.INSTRUCTIONS, count, seed):
         if rng.random() < 0.5:
-            asked, given = COMPLETE, task.prompt.rstrip()
+            instruction, given = COMPLETE, task.prompt.rstrip()
         else:
-            asked, given = f"Write a Python function {task.entry_point}({task.argument}). {task.description}", ""
-        rows.append({"instruction": asked, "input": given, "output": task.solution})
+            instruction = f"Write a Python function {task.entry_point}({task.argument}). {task.description}"
+            given = ""
+        rows.append({"instruction": instruction, "input": given, "output": task.solution})
     return rows
 
 

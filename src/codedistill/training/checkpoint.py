@@ -31,7 +31,7 @@ WEIGHTS, STATE, SUMS = "weights.safetensors", "state.pt", "sha256.json"
 class TrainState:
     """A run after `step` optimizer steps, from which the position in the data follows.
 
-    fingerprints: SHA-256 of what the run is fed, see `Setup`. random: the states of the random generators of each
+    fingerprints: SHA-256 of the run's inputs, see `Setup`. random: the states of the random generators of each
     process.
     """
 
@@ -177,7 +177,7 @@ def read_state(path: Path) -> TrainState:
     for name, value in expected.items():
         with _one_line(path / name):
             if _sha256(path / name) != value:
-                raise ValueError(f"its content is not the one that {SUMS} has the sum of")
+                raise ValueError(f"its checksum differs from that in {SUMS}")
     with _one_line(path / STATE):
         return TrainState(**torch.load(path / STATE, weights_only=True))
 
@@ -199,7 +199,7 @@ def load_weights(path: Path, model: Any) -> None:
 
 @contextmanager
 def _one_line(file: Path) -> Iterator[None]:
-    """Turn what reading a damaged file of a checkpoint raises into one line with the checkpoint before."""
+    """Turn any error from a damaged file of a checkpoint into one line that names the checkpoint before."""
     try:
         yield
     except Exception as error:  # torch raises many types for a truncated or changed file

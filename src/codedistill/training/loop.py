@@ -62,8 +62,8 @@ class TrainingResult:
     """The outcome of a training run.
 
     model: the student's folder. examples: all examples of the data, of which `cut` were truncated to data.max_length,
-    `dropped` were not used, and `unfinished` have a response that the teacher did not finish. template: asks all
-    models of the run as the student was trained. peak_memory_mb: of the process so far, see
+    `dropped` were not used, and `unfinished` have a response that the teacher did not finish. template: for the
+    evaluation of all models of the run. peak_memory_mb: of the process so far, see
     `environment.peak_memory_mb`.
     """
 

@@ -23,8 +23,8 @@ COMPARED_BYTES = 2 * 2**30
 def save_student(recipe: Recipe, student: Student, template: str, trained: str, directory: RunDirectory) -> None:
     """Write model/ aside, load it with plain transformers, compare, and rename it.
 
-    Adapters are merged into the weights and also kept as they are in adapter/. template: asks as in training. trained:
-    the template that made most training prompts; another one if the rows brought them as text.
+    Adapters are merged into the weights and also kept as they are in adapter/. template: for prompts as in training.
+    trained: the template that made most training prompts; another one if the rows brought them as text.
 
     Raises:
         UserError: the disk is full, or the saved student is another model than the trained one; the last checkpoint is

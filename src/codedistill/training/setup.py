@@ -38,8 +38,8 @@ class Setup:
     """One training run.
 
     fingerprints: SHA-256 of the token ids that are trained on, of the student's vocabulary, and of both models as they
-    were loaded from their folders. template: the one that asks the student as it was trained. evaluation_template: the
-    one for all models of a run.
+    were loaded from their folders. template: for prompts as in the student's training. evaluation_template: for all
+    models of a run.
     """
 
     student: Student
@@ -78,9 +78,9 @@ def prepare(recipe: Recipe, accelerator: Accelerator, context: RewriteContext) -
     fingerprints = {"student": loaded.fingerprint()} if recipe.student.path is not None else {}
     if teacher is not None:
         fingerprints["teacher"] = teacher.fingerprint()
-    asked = teacher if recipe.asks_teacher else None
-    vocabulary = own_vocabulary(loaded) if asked is None else shared_vocabulary(asked, loaded)
-    for key, model in (("student", loaded), ("teacher", asked)):
+    compared = teacher if recipe.asks_teacher else None  # the losses need it
+    vocabulary = own_vocabulary(loaded) if compared is None else shared_vocabulary(compared, loaded)
+    for key, model in (("student", loaded), ("teacher", compared)):
         if model is not None:
             _check_lengths(encoded, model, key)
     student, optimizer = _student(recipe, loaded, vocabulary, accelerator)
@@ -90,19 +90,19 @@ def prepare(recipe: Recipe, accelerator: Accelerator, context: RewriteContext) -
         written = rewrite(recipe, [example for example in examples if example.id in kept], teacher, context)
         encoded, report = encode_rewritten(recipe, written, loaded, report)
     # Rows may bring prompts as plain text; the recipe's template is then the user's word on their form.
-    asked_in = evaluation_template = recipe.template or report.template
+    student_template = evaluation_template = recipe.template or report.template
     if report.template == "chat":
-        asked_in = "chat"
+        student_template = "chat"
         if recipe.teacher is None or load_tokenizer(recipe.teacher, "teacher").chat_template:
             evaluation_template = "chat"  # otherwise the teacher could not answer
     if processes.index == 0:
         _warn_about_data(recipe, report, evaluation_template)
     live = None
-    if asked is not None:
-        asked.model.to(context.device)  # type: ignore[arg-type]  # transformers types `to` as a decorated function
-        live = LiveTeacher(asked)
+    if compared is not None:
+        compared.model.to(context.device)  # type: ignore[arg-type]  # transformers types `to` as a decorated function
+        live = LiveTeacher(compared)
         if training.compile:
-            compile_decoder(asked.model)
+            compile_decoder(compared.model)
     method = build_method(MethodContext(recipe, student, live, processes))
     if training.precision == "bfloat16":
         # Matrix products alone: weights, their gradients, softmax and sums keep their type.
@@ -127,7 +127,7 @@ def prepare(recipe: Recipe, accelerator: Accelerator, context: RewriteContext) -
             "data": fingerprint(encoded),  # covers data, template, tokenizer and length limit
             "tokenizer": hashlib.sha256(repr(tokens).encode()).hexdigest(),
         },
-        template=asked_in,
+        template=student_template,
         evaluation_template=evaluation_template,
     )
 
@@ -156,7 +156,7 @@ def _student(recipe: Recipe, loaded: Loaded, vocabulary: int, accelerator: Accel
     if recipe.lora is not None:
         model = add_adapters(model, recipe.lora)
     if training.gradient_checkpointing:
-        # The second name is the one of older versions of transformers.
+        # Older versions of transformers have the second name.
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
         enable({"use_reentrant": False})
     if training.compile:

@@ -1,4 +1,4 @@
-"""The recipe's switches for memory and speed: what each needs of the machine, and how it is applied.
+"""The recipe's switches for memory and speed: their requirements, and how they are applied.
 
 None of them changes the objective; docs/methods.md describes them.
 """

@@ -1,9 +1,9 @@
 """From a model's text to the program that is run.
 
 program.py  the whole way, and a function body under its prompt
-answer.py   which part of the text is the answer: no thoughts, no chat markup
+answer.py   the answer in the text, without thoughts and chat markup
 fences.py   code in Markdown fences; which of several versions counts
-syntax.py   what is code and what is prose
+syntax.py   code or prose
 """
 
 from codedistill.benchmarks.extraction.program import program_source

@@ -1,4 +1,4 @@
-"""Which part of a model's text is its answer: without thoughts, tags around it, end tokens and further turns.
+"""The answer in a model's text, without thoughts, tags around it, end tokens and further turns.
 
 The marks come from the chat formats of the model families. A tokenizer's own special tokens are taken in addition.
 """
@@ -46,7 +46,7 @@ ANSWER_STARTS = re.compile(
     r"|<\|(?:START_OF_TURN_TOKEN|CHATBOT_TOKEN|START_RESPONSE|START_TEXT|begin_of_solution|begin_of_text|end_header_id"
     r"|message|assistant|im_middle|python_tag)\|>|<\uff5cAssistant\uff5c>|\[\|assistant\|\]|<s>|<bos>|\[/INST\])"
 )
-"""What a chat format writes before an answer."""
+"""The beginning of an answer in chat formats."""
 
 END_MARKS = re.compile(
     r"<\|/?[\w.: -]{1,40}\|>"  # no Python outside of strings has `<|` or `|>`
@@ -81,7 +81,7 @@ def answer_in(text: str, name: str, in_thoughts: bool = False, special_tokens: I
 
     Args:
         text: what the model wrote.
-        name: the function or class that was asked for.
+        name: the function or class to define.
         in_thoughts: the text begins within thoughts, and stopped at the token limit.
         special_tokens: of the model's tokenizer, if the text was decoded with them. Each one ends the answer.
     """
@@ -178,7 +178,7 @@ def _strings_and_comments(code: str) -> list[tuple[int, int]]:
 
 
 def _in_tags(text: str, name: str) -> str:
-    """What is between tags, if they are there and it is an answer: of several the first that defines the function."""
+    """The text between tags if it is an answer; of several, the first that defines the function."""
     for begin, end in TAGS.items():
         if _outside_of_code(text, re.compile(f"{re.escape(begin)}|{re.escape(end)}")) is None:
             continue

@@ -26,7 +26,7 @@ QUOTES = ('"""', "'''")
 ALTERNATIVE = re.compile(
     r"^\W*(?:or|alternativ\w*|another (?:way|version|option)|you (?:can|could) also)\b", re.I | re.M
 )
-"""What introduces another right version, rather than a correction."""
+"""The announcement of another correct version, rather than of a correction."""
 
 CLOSINGS_TRIED = 20
 """How many lines of a block that end in its fence are tried as its end."""
@@ -79,7 +79,7 @@ def with_definition(blocks: list[Block], name: str) -> str | None:
 
 
 def _helpers(block: Block, present: set[str]) -> str:
-    """What another block adds: all of it, if it only imports and defines names that are not `present`.
+    """The code that another block adds: all of it, if it only imports and defines names that are not `present`.
 
     Of a block that defines one of them, such as an earlier version, its imports and other definitions.
     """

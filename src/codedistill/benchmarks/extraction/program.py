@@ -1,9 +1,9 @@
 """From a model's text to the program that is run.
 
-The text holds a module with the function that was asked for, or the function's body; the syntax tells which. The text
+The text holds a module with the task's function, or the function's body; the syntax tells which. The text
 around the code is removed: chat markup, Markdown fences, prose before and after. The prompt is added: all of it before
 a body, its imports and helpers before a module. Nothing is repaired. Code that does not parse stays as it is and fails,
-except for what a whole function is followed by when generation stopped at the token limit.
+except for an incomplete statement after a whole function when generation stopped at the token limit.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ def program_source(
     """The module that is run for a completion; "" if there is no answer in it.
 
     Args:
-        problem: what was asked.
-        completion: what the model wrote.
-        finish: why generation stopped; "length" is the token limit.
-        prompt: what the model was given, in its chat template.
+        problem: the task.
+        completion: the model's text.
+        finish: the reason for the end of generation; "length" is the token limit.
+        prompt: the model's prompt, in its template.
         special_tokens: of the model's tokenizer, if the completion was decoded with them.
     """
     name, truncated = problem.name, finish == "length"
@@ -128,7 +128,7 @@ def _at_the_margin(code: str, name: str) -> str:
 def without_prose(code: str, name: str = "") -> str:
     """Module code without the prose around it. Of several versions of `name` between prose, the last whole one counts.
 
-    What does not parse is removed only if it is prose: code that was cut off stays.
+    Text that does not parse is removed only if it is prose: code that was cut off stays.
     """
     lines = code.split("\n")
     if lines[0].strip().lower() in ("python", "python3", "py"):

@@ -66,7 +66,7 @@ def distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
     return math.sqrt(sum((a[name].double() - b[name].double()).square().sum().item() for name in a))
 
 
-def test_the_optimiser_by_hand(micro_recipe: dict[str, Any], tmp_path: Path) -> None:
+def test_the_optimizer_by_hand(micro_recipe: dict[str, Any], tmp_path: Path) -> None:
     recipe = load_recipe(micro_recipe, OVERRIDES)
     expected = by_hand(recipe)
     result = train(recipe, RunDirectory(tmp_path / "run"))
