@@ -17,7 +17,7 @@ STOPS = (
 
 @dataclass(frozen=True)
 class Cases:
-    """Checks by input: the right output is what the reference solution returns.
+    """Checks by input: the correct output is that of the reference solution.
 
     `base` and `plus` hold the arguments of one call each. Inputs that break `contract`, assertions about the function's
     parameters, are left out. `atol` is the absolute tolerance for numbers, `compare` as in `values.same`.

@@ -23,7 +23,7 @@ def most_positions(model: Any) -> int | None:
 
 
 def set_end_tokens(model: Any, ends: Sequence[int]) -> None:
-    """Make these tokens end what the model writes, before those that did: here and wherever the saved model is used."""
+    """Put these tokens before the model's own end tokens, in memory and in the saved model."""
     inner = base_model(model)
     before = getattr(inner.generation_config, "eos_token_id", None)
     others = before if isinstance(before, list) else [before]

@@ -43,7 +43,7 @@ class Loaded:
 
     @property
     def end_tokens(self) -> list[int]:
-        """The tokens that end what the model writes: the tokenizer's first, then those of the generation settings."""
+        """The tokens that end a completion: the tokenizer's first, then those of the generation settings."""
         configured = getattr(self.model.generation_config, "eos_token_id", None)
         more = configured if isinstance(configured, list) else [configured]
         return list(dict.fromkeys(t for t in (self.tokenizer.eos_token_id, *more) if t is not None))
@@ -153,5 +153,5 @@ def _from_architecture(fields: dict[str, Any], tokenizer: Any, key: str) -> PreT
         )
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
         return model
-    except Exception as error:  # a configuration's own checks raise what they like
+    except Exception as error:  # a configuration's own checks raise any type
         raise UserError(f"{key}.architecture: {first_line(error)}; give model_type and its config fields") from None

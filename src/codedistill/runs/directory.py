@@ -139,5 +139,5 @@ def require_outside_of_runs(folder: Path) -> None:
     """
     for parent in (folder, *folder.absolute().parents):
         if RunDirectory(parent).holds_a_run:
-            where = "holds a run" if parent == folder else f"lies in the run {parent}"
+            where = "holds a run" if parent == folder else f"is inside the run {parent}"
             raise UserError(f"output {folder}: {where}; choose another output")

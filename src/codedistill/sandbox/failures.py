@@ -1,4 +1,4 @@
-"""Exceptions as data: what was raised, where, and whether on purpose."""
+"""Exceptions as data: the class, the place, and whether a `raise` statement raised them."""
 
 from __future__ import annotations
 

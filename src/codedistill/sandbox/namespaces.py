@@ -177,7 +177,7 @@ class NamespaceLayer(Layer):
             time.sleep(0.0005)
 
     def tidy(self) -> None:
-        """In memory, a folder's size tells whether there is something in it; its times are what they were left at."""
+        """Empty the home folder unless its size, mode and times show that it is untouched."""
 
         def look() -> tuple[int, ...]:
             found = os.stat(self.home)

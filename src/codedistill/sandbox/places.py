@@ -1,7 +1,7 @@
 """The files of the machine that a program may read: the interpreter, its library and the system's, and no packages.
 
 Benchmarks are distributed as packages, answers included. So no package is shown, and of a Python installation nothing
-but its programs and its library: environments full of packages may lie anywhere in the rest of it.
+but its programs and its library: the rest of it may hold environments full of packages.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def readable_places() -> list[str]:
 
 
 def hidden_places(places: list[str], third_party: list[str]) -> list[str]:
-    """Folders below the readable places that hold packages: `third_party`, and what is installed for any Python."""
+    """Folders below the readable places that hold packages: `third_party`, and the packages of any Python."""
     places = [os.path.realpath(place) for place in places if os.path.isdir(place)]
     hidden = {path for path in map(os.path.realpath, third_party) if path.startswith(tuple(f"{p}/" for p in places))}
     for place in (place for place in places if os.path.basename(place).startswith("lib")):
@@ -65,7 +65,7 @@ def hidden_places(places: list[str], third_party: list[str]) -> list[str]:
 
 
 def third_party_places() -> list[str]:
-    """Where the calling process finds what is not Python's own library, its virtual environment, and this package."""
+    """The calling process's import paths outside of Python's own library, its virtual environment, and this package."""
     own = {library(), os.path.join(library(), "lib-dynload")}
     found = {os.path.realpath(path) for path in (*sys.path, os.path.join(os.path.dirname(__file__), "..", ".."))}
     if sys.prefix != sys.base_prefix:

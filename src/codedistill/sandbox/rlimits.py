@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from .model import Limits
 
 USERS = range(61_184, 65_520)
-"""Users that programs run as where the sandbox is started by root: a free one for each worker, so that one's programs
-reach nothing of another's. No account has these numbers: systemd keeps them for users that come and go."""
+"""Users that programs run as where the sandbox is started by root: a free one for each worker, so that
+programs of different workers cannot reach each other. No account has these numbers: systemd reserves them for temporary
+users."""
 
 DESCRIPTORS = 256
 """More than a supervisor ever has open."""
@@ -75,7 +76,7 @@ class Layer:
     def separate(self) -> None:
         """Called once, after the checker has been forked: every process forked from here on is a program's.
 
-        What the supervisor can take upon itself is done here: its children inherit it, and no program pays for it.
+        The supervisor confines itself here as far as it can: its children inherit that at no cost.
         """
         os.chdir(self.home)
         os.environ.clear()
@@ -111,15 +112,15 @@ class Layer:
         system.filter_system_calls(self.filter.replace(seccomp.PROCESS, os.getpid().to_bytes(4, "little")))
 
     def sweep(self) -> None:
-        """Kill what the program has started. The program itself has been reaped, and here it could not start any."""
+        """Kill the processes that the program has started. On this layer it cannot start any."""
 
     def tidy(self) -> None:
-        """Make the home folder empty for the next program, and like new: its times could be a message."""
+        """Empty the home folder for the next program, and reset its times, which could be a message."""
         empty_folder(self.home)
         os.utime(self.home, (0, 0))
 
     def leave(self) -> None:
-        """End what the layer itself has started."""
+        """End the processes of the layer itself."""
 
 
 def _take_user() -> tuple[int, socket.socket]:

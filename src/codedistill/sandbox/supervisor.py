@@ -1,7 +1,7 @@
 """The clean process from which programs are forked: it supervises them, and never runs or reads their code.
 
 Started as a fresh isolated interpreter, never forked from the caller. It forks one checker, which runs the checks of
-`data` isolation, and one candidate per program. It keeps the clocks, collects the output, kills what is left, reports.
+`data` isolation, and one candidate per program. It measures time, collects output, kills leftovers and reports.
 """
 
 from __future__ import annotations

@@ -223,7 +223,7 @@ def check_same_recipe(state: TrainState, recipe: dict[str, Any], processes: int,
     free = free_keys()
     before, now = _deciding(state.recipe, free), _deciding(recipe, free)
     other = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
-    # A key that only one side has is there because of another key that differs.
+    # A key on one side alone follows from another key that differs.
     other = [key for key in other if key in before and key in now] or other
     if other:
         keys = ", ".join(f"{key}={before.get(key)} (the recipe has {now.get(key)})" for key in other)

@@ -80,7 +80,7 @@ def answer_in(text: str, name: str, in_thoughts: bool = False, special_tokens: I
     Marks in strings and comments of the code do not count.
 
     Args:
-        text: what the model wrote.
+        text: the completion.
         name: the function or class to define.
         in_thoughts: the text begins within thoughts, and stopped at the token limit.
         special_tokens: of the model's tokenizer, if the text was decoded with them. Each one ends the answer.

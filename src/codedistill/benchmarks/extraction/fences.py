@@ -62,7 +62,7 @@ def fenced_code(text: str, name: str) -> str | None:
 
 
 def with_definition(blocks: list[Block], name: str) -> str | None:
-    """The block that defines `name`, after the blocks that only import or define what it lacks. None: no block does.
+    """The block that defines `name`, with the imports and definitions of other blocks. None: no block defines it.
 
     Of several whole definitions the last one counts, since it corrects the others, unless it is announced as an
     alternative. A stub, or a block that does not parse, counts only if there is no other.

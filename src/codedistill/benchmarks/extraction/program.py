@@ -1,9 +1,9 @@
 """From a model's text to the program that is run.
 
-The text holds a module with the task's function, or the function's body; the syntax tells which. The text
-around the code is removed: chat markup, Markdown fences, prose before and after. The prompt is added: all of it before
-a body, its imports and helpers before a module. Nothing is repaired. Code that does not parse stays as it is and fails,
-except for an incomplete statement after a whole function when generation stopped at the token limit.
+The text holds a module with the task's function, or the function's body; the syntax tells which. The text around the
+code is removed: chat markup, Markdown fences, prose before and after. The prompt is added: all of it before a body, its
+imports and helpers before a module. Nothing is repaired. Code that does not parse stays as it is and fails, except for
+an incomplete statement after a whole function when generation stopped at the token limit.
 """
 
 from __future__ import annotations
