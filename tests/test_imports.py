@@ -145,6 +145,16 @@ def test_a_file_name_has_one_meaning() -> None:
     assert not double
 
 
+@pytest.mark.parametrize("path", [path for path in FILES if path.name == "__init__.py" and path.parent.name], ids=str)
+def test_a_folder_lists_its_files(path: Path) -> None:
+    """Each file has a line in its folder's docstring, and each line a file or a folder."""
+    lines = (ast.get_docstring(FILES[path]) or "").splitlines()
+    listed = {line.split()[0] for line in lines if line.split()[:1] and line.split()[0].endswith((".py", "/"))}
+    files = {other.name for other in FILES if other.parent == path.parent and other != path}
+    assert files <= listed
+    assert all((ROOT / path.parent / name).exists() for name in listed)
+
+
 def test_the_root_is_a_table_of_contents() -> None:
     assert len(list(ROOT.glob("*.py"))) <= 8
 

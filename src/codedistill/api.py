@@ -96,7 +96,8 @@ def distill(recipe: RecipeLike | None = None, overrides: Iterable[str] = (), wat
         models: dict[Who, ModelSpec] = {} if resolved.teacher is None else {"teacher": resolved.teacher}
         if resolved.student.path is not None:  # random weights are no base worth evaluating
             models["base"] = resolved.student
-        models["student"] = ModelSpec(path=str(directory.model), dtype=resolved.student.dtype)
+        kept = resolved.student.model_dump(include={"dtype", "trust_remote_code"})
+        models["student"] = ModelSpec(path=str(directory.model), **kept)
         results = {}
         for who, spec in models.items():
             for tasks in loaded:

@@ -72,6 +72,7 @@ class Display:
         self._stage = ""
         self._recent: deque[tuple[int, float]] = deque(maxlen=RATE_STEPS)  # tokens and seconds of the last steps
         self._written = clock()
+        self._lock = threading.Lock()  # the thread of `lines` reads the one task that `_begin` replaces
         self._begin("loading", None)
 
     def watch(self) -> Watch:
@@ -127,13 +128,15 @@ class Display:
             self._line(self._state())
 
     def _begin(self, what: str, total: int | None, done: int = 0) -> None:
-        for task in self.bars.task_ids:
-            self.bars.remove_task(task)
-        self._what = what
-        self._task = self.bars.add_task(self._stage or what, total=total, completed=done, what=what, detail="")
+        with self._lock:
+            for task in self.bars.task_ids:
+                self.bars.remove_task(task)
+            self._what = what
+            self._task = self.bars.add_task(self._stage or what, total=total, completed=done, what=what, detail="")
 
     def _state(self) -> str:
-        [task] = self.bars.tasks
+        with self._lock:
+            [task] = self.bars.tasks
         if task.total is None or (task.finished and task.fields["what"] != "step"):
             return f"  {task.description}  {timedelta(seconds=int(task.elapsed or 0))} elapsed"
         parts = [f"  {task.fields['what']} {task.completed:.0f} of {task.total:.0f}", task.fields["detail"]]

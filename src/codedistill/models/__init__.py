@@ -1,15 +1,15 @@
 """Models and tokenizers.
 
-names.py        whether a folder or hub id exists, without torch
-loading.py      folders, hub ids, the embedded pair and fresh architectures -> Loaded
-config.py       a model's configuration, wherever its family keeps it
-compare.py      whether a saved model is the same as the one in memory
-heads.py        hidden states at chosen positions, and the output head with its scale and cap
-vocabulary.py   whether teacher and student have the same tokens
-layers.py       a smaller student by keeping some layers
-lora.py         adapters
-precision.py    whether this processor computes bfloat16
-template.py     the prompt template that a saved student was trained with
+names.py           whether a folder or hub id exists, without torch
+loading.py         folders, hub ids, the embedded pair and fresh architectures -> Loaded
+config.py          a model's configuration, wherever its family keeps it
+compare.py         whether a saved model is the same as the one in memory
+heads.py           hidden states at chosen positions, and the output head with its scale and cap
+vocabulary.py      whether teacher and student have the same tokens
+layers.py          a smaller student by keeping some layers
+lora.py            adapters
+precision.py       whether this processor computes bfloat16
+saved_template.py  the prompt template that a saved student was trained with
 """
 
 from __future__ import annotations
