@@ -38,7 +38,7 @@ class Stopwatch(TrainerCallback):
 
 
 def settings(job: dict[str, Any]) -> dict[str, Any]:
-    """What both trainers are told. Left alone: AdamW as trl chooses it (fused), its epsilon, no weight decay."""
+    """The settings of both trainers. Unchanged: trl's fused AdamW, its epsilon, no weight decay."""
     return {
         "output_dir": job["folder"] + "/trl",
         "per_device_train_batch_size": job["batch"],

@@ -1,4 +1,4 @@
-"""Where benchmarks come from, and what is said when they do not."""
+"""The sources of benchmarks, and the errors without one."""
 
 from __future__ import annotations
 

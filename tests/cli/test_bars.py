@@ -21,7 +21,7 @@ def metrics(step: int) -> StepMetrics:
 
 
 class Log:
-    """The display where there is no terminal, and a clock that stands still until it is told to move."""
+    """The display where there is no terminal, and a clock that moves only by `wait`."""
 
     def __init__(self) -> None:
         self._file = io.StringIO()
@@ -113,7 +113,7 @@ def test_a_bar_is_named_after_what_is_counted() -> None:
 
 def test_the_teachers_writing_is_a_stage_of_its_own() -> None:
     seen: list[object] = []
-    watch = Watch(stage=seen.append, step=lambda m, of: seen.append(m.step), count=lambda *told: seen.append(told[1]))
+    watch = Watch(stage=seen.append, step=lambda m, of: seen.append(m.step), count=lambda *about: seen.append(about[1]))
     stages = TrainingStages(watch, "training with seqkd", writes_first=True)
     for done in (1, 2):
         stages.responses(done, 2)

@@ -31,7 +31,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
+def printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return shlex.split(capsys.readouterr().err.split("resume with: ")[1])
 
 
@@ -67,7 +67,7 @@ def test_the_hint_names_the_directory(
     with pytest.raises(typer.Exit) as stop:
         interrupted_in(directory)
     assert stop.value.exit_code == 130
-    assert said(capsys) == ["codedistill", *words]
+    assert printed(capsys) == ["codedistill", *words]
 
 
 def test_several_processes_go_on_as_many(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +76,7 @@ def test_several_processes_go_on_as_many(monkeypatch: pytest.MonkeyPatch, capsys
     with pytest.raises(typer.Exit), ResumeHint():
         raise KeyboardInterrupt
     launcher = ["torchrun", "--nproc_per_node", "2", "-m", "codedistill"]
-    assert said(capsys) == [*launcher, "run", "a.yaml", "resume=auto"]
+    assert printed(capsys) == [*launcher, "run", "a.yaml", "resume=auto"]
 
 
 def test_a_verb_that_was_started_as_a_module(
@@ -85,7 +85,7 @@ def test_a_verb_that_was_started_as_a_module(
     monkeypatch.setattr(sys, "argv", ["/somewhere/codedistill/__main__.py", "evaluate", "m"])
     with pytest.raises(typer.Exit), RerunHint():
         raise KeyboardInterrupt
-    program, *rest = said(capsys)
+    program, *rest = printed(capsys)
     assert rest == ["-m", "codedistill", "evaluate", "m"]
     assert program in ("python", sys.executable)
 
@@ -106,7 +106,7 @@ def test_a_signal_during_an_evaluation(
     with monkeypatch.context() as patch:
         patch.setattr("codedistill.sandbox.run_programs", stop)
         assert call(patch, "run", recipe) == 130
-    assert said(capsys) == ["codedistill", "run", str(recipe), f"output={output}", "resume=auto"]
+    assert printed(capsys) == ["codedistill", "run", str(recipe), f"output={output}", "resume=auto"]
 
 
 def test_a_signal_during_the_last_checkpoint(
@@ -124,13 +124,13 @@ def test_a_signal_during_the_last_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr("codedistill.training.loop.save_checkpoint", stop)
         assert call(patch, "train", recipe) == 130
-    assert said(capsys) == ["codedistill", "train", str(recipe), f"output={output.path}", "resume=auto"]
+    assert printed(capsys) == ["codedistill", "train", str(recipe), f"output={output.path}", "resume=auto"]
     assert not output.model.exists()
     assert call(monkeypatch, "train", recipe, "resume=auto") == 0
     assert output.model.exists()
 
 
-def test_an_unfinished_run_of_the_same_name_is_said(
+def test_an_unfinished_run_of_the_same_name_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -126,11 +126,11 @@ def test_no_program_is_too_odd_to_have_a_category(error: str | None, cut: bool) 
 @pytest.mark.parametrize("source", ["", "\n", "Let me think about it.\n"])
 def test_a_completion_that_is_cut_off_before_its_answer_is_truncated(source: str) -> None:
     text = "<think>\nThe sum of"
-    told = {"message": "name 'f' is not defined", "completion": text, "reached_checks": False}
+    facts = {"message": "name 'f' is not defined", "completion": text, "reached_checks": False}
     if source.strip():
         source = "x = 1\n"
-    assert classify(verdict("failed", "NameError", source, hit_token_limit=True, **told)) == TRUNCATED
-    assert classify(verdict("failed", "NameError", source, **told)) == Category.MISSING_CONTENT
+    assert classify(verdict("failed", "NameError", source, hit_token_limit=True, **facts)) == TRUNCATED
+    assert classify(verdict("failed", "NameError", source, **facts)) == Category.MISSING_CONTENT
 
 
 @pytest.mark.parametrize(

@@ -254,7 +254,7 @@ def test_broken_checks_of_one_task_leave_the_others_their_verdicts(
 
 
 def test_one_program_that_never_reached_broken_checks_gives_its_task_no_verdict(tmp_path: Path) -> None:
-    """Whether the checks of a task work is not a matter of who is judged by them."""
+    """Broken checks stay broken whichever programs they judge."""
     problems = (Problem("a", "", "f", "import nowhere\n" + CHECKS), Problem("b", "", "f", CHECKS))
     rows = [("a", "def f(:\n"), ("a", returning(1)), ("b", returning(1))]
     write_jsonl(tmp_path / "samples.jsonl", [{"task_id": task, "solution": source} for task, source in rows])

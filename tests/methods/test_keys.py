@@ -165,7 +165,7 @@ def written_by_method(made: Any, step: int) -> list[tuple[int, ...]]:
 
 
 def written_by_hand(made: Any, step: int) -> list[tuple[int, ...]]:
-    """What is written with the recipe's sampling: requests are told apart by example and step."""
+    """Responses with the recipe's sampling: example and step identify a request."""
     recipe, mixture = made.recipe, None
     settings = recipe.gkd if recipe.method == "gkd" else recipe.minillm
     if recipe.method == "minillm":

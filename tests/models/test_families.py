@@ -219,7 +219,7 @@ def test_a_family_is_right_or_refused_as_the_page_says(name: str, check: str, tm
 
 @pytest.mark.parametrize("name", ["llama", "mamba"])
 def test_transformers_generates_as_the_own_engine_does(name: str) -> None:
-    """Sampling, stop sequences, limits and mixtures, too: they must not depend on who generates."""
+    """Sampling, stop sequences, limits and mixtures, too: they must not depend on the generator."""
     loaded = family("llama")
     mixture = Mixture(family(name).model, 0.4) if name == "llama" else None
     requests = [Request(i, ids=p, limit=9 - i, sample=s) for i, p in enumerate(PROMPTS) for s in range(2)]

@@ -1,4 +1,4 @@
-"""A name that is neither a folder nor a model of the hub is said at once."""
+"""A name that is neither a folder nor a model on the hub is an error at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which entries of two heads are the same tokens, and pairs of which nobody can tell."""
+"""The shared entries of two heads, and pairs that are refused."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Finished runs, made without a model: the files that a run leaves, with invented answers and verdicts.
 
 The verdicts are a fixed pattern of the task's number, so that every count can be worked out by hand:
-the teacher fails every 5th task, the base student passes every 3rd, the distilled student fails every 4th (or as told).
+the teacher fails every 5th task, the base student passes every 3rd, the distilled student fails every 4th (or those of
+`student_fails`).
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ RUNS = [
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """Where the workers' own folders are: by its name their processes can be told from all others."""
+    """The folder of the workers' folders, whose name identifies their processes."""
     before, tempfile.tempdir = tempfile.tempdir, tempfile.mkdtemp(prefix="attacks-")
     Path(tempfile.tempdir).chmod(0o711)
     try:

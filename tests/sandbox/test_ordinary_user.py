@@ -38,8 +38,8 @@ found = {}
 for layer in ("landlock", "rlimits"):
     if any(each["available"] for each in describe_layers() if each["name"] == layer):
         results = run_on(layer, [p for name in names for p in (ATTACKS[name].program(Isolation.SHARED), good)], limits)
-        told = [(result.status, result.error_type, result.message) for result in results]
-        found[layer] = dict(zip(names, zip(told[::2], told[1::2])))
+        ends = [(result.status, result.error_type, result.message) for result in results]
+        found[layer] = dict(zip(names, zip(ends[::2], ends[1::2])))
 json.dump(found, sys.stdout)
 """
 

@@ -90,6 +90,6 @@ def test_hidden_are_the_callers_packages_and_those_of_any_python(tmp_path: Path)
 
 
 def test_the_callers_environment_is_told_of() -> None:
-    told = places.third_party_places()
-    assert str(Path(places.__file__).parents[2]) in told
-    assert places.library() not in told
+    found = places.third_party_places()
+    assert str(Path(places.__file__).parents[2]) in found
+    assert places.library() not in found

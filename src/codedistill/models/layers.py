@@ -29,7 +29,7 @@ def keep_layers(model: PreTrainedModel, keep: int, key: str) -> None:
     decoder = getattr(decoder, "decoder", decoder)  # OPT has one inside
     name = next((n for n in LAYER_LISTS if isinstance(getattr(decoder, n, None), nn.ModuleList)), None)
     if name is None:
-        raise UserError(f"{key}.keep_layers: {type(model).__name__} keeps its layers where we do not find them")
+        raise UserError(f"{key}.keep_layers: {type(model).__name__} has its layers in an unknown place")
     layers = getattr(decoder, name)
     count = len(layers)
     if keep > count:
