@@ -273,8 +273,7 @@ def recipes_cp(
 @recipes.command("validate", cls=Verb)
 def recipes_validate(recipe: RecipeName, overrides: Overrides = None, as_json: Json = False) -> None:
     """Check a recipe, and that its models and files exist."""
-    from codedistill.recipe.inputs import require_benchmarks, require_inputs
-    from codedistill.recipe.load import load_recipe
+    from codedistill.recipe.load import load_recipe, require_benchmarks, require_inputs
 
     checked = load_recipe(recipe, overrides or [])
     require_inputs(checked, ask_hub=False)
