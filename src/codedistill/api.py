@@ -20,7 +20,7 @@ from codedistill.progress import TrainingStages, Watch
 from codedistill.recipe.load import load_evaluation, load_recipe, load_spec, require_inputs
 from codedistill.recipe.model import Recipe
 from codedistill.recipe.sections import Evaluation, ModelSpec
-from codedistill.report.results import NAMES
+from codedistill.report.load import NAMES
 from codedistill.runs.directory import (
     EvaluationDirectory,
     RunDirectory,

@@ -93,7 +93,8 @@ def with_meanings(resolved: Mapping[str, Any]) -> str:
     for name, field in model.model_fields.items():
         if name not in resolved:
             continue
-        described, values, indent = model, {name: resolved[name]}, ""
+        described: type[Section] = model
+        values, indent = {name: resolved[name]}, ""
         section = section_of(field.annotation)
         if section is not None and isinstance(resolved[name], dict):
             described, values, indent = section, resolved[name], "  "
