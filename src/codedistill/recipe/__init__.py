@@ -2,7 +2,7 @@
 
 model.py      the recipe, validated
 sections.py   its sections; those of methods are in methods/settings.py
-load.py       recipes from files, shipped names and mappings, with overrides
+load.py       recipes from files, shipped names and mappings, with overrides; whether their models and files exist
 explain.py    validation errors in one line
 reference.py  what every key means, for docs/recipe.md and `recipes show`
 shipped/      the recipes that come with the package

@@ -30,11 +30,6 @@ class TableRow(EvaluationSummary):
         return NAMES.get(self.who, self.who)
 
     @property
-    def style(self) -> str:
-        """The class of the style sheet; a model has the same color in all charts."""
-        return self.who if self.who in NAMES else "student"
-
-    @property
     def correct_of_complete(self) -> float | None:
         """Share of correct programs among the complete ones; None if no program is complete."""
         return self.correct / self.complete if self.complete else None

@@ -114,11 +114,11 @@ def run_page(run: Run) -> Page:
     intervals: list[Chart] = []
     for benchmark in benchmarks:
         rows = list(run.table.of(benchmark).values())
-        measured = [Measured(row.name, row.style, row.pass_at_1, *row.interval) for row in rows]
+        measured = [Measured(row.name, row.who, row.pass_at_1, *row.interval) for row in rows]
         svg = interval_chart(f"pass@1 on {benchmark} with 95% intervals", measured)
         intervals.append(Chart(f"pass@1 on {benchmark}", svg))
         heading = [Text(benchmark, "heading")] if len(benchmarks) > 1 else []
-        bars = [(row.name, row.style, [row]) for row in rows]
+        bars = [(row.name, row.who, [row]) for row in rows]
         title = f"programs by kind of error on {benchmark}"
         errors += [*heading, error_grid({row.name: row for row in rows}, bars, benchmark, title)]
         shown: list[Block] = [*shown_tasks(run, benchmark)]
@@ -218,7 +218,7 @@ def shown_tasks(run: Run, benchmark: str, limit: int = SHOWN) -> list[ShownTask]
             answers.append(
                 Answer(
                     name=row.name,
-                    style=row.style,
+                    style=row.who,
                     passed=results[0].passed,
                     verdict="passed" if results[0].passed else results[0].category,
                     remark=f"{passed} of {len(results)} samples pass" if len(results) > 1 else "",
