@@ -23,7 +23,6 @@ SCRIPTS = {Path("tiny/build.py"), Path("recipe/reference.py")}
 SAME_NAME = {
     "__init__.py",
     "load.py", "loading.py", "model.py", "layers.py",  # the same role in each room
-    "formats.py", "inputs.py",  # of benchmarks and of what is read or made elsewhere
     "heads.py",  # losses/ needs their gradients, models/ finds them
 }  # fmt: skip
 """Names of files that several rooms may use."""

@@ -17,11 +17,10 @@ from codedistill.harness.generate import write_samples
 from codedistill.methods import METHODS
 from codedistill.parallel import share_directory
 from codedistill.progress import TrainingStages, Watch
-from codedistill.recipe.inputs import require_inputs
-from codedistill.recipe.load import load_evaluation, load_recipe, load_spec
+from codedistill.recipe.load import load_evaluation, load_recipe, load_spec, require_inputs
 from codedistill.recipe.model import Recipe
 from codedistill.recipe.sections import Evaluation, ModelSpec
-from codedistill.report.results import NAMES
+from codedistill.report.load import NAMES
 from codedistill.runs.directory import (
     EvaluationDirectory,
     RunDirectory,

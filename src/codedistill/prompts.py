@@ -36,15 +36,9 @@ def _alpaca(instruction: str, given: str) -> str:
     )
 
 
-def _instruct_eval(instruction: str, given: str) -> str:
-    return (
-        "Please complete the following Python code without providing any additional tasks such as testing or "
-        f"explanations.\n{_lines(instruction, given)}"
-    )
-
-
-def _starcoder(instruction: str, given: str) -> str:
-    return f"<fim_prefix>{_lines(instruction, given)}<fim_suffix><fim_middle>"
+INSTRUCT_EVAL = (
+    "Please complete the following Python code without providing any additional tasks such as testing or explanations."
+)
 
 
 @dataclass(frozen=True)
@@ -97,8 +91,12 @@ TEMPLATES = {
     template.name: template
     for template in (
         Template("alpaca", _alpaca),
-        Template("starcoder", _starcoder, requires=("<fim_prefix>", "<fim_suffix>", "<fim_middle>")),
-        Template("instruct_eval", _instruct_eval),
+        Template(
+            "starcoder",
+            lambda instruction, given: f"<fim_prefix>{_lines(instruction, given)}<fim_suffix><fim_middle>",
+            requires=("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
+        ),
+        Template("instruct_eval", lambda instruction, given: f"{INSTRUCT_EVAL}\n{_lines(instruction, given)}"),
         Template("chat", None),
         Template("plain", lambda instruction, given: f"{_lines(instruction, given)}\n", for_instructions=False),
     )

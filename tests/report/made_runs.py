@@ -16,7 +16,7 @@ from typing import Any
 from codedistill.api import summarize_run
 from codedistill.evaluation import summarize, wilson_interval
 from codedistill.recipe.load import load_recipe
-from codedistill.report.results import TableRow
+from codedistill.report.load import TableRow
 from codedistill.runs.directory import RunDirectory
 from codedistill.runs.files import read_rows, write_json, write_jsonl, write_model, write_rows, write_yaml
 from codedistill.runs.schema import EvaluationSummary, ResultRow, SampleRow, TrainingSummary

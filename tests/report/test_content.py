@@ -19,13 +19,12 @@ from codedistill.report.charts import (
     curve_table,
     error_bars,
     error_grid,
-    kinds_of_errors,
     steps_per_point,
 )
 from codedistill.report.differences import difference, difference_table, differences
-from codedistill.report.facts import environment_facts, files, flat, run_facts, titles
 from codedistill.report.load import load_run
-from codedistill.report.run_page import KINDS, kind_of, shown_tasks
+from codedistill.report.run_page import KINDS, environment_facts, files, kind_of, run_facts, shown_tasks, titles
+from codedistill.report.text import flat
 from codedistill.runs.schema import StepMetrics
 from tests.report.made_runs import table_row, tell_again, write_run
 
@@ -63,7 +62,6 @@ def test_pairs_need_the_same_data(made_run: Path, tmp_path: Path) -> None:
 def test_kinds_of_errors() -> None:
     teacher = table_row("teacher", 6, 10, {"wrong answer": 3, "KeyError": 1})
     student = table_row("student", 4, 10, {"out of range": 4, "wrong answer": 2})
-    assert kinds_of_errors([teacher, student]) == ["out of range", "wrong answer", "KeyError"]
     _, table = error_grid({"T": teacher, "S": student}, [("both", "run0", [teacher, student])], "tiny", "").blocks
     assert isinstance(table, Table)
     assert table.header == ("", "T", "S")
@@ -79,7 +77,7 @@ def test_kinds_of_errors() -> None:
 
 def test_rare_kinds_share_a_bar() -> None:
     row = table_row("student", 0, 155, {f"kind {i}": 20 - i for i in range(CHARTED + 2)})
-    bars = error_bars(kinds_of_errors([row]), [("S", "student", [row])])
+    bars = error_bars(list(row.categories), [("S", "student", [row])])
     assert len(bars) == CHARTED
     assert bars["kind 6"] == [14]
     assert list(bars.items())[-1] == ("3 other kinds", [13 + 12 + 11])

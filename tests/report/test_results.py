@@ -11,8 +11,8 @@ from codedistill.errors import UserError
 from codedistill.evaluation import Interval, Paired, paired_difference
 from codedistill.report import render_terminal, results_table
 from codedistill.report.differences import Difference, difference_table
+from codedistill.report.load import ResultsTable, TableRow
 from codedistill.report.render import markdown_block
-from codedistill.report.results import ResultsTable, TableRow
 from codedistill.report.run_page import run_headlines
 from tests.report.made_runs import summary_row, table_row
 

@@ -1,9 +1,8 @@
 """Metrics with their uncertainty, and a taxonomy of failures. Pure functions.
 
-statistics.py    pass@k, accuracy loss, intervals, paired comparison, correction for many comparisons
-taxonomy.py      one failing program -> its category
-known_names.py   the names that programs import, for the taxonomy
-aggregate.py     the results of one model on one benchmark -> one table row, with its identities checked
+statistics.py  pass@k, accuracy loss, intervals, paired comparison, correction for many comparisons
+taxonomy.py    one failing program -> its category
+aggregate.py   the results of one model on one benchmark -> one table row, with its identities checked
 """
 
 from codedistill.evaluation.aggregate import Summary, paired_by_task, pass_shares, summarize, with_verdict

@@ -7,6 +7,9 @@ not list is a category of its own. docs/taxonomy.md describes the rules.
 from __future__ import annotations
 
 import ast
+import builtins
+import importlib
+import importlib.util
 import io
 import keyword
 import re
@@ -14,8 +17,7 @@ import tokenize
 import warnings
 from dataclasses import dataclass
 from enum import StrEnum
-
-from codedistill.evaluation.known_names import PACKAGES, is_class_or_constant, is_function, is_module_member
+from functools import cache
 
 
 class Category(StrEnum):
@@ -89,6 +91,47 @@ EMPTY = frozenset({"bool", "dict", "float", "frozenset", "int", "list", "set", "
 CALLERS = frozenset({"map", "filter", "reduce", "accumulate", "starmap", "partial", "defaultdict", "takewhile"})
 """Functions that call their first argument."""
 
+# Names that programs import rather than define. Those of the standard library are looked up in its modules; the lists
+# hold what cannot be looked up.
+
+_PACKAGES = (
+    "np pd plt tf nx sns sp cv2 jnp numpy pandas scipy sympy torch tensorflow keras jax networkx sklearn matplotlib "
+    "seaborn requests bs4 nltk tqdm yaml BeautifulSoup DataFrame"
+)
+PACKAGES = frozenset(_PACKAGES.split())
+"""Packages from outside the standard library, their usual abbreviations and their best-known members."""
+
+_PLAIN = "bisect cmath collections datetime fractions functools hashlib heapq itertools json math os re sys"
+PLAIN = frozenset(_PLAIN.split())
+"""Module names that are never variable names; `math.foo` therefore means the module even if it has no `foo`."""
+
+_USED_BARE = (
+    "abc array bisect cmath collections contextlib copy dataclasses datetime decimal enum fractions functools hashlib "
+    "heapq itertools json math operator pathlib random re statistics string sys textwrap time typing"
+)
+_LOOKED_INTO = (
+    "argparse ast asyncio base64 binascii calendar cmd code codecs colorsys csv ctypes difflib email gc getpass glob "
+    "html inspect io keyword locale logging numbers os pickle platform pprint queue secrets select shutil signal "
+    "socket sqlite3 stat struct subprocess tempfile threading token tokenize traceback types unicodedata "
+    "unittest urllib uuid warnings weakref xml zlib"
+)
+MODULES = frozenset(f"{_USED_BARE} {_LOOKED_INTO}".split())
+"""Modules of the standard library whose members are looked up. Many of their names are also used for variables."""
+
+_CONSTANTS = (
+    "pi tau inf nan ascii_lowercase ascii_uppercase ascii_letters hexdigits octdigits punctuation maxsize stdin stdout "
+    "argv"
+)
+CONSTANTS = frozenset(_CONSTANTS.split())
+"""Members that are neither functions nor common variable names."""
+
+_HELPERS = (
+    "add sub mod index pos contains concat compress merge search match split replace unique fill wrap indent shorten "
+    "verify member fields"
+)
+HELPERS = frozenset(_HELPERS.split())
+"""Members whose names programs give to their own functions at least as often as they import them."""
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
@@ -122,7 +165,10 @@ def classify(verdict: Verdict) -> str:
         return OTHER_ENDS[verdict.status]
     error = verdict.error_type or ""
     by_checks = verdict.reached_checks and verdict.raised_in != "source"  # an import in the body can fail by itself
-    if by_checks and not _cannot_be_called(verdict) and _does_nothing(verdict.source, verdict.entry_point):
+    called = re.escape(verdict.entry_point.rpartition(".")[2])
+    misfit = rf"(?:(?:\w+\.)*{called}|<lambda>)\(\) (?:takes|missing|got)\b"  # arguments: then the body never ran
+    has_run = not (error == "TypeError" and re.match(misfit, verdict.message))
+    if by_checks and has_run and _does_nothing(verdict.source, verdict.entry_point):
         return Category.EMPTY_FUNCTION  # `None - 1` in the checks is the same fault as `None == 1`
     if error == "AssertionError" and verdict.raised_in != "source":  # the table has no row for the program's own
         return Category.WRONG_ANSWER
@@ -139,13 +185,6 @@ def classify(verdict: Verdict) -> str:
     # Its own name, unless that is unusable or the name of a category: the program can choose it.
     taken = {*Category, *OTHER_ENDS.values(), TRUNCATED}
     return error if error.isidentifier() and len(error) <= LONGEST_NAME and error not in taken else OTHER_EXCEPTION
-
-
-def _cannot_be_called(verdict: Verdict) -> bool:
-    """Whether the checks' arguments do not fit the function's parameters, so that its body never ran."""
-    called = verdict.entry_point.rpartition(".")[2]
-    call = rf"(?:(?:\w+\.)*{re.escape(called)}|<lambda>)\(\) (?:takes|missing|got)\b"
-    return verdict.error_type == "TypeError" and re.match(call, verdict.message) is not None
 
 
 def _does_nothing(source: str, entry_point: str) -> bool:
@@ -208,7 +247,7 @@ def _name(verdict: Verdict) -> str:
     quoted, tree = re.search(r"'([^']+)'", verdict.message), _parse(verdict.source)
     if tree is None or quoted is None:
         return "NameError"
-    missing, nodes = quoted.group(1), list(ast.walk(tree))
+    missing, nodes, members = quoted.group(1), list(ast.walk(tree)), _members()
     wanted = re.split(r"\W", verdict.entry_point, maxsplit=1)[0]
     if missing == wanted and _function(verdict.source, missing) is None:
         has_other = any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in nodes)
@@ -217,13 +256,35 @@ def _name(verdict: Verdict) -> str:
     is_called = any(isinstance(node, ast.Call) and _is_name(node.func, missing) for node in nodes)
     is_import = (
         (missing in PACKAGES and (attributes or is_called))
-        or is_class_or_constant(missing)
-        or (is_function(missing) and _is_used_as_function(nodes, missing))
-        or any(is_module_member(missing, attribute) for attribute in attributes)
+        or missing in CONSTANTS
+        or (missing in members and missing[:1].isupper())
+        or (missing in members - HELPERS and _is_used_as_function(nodes, missing))
+        or any(_is_module_member(missing, attribute) for attribute in attributes)
     )
     if is_import:
         return Category.MISSING_IMPORT
     return Category.WRONG_FUNCTION_NAME if is_called else "NameError"
+
+
+@cache
+def _members() -> frozenset[str]:
+    """The names that are used without their module, as after `from math import sqrt`."""
+    names: set[str] = set()
+    for module in map(importlib.import_module, _USED_BARE.split()):
+        names.update(getattr(module, "__all__", None) or dir(module))
+    return frozenset(n for n in names if len(n) > 1 and not n.startswith("_") and not hasattr(builtins, n))
+
+
+def _is_module_member(module: str, attribute: str) -> bool:
+    """Whether `module.attribute` is a member of a standard module. `numbers.append(1)`, for example, is not."""
+    if module in PLAIN:
+        return True
+    if module not in MODULES:
+        return False
+    found = importlib.import_module(module)
+    return hasattr(found, attribute) or (
+        hasattr(found, "__path__") and importlib.util.find_spec(f"{module}.{attribute}") is not None
+    )
 
 
 def _is_used_as_function(nodes: list[ast.AST], name: str) -> bool:

@@ -1,4 +1,7 @@
-"""Recipes from files, shipped names and mappings: read, overridden, validated."""
+"""Recipes from files, shipped names and mappings: read, overridden, validated.
+
+`require_inputs` looks for the models and files of a recipe before anything is loaded.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from codedistill.data.examples import require_source
 from codedistill.errors import UserError, did_you_mean
+from codedistill.methods.settings import Minillm, Seqkd
+from codedistill.models.names import find_folder, resolve
 from codedistill.recipe.explain import Override, explain
 from codedistill.recipe.model import Recipe, recipe_fields, recipe_model
 from codedistill.recipe.sections import Evaluation, ModelSpec, Section
@@ -76,13 +82,44 @@ def load_spec(model: str | Path | Mapping[str, Any]) -> ModelSpec:
 def _validated(
     section: type[S], values: Mapping[str, Any], kind: str, where: str | Path, overrides: Sequence[Override] = ()
 ) -> S:
+    """The section with these values and overrides, or a `UserError` for its first fault."""
     changed = deepcopy(dict(values))
     for override in overrides:
-        _apply(changed, override)
+        place, (*parents, last) = changed, override.path
+        for parent in parents:
+            child = place.get(parent)
+            if isinstance(child, str) and parent in ("teacher", "student"):
+                child = {"path": child}
+            if child is not None and not isinstance(child, dict):
+                text = f"override {override.text!r}: {parent} is a section with keys, but the recipe says {parent}: "
+                raise UserError(f"{text}{child!r}", key=parent, override=override.text)
+            place[parent] = child or {}
+            place = place[parent]
+        place[last] = override.value
     try:
         return section.model_validate(changed)
     except ValidationError as error:
         raise explain(error, kind, list(recipe_fields(section)), where, overrides) from None
+
+
+def require_inputs(recipe: Recipe, ask_hub: bool = True) -> None:
+    """Look for models, data and responses of other runs.
+
+    ask_hub: ask the hub whether it has a model that is not on this machine.
+
+    Raises:
+        UserError: one is missing; its `key` is the recipe key that names it.
+    """
+    for key, spec in (("teacher", recipe.teacher), ("student", recipe.student)):
+        if spec is not None and spec.path is not None:
+            (resolve if ask_hub else find_folder)(spec.path, key)
+    require_source(recipe.data.source, "data.source")
+    corpus = recipe.section(Minillm).corpus
+    if recipe.method == "minillm" and corpus is not None:
+        require_source(corpus, "minillm.corpus")
+    responses = recipe.section(Seqkd).responses
+    if recipe.method == "seqkd" and responses is not None and not Path(responses).exists():
+        raise UserError(f"seqkd.responses {responses}: no such file", key="seqkd.responses", file=responses)
 
 
 def find_recipe(name: str) -> Path:
@@ -176,20 +213,3 @@ def _leaves(path: tuple[str, ...], value: object) -> list[tuple[str, ...]]:
     if not isinstance(value, dict) or not value:
         return [path]
     return [leaf for name, each in value.items() for leaf in _leaves((*path, str(name)), each)]
-
-
-def _apply(values: dict[str, Any], override: Override) -> None:
-    *parents, last = override.path
-    for parent in parents:
-        child = values.get(parent)
-        if isinstance(child, str) and parent in ("teacher", "student"):
-            child = {"path": child}
-        if child is not None and not isinstance(child, dict):
-            raise UserError(
-                f"override {override.text!r}: {parent} is a section with keys, but the recipe says {parent}: {child!r}",
-                key=parent,
-                override=override.text,
-            )
-        values[parent] = child or {}
-        values = values[parent]
-    values[last] = override.value

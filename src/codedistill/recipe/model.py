@@ -111,13 +111,11 @@ class Recipe(Section):
     @property
     def asks_teacher(self) -> bool:
         """Whether training itself needs the teacher, and not only the responses written before it."""
-        return METHODS[self.method].teacher and not self._text_only
-
-    @property
-    def _text_only(self) -> bool:
-        name, _, value = (METHODS[self.method].text_only or "").partition("=")
+        entry = METHODS[self.method]
+        name, _, value = (entry.text_only or "").partition("=")
         section, _, field = name.partition(".")
-        return bool(section) and getattr(getattr(self, section), field) == value
+        text_only = bool(section) and getattr(getattr(self, section), field) == value
+        return entry.teacher and not text_only
 
     def section(self, kind: type[S]) -> S:
         """The section of a class, such as a method's settings."""
@@ -131,8 +129,8 @@ class Recipe(Section):
             compares = section == "beta" or name in entry.reads
             if (methods := readers(name)) and self.method not in methods:
                 idle[name] = f"method={self.method}"
-            elif compares and self._text_only:
-                idle[name] = str(entry.text_only)
+            elif compares and entry.text_only and not self.asks_teacher:
+                idle[name] = entry.text_only
             elif section == "beta" and self.divergence != "akd":
                 idle[name] = f"loss.divergence={self.divergence}"
             elif isinstance(values := getattr(self, section), Section) and field in (own := values.ineffective()):

@@ -69,11 +69,11 @@ def recipe_reference() -> str:
     """The whole page as Markdown."""
     model = recipe_model()
     parts = [INTRODUCTION, "## Top level\n", _table(model, "")]
-    parts += ["## `teacher` and `student`\n", f"{_with_links(ModelSpec.__doc__ or '')}\n", _table(ModelSpec, "student")]
+    parts += ["## `teacher` and `student`\n", f"{ModelSpec.__doc__}\n", _table(ModelSpec, "student")]
     for name, field in model.model_fields.items():
         section = section_of(field.annotation)
         if section is not None and section is not ModelSpec:
-            text = f"{_with_links(section.__doc__ or '')} {_listed(readers(name))}".strip()
+            text = f"{section.__doc__ or ''} {_listed(readers(name))}".strip()
             parts += [f"## `{name}`\n", f"{text}\n", _table(section, name)]
     parts += [TEMPLATES_INTRODUCTION, "| template | text | needs |", "|---|---|---|"]
     for name, template in TEMPLATES.items():
@@ -83,22 +83,24 @@ def recipe_reference() -> str:
             shown = template.text("INSTRUCTION", "INPUT").replace("\n", "\\n")
             shown, needs = f"`{shown}`", ", ".join(f"`{token}`" for token in template.requires)
         parts.append(f"| `{name}` | {shown} | {needs} |")
-    return "\n".join(parts) + "\n"
+    return re.sub(r"\b(\w+\.md)", r"[\1](\1)", "\n".join(parts)) + "\n"
 
 
 def with_meanings(resolved: Mapping[str, Any]) -> str:
     """A resolved recipe as YAML, with the meaning of every key in a comment."""
 
-    def commented(section: type[Section], values: Mapping[str, Any]) -> list[str]:
-        return [f"{key}: {_yaml(value)}  # {section.model_fields[key].description}" for key, value in values.items()]
-
     lines, model = [], recipe_model()
     for name, field in model.model_fields.items():
+        if name not in resolved:
+            continue
+        described: type[Section] = model
+        values, indent = {name: resolved[name]}, ""
         section = section_of(field.annotation)
-        if name in resolved and section is not None and isinstance(resolved[name], dict):
-            lines += [f"{name}:", *(f"  {line}" for line in commented(section, resolved[name]))]
-        elif name in resolved:
-            lines += commented(model, {name: resolved[name]})
+        if section is not None and isinstance(resolved[name], dict):
+            described, values, indent = section, resolved[name], "  "
+            lines.append(f"{name}:")
+        for key, value in values.items():
+            lines.append(f"{indent}{key}: {_yaml(value)}  # {described.model_fields[key].description}")
     return "\n".join(lines)
 
 
@@ -116,7 +118,7 @@ def _table(section: type[Section], name: str) -> str:
         if default not in (None, PydanticUndefined) and not isinstance(default, Section):
             plain = list(default) if isinstance(default, tuple) else default
             shown = f"`{default:g}`" if isinstance(default, float) else f"`{_yaml(plain)}`"
-        meaning = _with_links(field.description or "") + ("; may change" if field.json_schema_extra else "")
+        meaning = (field.description or "") + ("; may change" if field.json_schema_extra else "")
         dotted = f"{name}.{key}"
         if any(dotted in entry.reads for entry in METHODS.values()):
             meaning += f". {_listed(readers(dotted))}".removesuffix(".")
@@ -147,10 +149,6 @@ def _yaml(value: Any) -> str:
     """A value on one line."""
     text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf)
     return text.strip().removesuffix("...").strip()
-
-
-def _with_links(text: str) -> str:
-    return re.sub(r"\b(\w+\.md)", r"[\1](\1)", text)
 
 
 def _listed(methods: list[str]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from codedistill.report.blocks import Chart, Grid, Table, Text
+from codedistill.report.load import TableRow
 from codedistill.report.plots import Line, Point, bar_chart, line_chart
-from codedistill.report.results import TableRow
 from codedistill.report.text import number
 from codedistill.runs.schema import StepMetrics
 
@@ -90,12 +90,6 @@ def curve_table(steps: Sequence[StepMetrics]) -> Table:
     return Table.plain("values at five steps", ["step", *names], rows, texts=0)
 
 
-def kinds_of_errors(rows: Sequence[TableRow]) -> list[str]:
-    """All kinds, ordered by the highest count in any row."""
-    counts = {kind: [row.categories.get(kind, 0) for row in rows] for row in rows for kind in row.categories}
-    return sorted(counts, key=lambda kind: (-max(counts[kind]), -sum(counts[kind]), kind))
-
-
 def error_bars(kinds: Sequence[str], bars: Sequence[Bar]) -> dict[str, list[float]]:
     """For each kind the number of programs as a mean over each bar's rows. Rare kinds are counted together."""
     groups = {kind: [kind] for kind in kinds}
@@ -113,12 +107,14 @@ def error_grid(
 ) -> Grid:
     """A chart and a table of the kinds of errors, side by side if the table is narrow.
 
-    The table has a column for each model or run, with the correct programs in the first row and all in the last.
+    The table has a column for each model or run, with the correct programs in the first row and all in the last. The
+    kinds are ordered by their highest count in any column.
     """
     rows = list(columns.values())
-    kinds = kinds_of_errors(rows)
+    counts = {kind: [row.categories.get(kind, 0) for row in rows] for row in rows for kind in row.categories}
+    kinds = sorted(counts, key=lambda kind: (-max(counts[kind]), -sum(counts[kind]), kind))
     lines = [["passed", *(str(row.correct) for row in rows)]]
-    lines += [[kind, *(str(row.categories.get(kind, 0)) for row in rows)] for kind in kinds]
+    lines += [[kind, *map(str, counts[kind])] for kind in kinds]
     lines += [["all programs", *(str(row.samples) for row in rows)]]
     table = Table.plain(f"programs by kind of error on {benchmark}", ["", *columns], lines)
     chart: Chart | Text = Text("No program failed.")

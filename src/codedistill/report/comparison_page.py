@@ -11,13 +11,11 @@ from codedistill.report.blocks import Block, Chart, Column, Grid, Links, Page, S
 from codedistill.report.charts import curve, error_grid
 from codedistill.report.comparison import Comparison
 from codedistill.report.differences import difference_table, interval_of
-from codedistill.report.facts import flat
-from codedistill.report.load import Run
+from codedistill.report.load import NAMES, Run, TableRow
 from codedistill.report.plots import Line, Measured, interval_chart, line_chart
 from codedistill.report.recipes import OWN_KEYS, Recipe, RecipeResult
 from codedistill.report.render import html, markdown, terminal
-from codedistill.report.results import NAMES, TableRow
-from codedistill.report.text import duration, interval, known, percent, points, signed_interval
+from codedistill.report.text import duration, flat, interval, known, percent, points, signed_interval
 from codedistill.runs.files import write_json, write_text
 
 CHARTED = ("loss", "forward KL", "reverse KL", "beta")

@@ -82,16 +82,18 @@ def line_chart(
             if missing:
                 continue
             part = list(group)
-            at = [(across(p.step), up(p.mean)) for p in part if p.mean is not None]
+            at = [f"{across(p.step):.1f},{up(p.mean):.1f}" for p in part if p.mean is not None]
             if len(at) == 1:
-                dot = Markup('<circle class="fill {2}" cx="{0:.1f}" cy="{1:.1f}" r="2"/>')
-                curves.append(dot.format(*at[0], line.style))
+                dot = Markup('<circle class="fill {2}" cx="{0}" cy="{1}" r="2"/>')
+                curves.append(dot.format(*at[0].split(","), line.style))
             else:
-                curves.append(Markup('<polyline class="curve stroke {}" points="{}"/>').format(line.style, _path(at)))
+                path = Markup('<polyline class="curve stroke {}" points="{}"/>')
+                curves.append(path.format(line.style, " ".join(at)))
             if band and any(p.low != p.high for p in part):
-                outline = [(across(p.step), up(p.high)) for p in part if p.high is not None]
-                outline += [(across(p.step), up(p.low)) for p in reversed(part) if p.low is not None]
-                bands.append(Markup('<polygon class="band fill {}" points="{}"/>').format(line.style, _path(outline)))
+                outline = [f"{across(p.step):.1f},{up(p.high):.1f}" for p in part if p.high is not None]
+                outline += [f"{across(p.step):.1f},{up(p.low):.1f}" for p in reversed(part) if p.low is not None]
+                area = Markup('<polygon class="band fill {}" points="{}"/>')
+                bands.append(area.format(line.style, " ".join(outline)))
         parts += bands + curves
     return _svg(title, height, parts)
 
@@ -109,7 +111,7 @@ def interval_chart(title: str, rows: Sequence[Measured]) -> Markup:
         parts.append(_text(x, height - 8, f"{tick:.0%}", "middle"))
     for i, row in enumerate(rows):
         y = TOP + row_height * (i + 0.5)
-        parts.append(_text(left - 10, y + 4, _short(row.name), "end"))
+        parts.append(_text(left - 10, y + 4, row.name, "end"))
         for style, share in row.marks.items():  # as high as the row: marks at one place make one line
             line = Markup('<line class="mark {0}" x1="{1:.1f}" x2="{1:.1f}" y1="{2}" y2="{3}"/>')
             parts.append(line.format(style, across(share), TOP + row_height * i, TOP + row_height * (i + 1)))
@@ -131,7 +133,7 @@ def bar_chart(title: str, groups: Mapping[str, Sequence[float]], styles: Sequenc
     parts = []
     for i, (name, counts) in enumerate(groups.items()):
         top = TOP + group * i
-        parts.append(_text(left - 8, top + bar * len(styles) / 2 + 4, _short(name), "end"))
+        parts.append(_text(left - 8, top + bar * len(styles) / 2 + 4, name, "end"))
         for j, (style, n) in enumerate(zip(styles, counts, strict=True)):
             y, end = top + bar * j, across(n)
             rect = Markup('<rect class="fill {4}" x="{0}" y="{1}" width="{2:.1f}" height="{3}" rx="1.5"/>')
@@ -160,24 +162,17 @@ def _scale(low: float, high: float, start: float, end: float) -> Callable[[float
     return lambda value: start + (min(max((value - low) / extent, 0.0), 1.0) if extent > 0 else 0.5) * (end - start)
 
 
-def _path(places: Iterable[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-
-
 def _text(x: float, y: float, text: str, anchor: str, style: str = "label") -> Markup:
-    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
-        style, x, y, anchor, visible(text)
-    )
+    """A text at a place; a long one is cut to the characters that there is room for."""
+    shown = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    element = Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>')
+    return element.format(style, x, y, anchor, visible(shown))
 
 
 def _room(names: Iterable[str]) -> float:
     """Pixels left of a chart for its longest name."""
     longest = max((len(visible(name)) for name in names), default=0)
     return 14 + CHARACTER * min(max(longest, 6), LONGEST)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 
 def _svg(title: str, height: float, parts: Sequence[Markup]) -> Markup:

@@ -11,8 +11,8 @@ from statistics import mean, stdev
 
 from codedistill.evaluation import Crossed, Paired, accuracy_loss, holm
 from codedistill.report.differences import Difference, Shares, difference, mean_difference, shared_tasks
-from codedistill.report.facts import flat
 from codedistill.report.load import Evaluated, Run
+from codedistill.report.text import flat
 
 OWN_KEYS = ("name", "output", "resume")
 """Recipe keys that differ between runs of the same recipe, as `training.seed` does."""

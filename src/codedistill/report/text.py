@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 UNKNOWN = "-"
 
@@ -93,3 +95,17 @@ def fenced(code: str, language: str = "") -> str:
 def clipped(text: str, limit: int) -> str:
     """Text up to `limit` characters, and how many are left out."""
     return text if len(text) <= limit else f"{text[:limit]}\n... {len(text) - limit} more characters"
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested mappings as `a.b` and text; lists are joined by commas, a missing value is a dash."""
+    facts: list[tuple[str, str]] = []
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            facts += flat(value, f"{name}.") or [(name, UNKNOWN)]
+        elif isinstance(value, list):
+            facts.append((name, ", ".join(map(str, value)) or UNKNOWN))
+        else:
+            facts.append((name, UNKNOWN if value is None else str(value)))
+    return facts
