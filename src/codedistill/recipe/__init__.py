@@ -4,7 +4,6 @@ model.py      the recipe and its validation
 sections.py   its sections; those of methods are in methods/settings.py
 load.py       recipes from files, shipped names and mappings, with overrides; whether their models and files exist
 explain.py    validation errors in one line
-inputs.py     whether models, data and benchmarks exist
 reference.py  the meaning of every key, for docs/recipe.md and `recipes show`
 shipped/      the recipes that come with the package
 """
