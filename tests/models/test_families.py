@@ -236,11 +236,12 @@ def test_a_family_without_a_cache_of_keys_is_given_to_transformers_and_llama_is_
     assert isinstance(generator_for(family("mamba")), TransformersGenerator)
 
 
-def test_a_model_that_cannot_generate_is_refused() -> None:
+@pytest.mark.parametrize("always", [False, True])
+def test_a_model_that_cannot_generate_is_refused(always: bool) -> None:
     loaded = family("llama")
     model: Any = loaded.model
     plain = model.forward
-    model.forward = lambda **given: 1 / 0 if "attention_mask" in given else plain(**given)
+    model.forward = lambda **given: 1 / 0 if always or "attention_mask" in given else plain(**given)
     with pytest.raises(UserError, match="llama"):
         generator_for(loaded)
 

@@ -77,7 +77,12 @@ def _probe(loaded: Loaded) -> Way:
             alone.append(logits)
     except Exception as error:  # whatever a family's code raises
         fault, tokens = error, [list(range(1, PROBE_TOKENS + 1)) for _ in prompts]
-    plain = _without_cache(model, prompts, tokens)
+    try:
+        plain = _without_cache(model, prompts, tokens)
+    except Exception as error:
+        raise UserError(
+            f"{loaded.name}: {model.config.model_type} cannot compute logits: {first_line(error)}; choose another model"
+        ) from None
     right = alone if plain is None else plain
 
     def is_right(logits: list[torch.Tensor]) -> bool:
