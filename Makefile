@@ -1,7 +1,7 @@
 # make demo        a virtual environment, the package, and the embedded pair distilled: about three minutes on two cores,
 #                  after the packages are installed
 # make test        the same environment, then `make check` and the whole test suite
-# make test-fast   the tests that take less than ten seconds each
+# make test-fast   without the slow tests: about 80 seconds on two cores
 # make check       lint, formatting and types
 # make fix         applies the corrections that ruff can make by itself
 # make clean       removes the environment and runs/

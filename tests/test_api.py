@@ -19,6 +19,8 @@ from codedistill.runs.files import read_jsonl, read_model, write_jsonl
 from codedistill.runs.schema import EvaluationSummary, PairedDifference, Who
 from tests.report.made_runs import write_run
 
+pytestmark = pytest.mark.slow
+
 SMALL = [
     "training.steps=4",
     "data.limit=64",

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_distil_from_python(tmp_path: Path) -> None:
     small = ["training.steps=3", "data.limit=48", "evaluation.limit=5", f"output={tmp_path / 'run'}"]
     script = ROOT / "examples" / "distil_from_python.py"

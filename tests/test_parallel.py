@@ -18,6 +18,8 @@ from safetensors.torch import load_file
 from codedistill import parallel as processes
 from codedistill.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 
 def launch(recipe: dict[str, Any], folder: Path, count: int, **variables: str) -> subprocess.CompletedProcess[str]:
     file = folder / f"recipe-{count}.yaml"

@@ -143,6 +143,7 @@ PIECES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", PIECES)
 def test_time_is_linear_in_the_text(piece: str) -> None:
     """Ten times the text takes about ten times the CPU time: a quadratic step would take a hundred times as much."""

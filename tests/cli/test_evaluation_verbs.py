@@ -39,6 +39,7 @@ def test_an_interrupted_execute_names_the_command_that_resumes(
     assert capsys.readouterr().err.splitlines()[-1] == f"resume with: {command}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["generate", "evaluate", "execute"])
 def test_a_folder_in_use_is_left_alone(
     verb: str, samples: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

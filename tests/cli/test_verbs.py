@@ -272,6 +272,7 @@ def test_malformed_samples_are_named_by_line(
     assert named in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_doctor_tells_what_the_machine_has(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(monkeypatch, "doctor", "--json") == 0
     findings = {row["subject"]: row for row in json.loads(capsys.readouterr().out)["findings"]}

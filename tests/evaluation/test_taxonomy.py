@@ -46,6 +46,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return [next(rows[case.slow]) for case in CASES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(CASES)), ids=[f"{i}-{case.belongs}" for i, case in enumerate(CASES)])
 def test_category(number: int, judged: list[dict[str, Any]]) -> None:
     case, row = CASES[number], judged[number]

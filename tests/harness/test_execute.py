@@ -201,6 +201,7 @@ def slow(tmp_path: Path) -> Benchmark:
     return load_benchmark(str(tmp_path / "slow.jsonl"))
 
 
+@pytest.mark.slow
 def test_a_slow_task_is_no_timeout_of_the_program(slow: Benchmark, tmp_path: Path, box: FakeSandbox) -> None:
     rows = [
         {"task_id": "own/0", "solution": BUSY.format(0.6) + "    return 1\n"},
@@ -365,6 +366,7 @@ def test_base_verdicts_are_kept_too(tmp_path: Path, box: FakeSandbox) -> None:
     assert again.to_json() | {"seconds": 0} == whole.to_json() | {"seconds": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rest", ["while True:\n        pass\n", "__import__('threading').Event().wait()\n"])
 def test_a_reference_that_never_ends_is_named_and_given_up(
     rest: str, tmp_path: Path, box: FakeSandbox, caplog: pytest.LogCaptureFixture

@@ -24,6 +24,8 @@ from codedistill.runs.files import read_jsonl, write_jsonl
 from codedistill.runs.schema import EvaluationSummary
 from codedistill.tiny import ASSETS
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Evaluation(max_new_tokens=12)
 
 

@@ -136,6 +136,7 @@ def test_losses_and_gradients(method: str, key: str, bench: Bench) -> None:
     assert losses[0] != pytest.approx(losses[1], rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", POLICY)
 def test_minillms_losses_and_gradients(key: str, corpus: Path, bench: Bench) -> None:
     """Of the second update, when the student is no longer the one that wrote."""

@@ -118,6 +118,7 @@ SOURCES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("check", ["f(2) == 4", "abs(f(2) - 4) < 1e-6", "all(y == 4 for y in [f(2)])", "f(2) == [4]"])
 def test_no_liar_passes(name: str, check: str) -> None:
@@ -188,6 +189,7 @@ def test_checks_leave_nothing_behind(name: str) -> None:
     assert [result.status for result in results[::2]] == [Status.PASSED] * 3, results
 
 
+@pytest.mark.slow
 def test_what_a_program_returned_is_not_kept() -> None:
     """Eight times a quarter of what the checks' process may use."""
     source = "def f():\n    return 'x' * (60 * 2**20)\n"

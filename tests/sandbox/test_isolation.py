@@ -24,6 +24,8 @@ from codedistill.sandbox.pool import run_on
 from codedistill.sandbox.worker import Worker, WorkerError
 from tests.sandbox.processes import descendants, processes_with
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Result]
 
 SECRET = "secret-4c1d9e"

@@ -96,6 +96,7 @@ def load() -> Iterator[None]:
         process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("load")
 @pytest.mark.parametrize("isolation", Isolation)
 def test_verdicts_do_not_depend_on_the_load(isolation: Isolation) -> None:
@@ -107,6 +108,7 @@ def test_verdicts_do_not_depend_on_the_load(isolation: Isolation) -> None:
     assert 0.5 < enough.cpu_seconds < 1 < late.cpu_seconds < 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isolation", Isolation)
 def test_a_program_that_only_waits_times_out(isolation: Isolation) -> None:
     lock = "import threading\ndef f(x):\n    lock = threading.Lock()\n    lock.acquire()\n    lock.acquire()\n"
@@ -244,6 +246,7 @@ def test_killed_supervisor_is_replaced() -> None:
     assert not Path(worker.folder).exists()
 
 
+@pytest.mark.slow
 def test_stuck_supervisor_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "GRACE_SECONDS", 0.0)
     worker = Worker(layer_in_use().partition("+")[0], Limits(cpu_seconds=0.1, idle_seconds=0.1))

@@ -22,6 +22,8 @@ from codedistill.methods.sft import SupervisedFineTuning
 from codedistill.recipe.load import load_recipe
 from tests.methods.method_runs import run, short_recipe_of
 
+pytestmark = pytest.mark.slow
+
 COMMON = ["training.steps=5", "training.learning_rate=1e-5", "data.limit=24"]
 METHODS_ON_DATA: dict[str, list[str]] = {
     "sft": ["method=sft"],
@@ -119,7 +121,6 @@ def metrics_of(folder: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", BY_TWO)
 def test_two_processes_of_four_are_one_of_eight(
     name: str, two: Path, short_recipe: dict[str, Any], tmp_path: Path
@@ -134,7 +135,6 @@ def test_two_processes_of_four_are_one_of_eight(
         assert theirs["tokens"] == ours.tokens
 
 
-@pytest.mark.slow
 def test_two_processes_stop_together_and_go_on_bit_for_bit(two: Path) -> None:
     """A signal reaches one of them between two updates of a batch; each one's responses come from the checkpoint."""
     straight, resumed = weights_of(two / "straight"), weights_of(two / "resumed")

@@ -29,6 +29,7 @@ def run(
     return load_file(result.model / "model.safetensors"), seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["sft", "kd", "rkd", "akd"])
 @pytest.mark.parametrize("normalization", ["sample", "token"])
 def test_micro_batches_change_nothing(

@@ -22,6 +22,8 @@ from codedistill.runs.directory import RunDirectory
 from codedistill.training import Interrupted, StepMetrics, train
 from codedistill.training.checkpoint import SUMS, newest_checkpoint, whole_checkpoints
 
+pytestmark = pytest.mark.slow
+
 STEPS = 30
 
 
@@ -93,7 +95,6 @@ def assert_same(a: Any, b: Any, where: str = "") -> None:
         assert a == b, where
 
 
-@pytest.mark.slow
 def test_a_killed_run_goes_on_bit_for_bit(micro_recipe: dict[str, Any], tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     straight = start(long_recipe(micro_recipe, whole), tmp_path)
@@ -295,7 +296,6 @@ cli.main()
 """
 
 
-@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_checkpoint_whole(micro_recipe: dict[str, Any], tmp_path: Path) -> None:
     recipe = long_recipe(micro_recipe, tmp_path / "run")
     file = tmp_path / "recipe-in.yaml"

@@ -22,6 +22,8 @@ from codedistill.training.switches import check_switches
 from tests.methods.method_runs import assert_same_run, interrupted_run, run
 from tests.training.switch_cases import CHECKPOINTING, COMPILED, METHODS, NARROW, first_step
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", METHODS)
 def test_gradient_checkpointing_changes_no_bit(
